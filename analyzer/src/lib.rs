@@ -1,0 +1,1 @@
+//! What `unfreed` does with a recording.

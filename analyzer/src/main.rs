@@ -1,0 +1,2 @@
+//! The command `unfreed`.
+fn main() {}

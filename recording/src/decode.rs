@@ -1,0 +1,332 @@
+//! Bytes to records. Total: any bytes give records, then one [`Stop`].
+
+use crate::address::{Address, StackId, shard_of};
+use crate::layout::{u32_at, u64_at};
+use crate::model::{DefinitionModel, EventModel, Place};
+use crate::record::{self as tag, Definition, Event, FrameKind, Module, Segment, Stop};
+use crate::varint::{self, unzigzag};
+
+/// Parents below this are end reasons, the others are distances.
+pub(crate) const PARENT_FRAMES: u64 = 16;
+
+/// Reads the events of one chunk. `bytes` is the chunk without its header; `model` is in its initial state with
+/// the header's clock.
+pub struct EventDecoder<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    gap: u64,
+    model: &'a mut EventModel,
+}
+
+impl<'a> EventDecoder<'a> {
+    /// Begins at the first record of a chunk that began at `clock_ms`.
+    pub fn new(bytes: &'a [u8], clock_ms: u64, model: &'a mut EventModel) -> Self {
+        model.begin_chunk(clock_ms);
+        Self { bytes, at: 0, gap: 0, model }
+    }
+
+    /// Goes on at `at` with a model that is in the state it had there, so that a reader can leave a chunk and
+    /// come back; see [`EventDecoder::position`].
+    pub fn resume(bytes: &'a [u8], at: usize, model: &'a mut EventModel) -> Self {
+        Self { bytes, at, gap: 0, model }
+    }
+
+    /// Offset of the next record. Between two records there is no other state than this and the model.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next record. After a [`Stop`], the same one again.
+    #[inline]
+    pub fn next_event(&mut self) -> Result<Event, Stop> {
+        let start = self.at;
+        loop {
+            let Some(&tag) = self.bytes.get(self.at) else { return self.stop(start, Stop::End) };
+            if tag == 0 {
+                return self.stop(start, Stop::End);
+            }
+            let result = if tag & tag::ALLOC != 0 {
+                self.alloc(tag)
+            } else if tag & tag::FREE != 0 {
+                self.free(tag)
+            } else if tag == tag::STAMP_GAP {
+                let mut at = self.at + 1;
+                let Some(gap) = varint::read(self.bytes, &mut at) else {
+                    return self.stop(start, Stop::Cut(start));
+                };
+                self.gap = self.gap.wrapping_add(gap);
+                self.at = at;
+                continue;
+            } else {
+                self.other(tag)
+            };
+            return match result {
+                Some(Ok(event)) => Ok(event),
+                Some(Err(stop)) => self.stop(start, stop),
+                None => self.stop(start, Stop::Cut(start)),
+            };
+        }
+    }
+
+    /// Rewinds to the record that could not be read, so that asking again gives the same answer.
+    fn stop(&mut self, start: usize, stop: Stop) -> Result<Event, Stop> {
+        self.at = start;
+        self.gap = 0;
+        Err(stop)
+    }
+
+    #[inline(always)]
+    fn stamp(&mut self, address: Address) -> u64 {
+        let expected = &mut self.model.next_stamp[shard_of(address)];
+        let stamp = expected.wrapping_add(core::mem::take(&mut self.gap));
+        *expected = stamp.wrapping_add(1);
+        stamp
+    }
+
+    #[inline(always)]
+    fn alloc(&mut self, tag: u8) -> Option<Result<Event, Stop>> {
+        let mut at = self.at + 1;
+        let place = match tag >> 4 & 3 {
+            0 => Place::LastFree,
+            1 => Place::Behind,
+            2 => Place::Difference,
+            _ => Place::Same,
+        };
+        let site = tag >> 2 & 3;
+        if site == 3 || (site == 2 && tag & 3 != 0) {
+            return Some(Err(Stop::UnknownTag(self.at, tag)));
+        }
+        let (slot, stack, known_size);
+        if site == 2 {
+            let id = varint::read(self.bytes, &mut at)?;
+            let Ok(id) = u32::try_from(id) else { return Some(Err(Stop::Malformed(self.at))) };
+            stack = StackId(id);
+            slot = self.model.site(stack).0;
+            known_size = 0;
+        } else {
+            slot = usize::from(tag & 3) << 8 | usize::from(*self.bytes.get(at)?);
+            at += 1;
+            let entry = self.model.site_at(slot);
+            stack = StackId((entry >> 32) as u32);
+            known_size = entry & 0xffff_ffff;
+        }
+        let mut difference = 0;
+        if place == Place::Difference {
+            difference = unzigzag(varint::read(self.bytes, &mut at)?);
+        }
+        let mut size = known_size;
+        if site != 0 {
+            size = varint::read(self.bytes, &mut at)?;
+            self.model.set_site(slot, stack, size);
+        }
+        let address = self.model.at_place(place, size, difference);
+        self.model.allocated(address, size, place);
+        self.at = at;
+        Some(Ok(self.allocation(address, size, stack, tag & tag::ALLOC_REALLOC != 0)))
+    }
+
+    #[inline(always)]
+    fn allocation(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> Event {
+        let stamp = self.stamp(address);
+        if realloc {
+            Event::ReallocEnd { address, size, stack, stamp }
+        } else {
+            Event::Alloc { address, size, stack, stamp }
+        }
+    }
+
+    #[inline(always)]
+    fn free(&mut self, tag: u8) -> Option<Result<Event, Stop>> {
+        let mut at = self.at + 1;
+        let address = if tag & tag::FREE_RECENT != 0 {
+            if tag & 8 != 0 {
+                return Some(Err(Stop::UnknownTag(self.at, tag)));
+            }
+            let slot = usize::from(tag & 7) << 8 | usize::from(*self.bytes.get(at)?);
+            at += 1;
+            self.model.freed_recent(slot)
+        } else {
+            if tag & 15 != 0 {
+                return Some(Err(Stop::UnknownTag(self.at, tag)));
+            }
+            let difference = unzigzag(varint::read(self.bytes, &mut at)?);
+            self.model.last = self.model.last.wrapping_add((difference as u64) << 4);
+            Address(self.model.last)
+        };
+        self.at = at;
+        Some(Ok(self.release(address, tag & tag::FREE_REALLOC != 0)))
+    }
+
+    #[inline(always)]
+    fn release(&mut self, address: Address, realloc: bool) -> Event {
+        let stamp = self.stamp(address);
+        if realloc {
+            self.model.realloc = address.0;
+            Event::ReallocBegin { address, stamp }
+        } else {
+            Event::Free { address, stamp }
+        }
+    }
+
+    fn other(&mut self, tag: u8) -> Option<Result<Event, Stop>> {
+        let bytes = self.bytes;
+        let mut at = self.at + 1;
+        let event = match tag {
+            tag::CLOCK => {
+                let moved = varint::read(bytes, &mut at)?;
+                self.model.clock_ms = self.model.clock_ms.wrapping_add(moved);
+                Event::Clock(self.model.clock_ms)
+            }
+            tag::THREAD => {
+                let number = varint::read(bytes, &mut at)?;
+                let tid = varint::read(bytes, &mut at)?;
+                let (Ok(number), Ok(tid)) = (u32::try_from(number), u32::try_from(tid)) else {
+                    return Some(Err(Stop::Malformed(self.at)));
+                };
+                Event::Thread { number, tid }
+            }
+            tag::THREAD_NAME => {
+                let name = bytes.get(at..at + 15)?;
+                at += 15;
+                Event::ThreadName(name.try_into().ok()?)
+            }
+            tag::REALLOC_UNDO => {
+                let address = Address(self.model.realloc);
+                Event::ReallocUndo { address, stamp: self.stamp(address) }
+            }
+            tag::MARK => Event::Mark(varint::read(bytes, &mut at)?),
+            tag::LOST => Event::Lost(varint::read(bytes, &mut at)?),
+            tag::WIDE_ALLOC | tag::WIDE_REALLOC_END => {
+                let stack = StackId(u32_at(bytes, at)?);
+                let address = Address(u64_at(bytes, at + 4)?);
+                let size = u64_at(bytes, at + 12)?;
+                at += 20;
+                self.model.allocated(address, size, Place::Difference);
+                self.allocation(address, size, stack, tag == tag::WIDE_REALLOC_END)
+            }
+            tag::WIDE_FREE | tag::WIDE_REALLOC_BEGIN => {
+                let address = Address(u64_at(bytes, at)?);
+                at += 8;
+                self.model.last = address.0;
+                self.release(address, tag == tag::WIDE_REALLOC_BEGIN)
+            }
+            _ => return Some(Err(Stop::UnknownTag(self.at, tag))),
+        };
+        self.at = at;
+        Some(Ok(event))
+    }
+}
+
+/// Reads the definitions of one chunk. `bytes` is the chunk without its header.
+pub struct DefinitionDecoder<'a, 'm> {
+    bytes: &'a [u8],
+    at: usize,
+    model: &'m mut DefinitionModel,
+}
+
+impl<'a, 'm> DefinitionDecoder<'a, 'm> {
+    /// Begins at the first record of a chunk whose first node has this id.
+    pub fn new(bytes: &'a [u8], first_id: u32, model: &'m mut DefinitionModel) -> Self {
+        model.begin_chunk(first_id);
+        Self { bytes, at: 0, model }
+    }
+
+    /// Offset of the next record.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The next record. After a [`Stop`], the same one again.
+    pub fn next_definition(&mut self) -> Result<Definition<'a>, Stop> {
+        match self.bytes.get(self.at) {
+            None | Some(0) => Err(Stop::End),
+            Some(&tag) => self.record(tag).unwrap_or(Err(Stop::Cut(self.at))),
+        }
+    }
+
+    fn record(&mut self, tag: u8) -> Option<Result<Definition<'a>, Stop>> {
+        let bytes = self.bytes;
+        let mut at = self.at + 1;
+        let definition = match tag {
+            tag if tag & tag::NODE != 0 => {
+                if tag & 8 != 0 || (tag & tag::NODE_KNOWN_PC == 0 && tag & 7 != 0) {
+                    return Some(Err(Stop::UnknownTag(self.at, tag)));
+                }
+                let pc = if tag & tag::NODE_KNOWN_PC != 0 {
+                    let slot = usize::from(tag & 7) << 8 | usize::from(*bytes.get(at)?);
+                    at += 1;
+                    self.model.pc_at(slot)
+                } else {
+                    let difference = unzigzag(varint::read(bytes, &mut at)?);
+                    Address(self.model.last_pc.wrapping_add(difference as u64))
+                };
+                let id = self.model.next_id();
+                let parent = if tag & tag::NODE_CHAINED != 0 {
+                    StackId(id.0.wrapping_sub(1))
+                } else {
+                    parent_at(id, varint::read(bytes, &mut at)?)
+                };
+                self.model.node_added(pc);
+                let interrupted = tag & tag::NODE_INTERRUPTED != 0;
+                let kind = if interrupted { FrameKind::Interrupted } else { FrameKind::Return };
+                Definition::Node { id, parent, pc, kind }
+            }
+            tag::MODULE => {
+                let (module, end) = match module_at(bytes, self.at)? {
+                    Ok(module) => module,
+                    Err(stop) => return Some(Err(stop)),
+                };
+                at = end;
+                Definition::Module(module)
+            }
+            tag::MODULE_GONE | tag::EPOCH => {
+                let first = varint::read(bytes, &mut at)?;
+                let second = if tag == tag::EPOCH { 0 } else { varint::read(bytes, &mut at)? };
+                let (Ok(first), Ok(second)) = (u32::try_from(first), u32::try_from(second)) else {
+                    return Some(Err(Stop::Malformed(self.at)));
+                };
+                if tag == tag::EPOCH {
+                    Definition::Epoch(first)
+                } else {
+                    Definition::ModuleGone { number: first, epoch: second }
+                }
+            }
+            _ => return Some(Err(Stop::UnknownTag(self.at, tag))),
+        };
+        self.at = at;
+        Some(Ok(definition))
+    }
+}
+
+const fn parent_at(id: StackId, said: u64) -> StackId {
+    if said < PARENT_FRAMES {
+        StackId(said as u32)
+    } else {
+        StackId(id.0.wrapping_add(unzigzag(said - PARENT_FRAMES) as u32))
+    }
+}
+
+/// The module record at `start` and where it ends; `None` where the bytes end first.
+#[allow(clippy::type_complexity, reason = "cut, malformed or there: each caller needs all three")]
+fn module_at(bytes: &[u8], start: usize) -> Option<Result<(Module<'_>, usize), Stop>> {
+    let segments = usize::from(*bytes.get(start + 1)?) * Segment::SIZE;
+    let build_id = usize::from(*bytes.get(start + 2)?);
+    let len = u32_at(bytes, start + 4)? as usize;
+    if len > Module::MAX || len < Module::FIXED + segments + build_id {
+        return Some(Err(Stop::Malformed(start)));
+    }
+    let record = bytes.get(start..start + len)?;
+    let (raw_segments, rest) = record[Module::FIXED..].split_at(segments);
+    let (build_id, path) = rest.split_at(build_id);
+    let module = Module {
+        number: u32_at(record, 8)?,
+        epoch: u32_at(record, 12)?,
+        bias: u64_at(record, 16)?,
+        device: u64_at(record, 24)?,
+        inode: u64_at(record, 32)?,
+        raw_segments,
+        build_id,
+        path,
+    };
+    Some(Ok((module, start + len)))
+}

@@ -1,0 +1,329 @@
+//! Records to bytes, without memory of its own: a record is returned in registers, or in a small array.
+
+use crate::address::{Address, StackId, shard_of};
+use crate::model::{DefinitionModel, EventModel, Place};
+use crate::record::{self as tag, FrameKind};
+use crate::varint::zigzag;
+
+/// A record of at most 16 bytes: the bytes are those of a little-endian `u128`.
+///
+/// To commit it, store bytes 8 to 15 first and bytes 0 to 7 after them, each as one word.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed {
+    word: u128,
+    len: u32,
+}
+
+impl Packed {
+    #[inline(always)]
+    pub(crate) const fn tag(tag: u8) -> Packed {
+        Packed { word: tag as u128, len: 1 }
+    }
+
+    #[inline(always)]
+    const fn two(tag: u8, byte: u8) -> Packed {
+        Packed { word: tag as u128 | (byte as u128) << 8, len: 2 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn varint(&mut self, value: u64) {
+        if value < 0x80 {
+            self.push(value as u8);
+        } else {
+            self.long_varint(value);
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, byte: u8) {
+        self.word |= (byte as u128) << (self.len * 8);
+        self.len += 1;
+    }
+
+    /// Bytes 0 to 7; the one to store last.
+    #[inline(always)]
+    pub const fn low(&self) -> u64 {
+        self.word as u64
+    }
+
+    /// Bytes 8 to 15.
+    #[inline(always)]
+    pub const fn high(&self) -> u64 {
+        (self.word >> 64) as u64
+    }
+
+    /// Length in bytes.
+    #[inline(always)]
+    #[allow(clippy::len_without_is_empty, reason = "a record is never empty")]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// All sixteen bytes; those from [`Packed::len`] on are 0.
+    pub const fn bytes(&self) -> [u8; 16] {
+        self.word.to_le_bytes()
+    }
+}
+
+/// A record in full: three words, of which the first is the one to store last.
+#[derive(Clone, Copy, Debug)]
+pub struct Wide {
+    /// The record, filled up with 0.
+    pub words: [u64; 3],
+    /// Length in bytes.
+    pub len: usize,
+}
+
+impl Wide {
+    fn new(tag: u8, stack: Option<StackId>, address: Address, size: Option<u64>) -> Wide {
+        let mut bytes = [0; 24];
+        let mut len = 1;
+        let mut put = |part: &[u8]| {
+            bytes[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        };
+        if let Some(stack) = stack {
+            put(&stack.0.to_le_bytes());
+        }
+        put(&address.0.to_le_bytes());
+        if let Some(size) = size {
+            put(&size.to_le_bytes());
+        }
+        bytes[0] = tag;
+        let word = |i: usize| {
+            u64::from_le_bytes([
+                bytes[i],
+                bytes[i + 1],
+                bytes[i + 2],
+                bytes[i + 3],
+                bytes[i + 4],
+                bytes[i + 5],
+                bytes[i + 6],
+                bytes[i + 7],
+            ])
+        };
+        Wide { words: [word(0), word(8), word(16)], len }
+    }
+}
+
+/// A difference of addresses in units of 16 bytes that the short form can say: 7 bytes of varint.
+const fn short_difference(from: u64, to: Address) -> Option<u64> {
+    let difference = to.0.wrapping_sub(from) as i64;
+    let folded = zigzag(difference >> 4);
+    if difference & 15 == 0 && folded >> 49 == 0 { Some(folded) } else { None }
+}
+
+impl EventModel {
+    /// The record that must precede an event of `address` with this stamp, if one must.
+    #[inline(always)]
+    pub fn stamp(&mut self, address: Address, stamp: u64) -> Option<Packed> {
+        let expected = &mut self.next_stamp[shard_of(address)];
+        let gap = stamp.wrapping_sub(*expected);
+        *expected = stamp.wrapping_add(1);
+        if gap == 0 {
+            return None;
+        }
+        let mut packed = Packed::tag(tag::STAMP_GAP);
+        packed.varint(gap);
+        Some(packed)
+    }
+
+    /// An allocation, or the end of a realloc. `None`, with the model unchanged: only [`EventModel::wide_alloc`]
+    /// can say it.
+    #[inline(always)]
+    pub fn alloc(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> Option<Packed> {
+        let place = self.place(address, size);
+        let (slot, entry) = self.site(stack);
+        let known_size = entry == Self::site_entry(stack, size) && size >> 32 == 0;
+        let known_stack = (entry >> 32) as u32 == stack.0 && entry != 0;
+        let site = if known_size { 0 } else { 2 - known_stack as u8 };
+        let mut difference = 0;
+        if place == Place::Difference {
+            difference = short_difference(self.last, address)?;
+        }
+        if site != 0 && size >> 21 != 0 {
+            return None;
+        }
+        let tag = tag::ALLOC
+            | if realloc { tag::ALLOC_REALLOC } else { 0 }
+            | (place as u8) << 4
+            | site << 2
+            | if site == 2 { 0 } else { (slot >> 8) as u8 & 3 };
+        let mut packed;
+        if site == 2 {
+            packed = Packed::tag(tag);
+            packed.varint(stack.0 as u64);
+        } else {
+            packed = Packed::two(tag, slot as u8);
+        }
+        if place == Place::Difference {
+            packed.varint(difference);
+        }
+        if site != 0 {
+            packed.varint(size);
+            self.set_site(slot, stack, size);
+        }
+        self.allocated(address, size, place);
+        Some(packed)
+    }
+
+    /// An allocation in full.
+    #[cold]
+    pub fn wide_alloc(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> Wide {
+        self.allocated(address, size, Place::Difference);
+        let tag = if realloc { tag::WIDE_REALLOC_END } else { tag::WIDE_ALLOC };
+        Wide::new(tag, Some(stack), address, Some(size))
+    }
+
+    /// A free, or the begin of a realloc. `None`, with the model unchanged: only [`EventModel::wide_free`] can say it.
+    #[inline(always)]
+    pub fn free(&mut self, address: Address, realloc: bool) -> Option<Packed> {
+        let tag = tag::FREE | if realloc { tag::FREE_REALLOC } else { 0 };
+        let packed = match self.recent_slot(address) {
+            Some(slot) => {
+                self.freed_recent(slot);
+                Packed::two(tag | tag::FREE_RECENT | (slot >> 8) as u8, slot as u8)
+            }
+            None => {
+                let difference = short_difference(self.last, address)?;
+                self.last = address.0;
+                let mut packed = Packed::tag(tag);
+                packed.varint(difference);
+                packed
+            }
+        };
+        if realloc {
+            self.realloc = address.0;
+        }
+        Some(packed)
+    }
+
+    /// A free in full.
+    #[cold]
+    pub fn wide_free(&mut self, address: Address, realloc: bool) -> Wide {
+        self.last = address.0;
+        if realloc {
+            self.realloc = address.0;
+        }
+        Wide::new(if realloc { tag::WIDE_REALLOC_BEGIN } else { tag::WIDE_FREE }, None, address, None)
+    }
+
+    /// The realloc begun last by this writer failed; stamped as an event of its block.
+    pub fn realloc_undo(&mut self) -> Packed {
+        Packed::tag(tag::REALLOC_UNDO)
+    }
+
+    /// The block of the realloc begun last.
+    pub fn realloc_address(&self) -> Address {
+        Address(self.realloc)
+    }
+
+    /// The clock reads `ms`; `None` where it did not move.
+    #[inline(always)]
+    pub fn clock(&mut self, ms: u64) -> Option<Packed> {
+        let moved = ms.saturating_sub(self.clock_ms);
+        if moved == 0 {
+            return None;
+        }
+        self.clock_ms = ms;
+        let mut packed = Packed::tag(tag::CLOCK);
+        packed.varint(moved);
+        Some(packed)
+    }
+
+    /// The writer goes on as this thread's.
+    pub fn thread(&mut self, number: u32, tid: u32) -> Packed {
+        let mut packed = Packed::tag(tag::THREAD);
+        packed.varint(number as u64);
+        packed.varint(tid as u64);
+        packed
+    }
+
+    /// The thread's name, filled up with 0.
+    pub fn thread_name(&mut self, name: &[u8; 15]) -> Packed {
+        let mut packed = Packed::tag(tag::THREAD_NAME);
+        for &byte in name {
+            packed.push(byte);
+        }
+        packed
+    }
+
+    /// A moment, see [`crate::mark`].
+    pub fn mark(&mut self, mark: u64) -> Packed {
+        let mut packed = Packed::tag(tag::MARK);
+        packed.varint(mark);
+        packed
+    }
+
+    /// `count` events are missing here.
+    pub fn lost(&mut self, count: u64) -> Packed {
+        let mut packed = Packed::tag(tag::LOST);
+        packed.varint(count);
+        packed
+    }
+}
+
+/// What a definitions chunk's writer can say. Its state is a [`DefinitionModel`].
+pub trait DefinitionEncoder {
+    /// A frame; its id was [`DefinitionModel::next_id`].
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> Packed;
+    /// Nodes from here on are of this epoch.
+    fn epoch(&mut self, epoch: u32) -> Packed;
+    /// Nodes of this epoch and later are not in module `number`.
+    fn module_gone(&mut self, number: u32, epoch: u32) -> Packed;
+}
+
+impl DefinitionEncoder for DefinitionModel {
+    #[inline(always)]
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> Packed {
+        let chained = parent.0.wrapping_add(1) == self.next_id;
+        let (slot, known) = self.pc_slot(pc);
+        let tag = tag::NODE
+            | if chained { tag::NODE_CHAINED } else { 0 }
+            | if kind == FrameKind::Interrupted { tag::NODE_INTERRUPTED } else { 0 };
+        let mut packed;
+        if known {
+            packed = Packed::two(tag | tag::NODE_KNOWN_PC | (slot >> 8) as u8, slot as u8);
+        } else {
+            packed = Packed::tag(tag);
+            packed.varint(zigzag(pc.0.wrapping_sub(self.last_pc) as i64));
+        }
+        if !chained {
+            packed.varint(parent_difference(self.next_id, parent));
+        }
+        self.node_added(pc);
+        packed
+    }
+
+    fn epoch(&mut self, epoch: u32) -> Packed {
+        let mut packed = Packed::tag(tag::EPOCH);
+        packed.varint(epoch as u64);
+        packed
+    }
+
+    fn module_gone(&mut self, number: u32, epoch: u32) -> Packed {
+        let mut packed = Packed::tag(tag::MODULE_GONE);
+        packed.varint(number as u64);
+        packed.varint(epoch as u64);
+        packed
+    }
+}
+
+/// How a parent is said: an end reason as itself, a frame by its distance from the new node.
+const fn parent_difference(id: u32, parent: StackId) -> u64 {
+    if parent.is_frame() {
+        let difference = parent.0.wrapping_sub(id) as i32 as i64;
+        zigzag(difference).wrapping_add(crate::decode::PARENT_FRAMES)
+    } else {
+        parent.0 as u64
+    }
+}

@@ -1,0 +1,317 @@
+//! The records: their tag bytes and what they mean. The only list of record kinds.
+
+use crate::address::{Address, StackId};
+
+/// Tag bits of an allocation: `1 r mm ss ii`.
+pub(crate) const ALLOC: u8 = 0x80;
+/// Allocation: it ends a realloc.
+pub(crate) const ALLOC_REALLOC: u8 = 0x40;
+/// Tag bits of a free: `01 r h 0 iii`.
+pub(crate) const FREE: u8 = 0x40;
+/// Free: it begins a realloc.
+pub(crate) const FREE_REALLOC: u8 = 0x20;
+/// Free: the address is in the table of recent allocations.
+pub(crate) const FREE_RECENT: u8 = 0x10;
+/// The next event's stamp is not the expected one but this much later: varint.
+pub(crate) const STAMP_GAP: u8 = 0x01;
+/// The clock moved on by this many ms: varint.
+pub(crate) const CLOCK: u8 = 0x02;
+/// From here on the writer is this thread's: varint number, varint kernel thread id.
+pub(crate) const THREAD: u8 = 0x03;
+/// The thread's name: 15 bytes, filled up with 0.
+pub(crate) const THREAD_NAME: u8 = 0x04;
+/// The block of the last realloc-begin was not moved nor freed: the realloc failed.
+pub(crate) const REALLOC_UNDO: u8 = 0x05;
+/// A moment worth a name: varint, see [`mark`].
+pub(crate) const MARK: u8 = 0x06;
+/// This many events of this writer could not be recorded here: varint.
+pub(crate) const LOST: u8 = 0x07;
+/// An allocation in full, when the short form would be too long: u32 stack, u64 address, u64 size.
+pub(crate) const WIDE_ALLOC: u8 = 0x10;
+/// The same for the end of a realloc.
+pub(crate) const WIDE_REALLOC_END: u8 = 0x11;
+/// A free in full: u64 address.
+pub(crate) const WIDE_FREE: u8 = 0x12;
+/// The same for the begin of a realloc.
+pub(crate) const WIDE_REALLOC_BEGIN: u8 = 0x13;
+
+/// Definitions: tag bits of a node: `1 p h k 0 iii`.
+pub(crate) const NODE: u8 = 0x80;
+/// Node: its parent is the node before it in this chunk.
+pub(crate) const NODE_CHAINED: u8 = 0x40;
+/// Node: the pc is in the table of pcs.
+pub(crate) const NODE_KNOWN_PC: u8 = 0x20;
+/// Node: the pc is no return address, see [`FrameKind`].
+pub(crate) const NODE_INTERRUPTED: u8 = 0x10;
+/// Definitions: a module, see [`Module`].
+pub(crate) const MODULE: u8 = 0x20;
+/// Definitions: a module is gone: varint number, varint epoch from which on.
+pub(crate) const MODULE_GONE: u8 = 0x21;
+/// Definitions: nodes from here on belong to this epoch of the module map: varint.
+pub(crate) const EPOCH: u8 = 0x22;
+
+/// Marks that the interposer sets itself.
+pub mod mark {
+    /// The exit handlers of the process have begun.
+    pub const EXIT: u64 = 1;
+    /// The first mark that may be a user's.
+    pub const FIRST_USER: u64 = 256;
+}
+
+/// One record of an events chunk. An event of a block carries its stamp: the value of the block's shard counter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A block was handed out.
+    Alloc {
+        /// The block.
+        address: Address,
+        /// Bytes asked for.
+        size: u64,
+        /// Where.
+        stack: StackId,
+        /// Order within the shard.
+        stamp: u64,
+    },
+    /// A block is about to be given back.
+    Free {
+        /// The block.
+        address: Address,
+        /// Order within the shard.
+        stamp: u64,
+    },
+    /// A block is about to be given to `realloc`.
+    ReallocBegin {
+        /// The block.
+        address: Address,
+        /// Order within the shard.
+        stamp: u64,
+    },
+    /// `realloc` handed out a block, perhaps the same.
+    ReallocEnd {
+        /// The block.
+        address: Address,
+        /// Bytes asked for.
+        size: u64,
+        /// Where.
+        stack: StackId,
+        /// Order within the shard.
+        stamp: u64,
+    },
+    /// The writer's last realloc-begin is void: the block is as it was.
+    ReallocUndo {
+        /// The block.
+        address: Address,
+        /// Order within the shard.
+        stamp: u64,
+    },
+    /// The clock: monotonic ms.
+    Clock(u64),
+    /// The writer goes on as another thread's.
+    Thread {
+        /// Number of the thread, from 0 in the order of first events.
+        number: u32,
+        /// Kernel thread id.
+        tid: u32,
+    },
+    /// The thread's name, filled up with 0.
+    ThreadName([u8; 15]),
+    /// A moment, see [`mark`].
+    Mark(u64),
+    /// This many events are missing here.
+    Lost(u64),
+}
+
+/// What a node's pc is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FrameKind {
+    /// A return address: the call is the instruction before it.
+    Return,
+    /// The instruction at which a signal interrupted the frame.
+    Interrupted,
+}
+
+/// One record of a definitions chunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Definition<'a> {
+    /// A frame: `parent` called it.
+    Node {
+        /// Its id.
+        id: StackId,
+        /// The calling frame, or the end of the stack.
+        parent: StackId,
+        /// Where in the code.
+        pc: Address,
+        /// What `pc` is.
+        kind: FrameKind,
+    },
+    /// A file was seen mapped.
+    Module(Module<'a>),
+    /// A module was unmapped.
+    ModuleGone {
+        /// Its number.
+        number: u32,
+        /// Nodes of this epoch and later are not in it.
+        epoch: u32,
+    },
+    /// The epoch of the nodes that follow.
+    Epoch(u32),
+}
+
+/// A mapped file. On disk: eight bytes (tag, number of segments, length of the build-id, 0, u32 length of the
+/// record), [`Module::FIXED`] words, the segments, the build-id, the path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Module<'a> {
+    /// Number within the process.
+    pub number: u32,
+    /// The epoch in which it was first seen.
+    pub epoch: u32,
+    /// Address in memory minus address in the file (load bias).
+    pub bias: u64,
+    /// Device and inode of `path` when it was first seen, 0 if unknown.
+    pub device: u64,
+    /// See `device`.
+    pub inode: u64,
+    /// Raw segments, see [`Module::segments`].
+    pub raw_segments: &'a [u8],
+    /// The build-id as read from memory, empty if there is none.
+    pub build_id: &'a [u8],
+    /// Path as the loader has it.
+    pub path: &'a [u8],
+}
+
+/// A loaded segment of a module (PT_LOAD), addresses as in the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// First address; add the load bias.
+    pub address: u64,
+    /// Bytes in memory.
+    pub size: u64,
+    /// Offset in the file.
+    pub offset: u64,
+    /// `p_flags`: 1 execute, 2 write, 4 read.
+    pub flags: u64,
+}
+
+impl Segment {
+    /// Bytes on disk.
+    pub const SIZE: usize = 32;
+
+    /// As on disk.
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        for (place, word) in bytes.chunks_exact_mut(8).zip([self.address, self.size, self.offset, self.flags]) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+}
+
+impl Module<'_> {
+    /// Bytes before the segments.
+    pub const FIXED: usize = 8 + 32;
+    /// The longest record: what does not fit is cut from the path's end.
+    pub const MAX: usize = 8 << 10;
+
+    /// The loaded segments.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
+        self.raw_segments.chunks_exact(Segment::SIZE).filter_map(|raw| {
+            Some(Segment {
+                address: crate::layout::u64_at(raw, 0)?,
+                size: crate::layout::u64_at(raw, 8)?,
+                offset: crate::layout::u64_at(raw, 16)?,
+                flags: crate::layout::u64_at(raw, 24)?,
+            })
+        })
+    }
+}
+
+/// Writes `module` into `out` and returns how many bytes it took; 0 if `out` is too small or the module has more
+/// segments or a longer build-id than a record holds. The first eight bytes are the ones to store last.
+pub fn module_bytes(module: &Module, out: &mut [u8]) -> usize {
+    let segments = module.raw_segments.len() / Segment::SIZE;
+    let len = Module::FIXED + module.raw_segments.len() + module.build_id.len() + module.path.len();
+    if segments > 255 || module.build_id.len() > 255 || len > Module::MAX || out.len() < len {
+        return 0;
+    }
+    out[..4].copy_from_slice(&[MODULE, segments as u8, module.build_id.len() as u8, 0]);
+    out[4..8].copy_from_slice(&(len as u32).to_le_bytes());
+    out[8..12].copy_from_slice(&module.number.to_le_bytes());
+    out[12..16].copy_from_slice(&module.epoch.to_le_bytes());
+    out[16..24].copy_from_slice(&module.bias.to_le_bytes());
+    out[24..32].copy_from_slice(&module.device.to_le_bytes());
+    out[32..40].copy_from_slice(&module.inode.to_le_bytes());
+    let mut at = Module::FIXED;
+    for part in [module.raw_segments, module.build_id, module.path] {
+        out[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    len
+}
+
+/// Why a stack has no further caller: the id of the outermost frame's parent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum EndReason {
+    /// The unwind information says that there is none: the thread's first function.
+    Complete = 0,
+    /// Deeper than 1,024 frames.
+    TooDeep = 1,
+    /// Code without unwind information, and no frame pointer that checks out.
+    NoUnwindInfo = 2,
+    /// A frame that cannot be: it does not lie above the one it called, or has no return address.
+    BadFrame = 3,
+    /// Unwind information of a kind that is not evaluated.
+    Unsupported = 4,
+    /// The frame would lie outside the mapped stack.
+    OutsideStack = 5,
+    /// No stack was taken: the thread was already inside the recorder.
+    NotCaptured = 6,
+}
+
+impl EndReason {
+    /// The id that stands for it.
+    pub const fn id(self) -> StackId {
+        StackId(self as u32)
+    }
+
+    /// The reason with this id; `None` for a frame and for an id that this version does not know.
+    pub const fn from_id(id: StackId) -> Option<EndReason> {
+        Some(match id.0 {
+            0 => EndReason::Complete,
+            1 => EndReason::TooDeep,
+            2 => EndReason::NoUnwindInfo,
+            3 => EndReason::BadFrame,
+            4 => EndReason::Unsupported,
+            5 => EndReason::OutsideStack,
+            6 => EndReason::NotCaptured,
+            _ => return None,
+        })
+    }
+}
+
+/// What the counters in the file's header count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum LostKind {
+    /// Events in a signal handler that interrupted the recorder of a thread already interrupted there.
+    Nested = 0,
+    /// Events before the recorder could begin, or of a thread for which it had no memory.
+    NoWriter = 1,
+    /// Events after the recording stopped.
+    AfterStop = 2,
+    /// Events that were recorded, but without their stack.
+    Stack = 3,
+}
+
+/// Why decoding ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// Nothing more was written.
+    End,
+    /// The bytes end within a record that begins at this offset.
+    Cut(usize),
+    /// A tag that this version does not know, at this offset.
+    UnknownTag(usize, u8),
+    /// A record at this offset contradicts itself.
+    Malformed(usize),
+}
