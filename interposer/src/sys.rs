@@ -1,0 +1,261 @@
+//! Every raw system call of the library: no libc wrapper, so no errno, no cancellation point, no lock.
+//!
+//! A failed call gives the errno as `Err`. Nothing here allocates.
+
+use core::arch::asm;
+
+/// An errno.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Errno(pub i32);
+
+/// Result of a system call.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!("libunfreed.so is written for x86-64 Linux");
+
+/// One system call.
+///
+/// # Safety
+/// The arguments must be what the kernel expects of `number`, and any memory that it writes must be the caller's.
+#[inline(always)]
+pub unsafe fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize> {
+    let result: isize;
+    // SAFETY: the kernel keeps all registers but rax, rcx and r11; the caller answers for the arguments.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    if (-4095..0).contains(&result) { Err(Errno(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// A file that is closed when it goes out of scope.
+pub struct Fd(i32);
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor was opened by `open` and is closed once.
+        let _ = unsafe { call(libc::SYS_close, [self.0 as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+impl Fd {
+    /// Opens `path`, which ends with a NUL byte, close-on-exec.
+    ///
+    /// Descriptors 0 to 2 are never taken: a program started without them opens its own there.
+    pub fn open(path: &[u8], flags: i32, mode: u32) -> Result<Fd> {
+        debug_assert_eq!(path.last(), Some(&0));
+        let flags = (flags | libc::O_CLOEXEC) as usize;
+        let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, flags, mode as usize, 0, 0];
+        // SAFETY: the path is readable and ends with NUL.
+        let fd = Fd(unsafe { retry(libc::SYS_openat, args)? } as i32);
+        if fd.0 > 2 {
+            return Ok(fd);
+        }
+        // SAFETY: duplicates our own descriptor.
+        let high = unsafe { call(libc::SYS_fcntl, [fd.0 as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0]) };
+        high.map(|number| Fd(number as i32))
+    }
+
+    /// Opens a file for reading.
+    pub fn open_read(path: &[u8]) -> Result<Fd> {
+        Fd::open(path, libc::O_RDONLY, 0)
+    }
+
+    /// Reads up to `buffer.len()` bytes.
+    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        // SAFETY: the buffer is the caller's and writable.
+        unsafe { retry(libc::SYS_read, [self.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+    }
+
+    /// Reads until `buffer` is full or the file ends.
+    pub fn read_all<'b>(&self, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+        let mut len = 0;
+        while len < buffer.len() {
+            match self.read(&mut buffer[len..])? {
+                0 => break,
+                n => len += n,
+            }
+        }
+        Ok(&buffer[..len])
+    }
+
+    /// Sets the file's size.
+    pub fn truncate(&self, size: u64) -> Result<()> {
+        // SAFETY: no memory is involved.
+        unsafe { retry(libc::SYS_ftruncate, [self.0 as usize, size as usize, 0, 0, 0, 0]).map(drop) }
+    }
+
+    /// Allocates `size` bytes at `offset`.
+    pub fn allocate(&self, offset: u64, size: u64) -> Result<()> {
+        // SAFETY: no memory is involved.
+        unsafe {
+            retry(libc::SYS_fallocate, [self.0 as usize, 0, offset as usize, size as usize, 0, 0]).map(drop)
+        }
+    }
+
+    /// Maps `size` bytes at `offset` shared, with protection `protection`.
+    pub fn map_shared(&self, size: usize, offset: u64, protection: i32) -> Result<usize> {
+        let flags = libc::MAP_SHARED | libc::MAP_NORESERVE;
+        let args = [0, size, protection as usize, flags as usize, self.0 as usize, offset as usize];
+        // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
+        unsafe { call(libc::SYS_mmap, args) }
+    }
+
+    /// An `ioctl` with a pointer argument.
+    ///
+    /// # Safety
+    /// `argument` must point to what `request` reads and writes.
+    pub unsafe fn ioctl(&self, request: usize, argument: usize) -> Result<usize> {
+        // SAFETY: handed to the caller.
+        unsafe { call(libc::SYS_ioctl, [self.0 as usize, request, argument, 0, 0, 0]) }
+    }
+}
+
+/// A system call, again while a signal interrupts it.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn retry(number: libc::c_long, args: [usize; 6]) -> Result<usize> {
+    loop {
+        // SAFETY: handed to the caller.
+        match unsafe { call(number, args) } {
+            Err(Errno(libc::EINTR)) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Private zeroed memory, not in core dumps; no swap is reserved.
+pub fn map_private(size: usize) -> Result<usize> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
+    let at = unsafe { call(libc::SYS_mmap, [0, size, protection as usize, flags as usize, usize::MAX, 0])? };
+    let _ = advise(at, size, libc::MADV_DONTDUMP);
+    Ok(at)
+}
+
+/// Gives advice on memory of our own.
+pub fn advise(at: usize, size: usize, advice: i32) -> Result<()> {
+    // SAFETY: callers name memory that they mapped, and advice that their use of it expects.
+    unsafe { call(libc::SYS_madvise, [at, size, advice as usize, 0, 0, 0]).map(drop) }
+}
+
+/// Makes a mapping of our own readable and writable.
+pub fn make_writable(at: usize, size: usize) -> Result<()> {
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    // SAFETY: callers name memory that they mapped.
+    unsafe { call(libc::SYS_mprotect, [at, size, protection, 0, 0, 0]).map(drop) }
+}
+
+/// Gives memory of our own back.
+///
+/// # Safety
+/// Nothing may use it any more.
+pub unsafe fn unmap(at: usize, size: usize) {
+    // SAFETY: handed to the caller.
+    let _ = unsafe { call(libc::SYS_munmap, [at, size, 0, 0, 0, 0]) };
+}
+
+/// Reads where a link points to.
+pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
+    debug_assert_eq!(path.last(), Some(&0));
+    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
+    // SAFETY: the path ends with NUL and the buffer is the caller's.
+    let len = unsafe { call(libc::SYS_readlinkat, args)? };
+    Ok(&buffer[..len])
+}
+
+/// Device and inode of the file at `path`.
+pub fn file_identity(path: &[u8]) -> Result<(u64, u64)> {
+    debug_assert_eq!(path.last(), Some(&0));
+    let mut stat = core::mem::MaybeUninit::<libc::stat>::zeroed();
+    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, stat.as_mut_ptr() as usize, 0, 0, 0];
+    // SAFETY: the path ends with NUL and the kernel fills the structure that it is given.
+    let stat = unsafe {
+        call(libc::SYS_newfstatat, args)?;
+        stat.assume_init()
+    };
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+fn number(number: libc::c_long) -> u32 {
+    // SAFETY: called for calls without arguments only.
+    unsafe { call(number, [0; 6]) }.unwrap_or(0) as u32
+}
+
+/// Process id.
+pub fn pid() -> u32 {
+    number(libc::SYS_getpid)
+}
+
+/// Process id of the parent.
+pub fn parent_pid() -> u32 {
+    number(libc::SYS_getppid)
+}
+
+/// Kernel thread id.
+pub fn tid() -> u32 {
+    number(libc::SYS_gettid)
+}
+
+/// User id.
+pub fn user() -> u32 {
+    number(libc::SYS_getuid)
+}
+
+/// Whether thread `tid` of process `pid` has ended. A thread id that was used again counts as alive.
+pub fn thread_is_gone(pid: u32, tid: u32) -> bool {
+    // SAFETY: signal 0 only asks whether the thread is there.
+    unsafe { call(libc::SYS_tgkill, [pid as usize, tid as usize, 0, 0, 0, 0]) } == Err(Errno(libc::ESRCH))
+}
+
+/// The thread's name, filled up with 0.
+pub fn thread_name() -> [u8; 15] {
+    let mut name = [0u8; 16];
+    // SAFETY: PR_GET_NAME writes 16 bytes.
+    let _ = unsafe { call(libc::SYS_prctl, [libc::PR_GET_NAME as usize, name.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let mut result = [0; 15];
+    result.copy_from_slice(&name[..15]);
+    result
+}
+
+/// A clock in ns.
+pub fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel fills the structure that it is given.
+    let _ = unsafe { call(libc::SYS_clock_gettime, [clock as usize, (&raw mut time) as usize, 0, 0, 0, 0]) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Random bits; 0 where the kernel has none yet.
+pub fn random() -> u64 {
+    let mut value = 0u64;
+    // SAFETY: the kernel writes the eight bytes that it is given.
+    let _ = unsafe { call(libc::SYS_getrandom, [(&raw mut value) as usize, 8, libc::GRND_NONBLOCK as usize, 0, 0, 0]) };
+    value
+}
+
+/// The soft limit of a resource; `u64::MAX` if there is none.
+pub fn limit(resource: u32) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel fills the structure that it is given.
+    let result =
+        unsafe { call(libc::SYS_prlimit64, [0, resource as usize, 0, (&raw mut limit) as usize, 0, 0]) };
+    if result.is_ok() { limit.rlim_cur } else { u64::MAX }
+}
+
+/// Whether the page of `address` can be read: the kernel reads a signal set there for a call that must fail.
+pub fn is_readable(address: usize) -> bool {
+    let no_such_operation = usize::MAX;
+    // SAFETY: with an operation that does not exist nothing is changed, whatever the memory holds.
+    let result = unsafe { call(libc::SYS_rt_sigprocmask, [no_such_operation, address & !7, 0, 8, 0, 0]) };
+    result != Err(Errno(libc::EFAULT))
+}
