@@ -214,7 +214,8 @@ pub fn user() -> u32 {
 /// Whether thread `tid` of process `pid` has ended. A thread id that was used again counts as alive.
 pub fn thread_is_gone(pid: u32, tid: u32) -> bool {
     // SAFETY: signal 0 only asks whether the thread is there.
-    unsafe { call(libc::SYS_tgkill, [pid as usize, tid as usize, 0, 0, 0, 0]) } == Err(Errno(libc::ESRCH))
+    let result = unsafe { call(libc::SYS_tgkill, [pid as usize, tid as usize, 0, 0, 0, 0]) };
+    result == Err(Errno(libc::ESRCH))
 }
 
 /// The thread's name, filled up with 0.
