@@ -11,12 +11,28 @@ fn main() {
     let root = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("..");
     let out = PathBuf::from(var("OUT_DIR"));
     let target = var("TARGET");
-    for path in ["../interposer/src", "../interposer/Cargo.toml", "../recording/src", "../Cargo.toml", "../Cargo.lock"] {
+    for path in [
+        "../interposer/src",
+        "../interposer/Cargo.toml",
+        "../recording/src",
+        "../Cargo.toml",
+        "../Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let mut cargo = Command::new(var("CARGO"));
     cargo
-        .args(["rustc", "--locked", "-p", "interposer", "--lib", "--crate-type", "cdylib", "--profile", "preload"])
+        .args([
+            "rustc",
+            "--locked",
+            "-p",
+            "interposer",
+            "--lib",
+            "--crate-type",
+            "cdylib",
+            "--profile",
+            "preload",
+        ])
         .args(["--target", &target, "--manifest-path"])
         .arg(root.join("Cargo.toml"))
         .arg("--target-dir")

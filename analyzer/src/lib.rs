@@ -1,1 +1,2 @@
 //! What `unfreed` does with a recording.
+pub mod symbols;
