@@ -59,7 +59,8 @@ impl Fd {
             return Ok(fd);
         }
         // SAFETY: duplicates our own descriptor.
-        let high = unsafe { call(libc::SYS_fcntl, [fd.0 as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0]) };
+        let high =
+            unsafe { call(libc::SYS_fcntl, [fd.0 as usize, libc::F_DUPFD_CLOEXEC as usize, 3, 0, 0, 0]) };
         high.map(|number| Fd(number as i32))
     }
 
@@ -71,7 +72,9 @@ impl Fd {
     /// Reads up to `buffer.len()` bytes.
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
         // SAFETY: the buffer is the caller's and writable.
-        unsafe { retry(libc::SYS_read, [self.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }
+        unsafe {
+            retry(libc::SYS_read, [self.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0])
+        }
     }
 
     /// Reads until `buffer` is full or the file ends.
@@ -167,7 +170,8 @@ pub unsafe fn unmap(at: usize, size: usize) {
 /// Reads where a link points to.
 pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     debug_assert_eq!(path.last(), Some(&0));
-    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
+    let args =
+        [libc::AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
     // SAFETY: the path ends with NUL and the buffer is the caller's.
     let len = unsafe { call(libc::SYS_readlinkat, args)? };
     Ok(&buffer[..len])
@@ -222,7 +226,9 @@ pub fn thread_is_gone(pid: u32, tid: u32) -> bool {
 pub fn thread_name() -> [u8; 15] {
     let mut name = [0u8; 16];
     // SAFETY: PR_GET_NAME writes 16 bytes.
-    let _ = unsafe { call(libc::SYS_prctl, [libc::PR_GET_NAME as usize, name.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let _ = unsafe {
+        call(libc::SYS_prctl, [libc::PR_GET_NAME as usize, name.as_mut_ptr() as usize, 0, 0, 0, 0])
+    };
     let mut result = [0; 15];
     result.copy_from_slice(&name[..15]);
     result
@@ -240,7 +246,9 @@ pub fn clock_ns(clock: libc::clockid_t) -> u64 {
 pub fn random() -> u64 {
     let mut value = 0u64;
     // SAFETY: the kernel writes the eight bytes that it is given.
-    let _ = unsafe { call(libc::SYS_getrandom, [(&raw mut value) as usize, 8, libc::GRND_NONBLOCK as usize, 0, 0, 0]) };
+    let _ = unsafe {
+        call(libc::SYS_getrandom, [(&raw mut value) as usize, 8, libc::GRND_NONBLOCK as usize, 0, 0, 0])
+    };
     value
 }
 

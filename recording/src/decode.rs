@@ -194,6 +194,11 @@ impl<'a> EventDecoder<'a> {
                 let address = Address(self.model.realloc);
                 Event::ReallocUndo { address, stamp: self.stamp(address) }
             }
+            tag::WIDE_REALLOC_UNDO => {
+                let address = Address(u64_at(bytes, at)?);
+                at += 8;
+                Event::ReallocUndo { address, stamp: self.stamp(address) }
+            }
             tag::MARK => Event::Mark(varint::read(bytes, &mut at)?),
             tag::LOST => Event::Lost(varint::read(bytes, &mut at)?),
             tag::WIDE_ALLOC | tag::WIDE_REALLOC_END => {

@@ -217,9 +217,13 @@ impl EventModel {
         Wide::new(if realloc { tag::WIDE_REALLOC_BEGIN } else { tag::WIDE_FREE }, None, address, None)
     }
 
-    /// The realloc begun last by this writer failed; stamped as an event of its block.
-    pub fn realloc_undo(&mut self) -> Packed {
-        Packed::tag(tag::REALLOC_UNDO)
+    /// The realloc of this block failed; stamped as an event of the block.
+    pub fn realloc_undo(&mut self, address: Address) -> Packed {
+        if self.realloc == address.0 {
+            return Packed::tag(tag::REALLOC_UNDO);
+        }
+        // The chunk was turned since the realloc began.
+        Packed { word: tag::WIDE_REALLOC_UNDO as u128 | (address.0 as u128) << 8, len: 9 }
     }
 
     /// The block of the realloc begun last.
@@ -318,12 +322,12 @@ impl DefinitionEncoder for DefinitionModel {
     }
 }
 
-/// How a parent is said: an end reason as itself, a frame by its distance from the new node.
+/// How a parent is said: an end reason as itself, any other id by its distance from the new node.
 const fn parent_difference(id: u32, parent: StackId) -> u64 {
-    if parent.is_frame() {
-        let difference = parent.0.wrapping_sub(id) as i32 as i64;
-        zigzag(difference).wrapping_add(crate::decode::PARENT_FRAMES)
-    } else {
+    if (parent.0 as u64) < crate::decode::PARENT_FRAMES {
         parent.0 as u64
+    } else {
+        let difference = parent.0.wrapping_sub(id) as i32 as i64;
+        zigzag(difference) + crate::decode::PARENT_FRAMES
     }
 }

@@ -76,11 +76,13 @@ pub const STRING_COMMAND: u8 = 2;
 /// Tag of a reason why nothing or not all is recorded, in words.
 pub const STRING_NOTE: u8 = 3;
 
-const _: () = assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
+const _: () =
+    assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
 const _: () = assert!(NEXT_ID_BLOCK < INHERITED_STAMPS);
 const _: () = assert!(STRINGS_END < CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
-const _: () = assert!(IDS_PER_CHUNK as usize >= (CHUNK - CHUNK_HEADER) / 2, "a node takes at least two bytes");
+const _: () =
+    assert!(IDS_PER_CHUNK as usize >= (CHUNK - CHUNK_HEADER) / 2, "a node takes at least two bytes");
 
 /// How far a recording got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

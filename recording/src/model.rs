@@ -33,7 +33,7 @@ pub(crate) enum Place {
 }
 
 /// State of an events chunk.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct EventModel {
     /// `(address / 8) << 8 | class` of allocations, 0 if empty.
@@ -201,7 +201,7 @@ impl Default for EventModel {
 }
 
 /// State of a definitions chunk.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct DefinitionModel {
     pcs: [u64; PCS],

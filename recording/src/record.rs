@@ -34,6 +34,8 @@ pub(crate) const WIDE_REALLOC_END: u8 = 0x11;
 pub(crate) const WIDE_FREE: u8 = 0x12;
 /// The same for the begin of a realloc.
 pub(crate) const WIDE_REALLOC_BEGIN: u8 = 0x13;
+/// A failed realloc that did not begin in this chunk, or not as the last one: u64 address.
+pub(crate) const WIDE_REALLOC_UNDO: u8 = 0x14;
 
 /// Definitions: tag bits of a node: `1 p h k 0 iii`.
 pub(crate) const NODE: u8 = 0x80;
@@ -199,7 +201,8 @@ impl Segment {
     /// As on disk.
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
-        for (place, word) in bytes.chunks_exact_mut(8).zip([self.address, self.size, self.offset, self.flags]) {
+        for (place, word) in bytes.chunks_exact_mut(8).zip([self.address, self.size, self.offset, self.flags])
+        {
             place.copy_from_slice(&word.to_le_bytes());
         }
         bytes
