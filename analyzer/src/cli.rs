@@ -1,0 +1,357 @@
+//! What can be typed: the verbs of `unfreed`, their options, and every word of their help.
+//!
+//! Arguments are typed here, so that a value which does not parse is one line and status 2 before any work begins;
+//! what they mean is in `commands/`. The help texts are golden files of `tests/help.rs`.
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use regex::Regex;
+
+use crate::error::{self, reason};
+
+/// Find the code that allocated the memory which was never freed.
+///
+/// unfreed records every allocation and free of a program with its full stack, and reports what is still
+/// allocated, by stack, function, line or module. A recording survives whatever ends the program, kill -9 and the
+/// OOM killer included, and can be read while the program runs.
+#[derive(Parser, Debug)]
+#[command(name = "unfreed", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  unfreed run -o before -- ./server --port 8000   record a program
+  unfreed report before                           what it has not freed, largest first
+  unfreed diff before after                       what changed between two recordings
+  unfreed install /opt/unfreed                    the library, for services and containers
+
+'unfreed VERB --help' explains a verb.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+pub enum Verb {
+    /// Run a command and record what it allocates
+    ///
+    /// The command runs as it would without unfreed: same terminal, signals, environment and exit status. Its children
+    /// are recorded too, each in a file of its own. When it ends, a summary and the next command go to standard error.
+    ///
+    /// The exit status is the command's; 128 + N if signal N ended it, 127 if it was not found, 126 if it cannot be
+    /// executed, and 2 if it cannot be recorded.
+    Run(RunArgs),
+    /// Write libunfreed.so to a directory and print the environment that loads it
+    ///
+    /// For programs that `unfreed run` cannot start: services, containers, workers of a server. The two lines on
+    /// standard output are the environment to give to them; hints on where to put it go to standard error.
+    Install(InstallArgs),
+    /// Report what a recording says was not freed, largest first
+    ///
+    /// For each site: unfreed bytes and blocks, allocations, frees and total bytes, and its stack, innermost frame
+    /// first. The recording may be of a program that still runs, ended, or was killed.
+    Report(ReportArgs),
+    /// Compare two recordings, largest change first
+    ///
+    /// Sites are matched by module and function (Python: file and line), never by address, so the two may come from
+    /// different processes, load addresses and builds. New and vanished sites are marked.
+    Diff(DiffArgs),
+    /// Show what is inside a recording, to debug it
+    ///
+    /// Without an option: each process's header, its counts of chunks and records, and what was lost.
+    Inspect(InspectArgs),
+}
+
+/// Arguments of `unfreed run`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed run ./server --port 8000
+  unfreed run -o before -- python3 -m flask --app shop run
+  unfreed run -o /var/tmp/rec --force -- gunicorn shop:app
+  unfreed run -- sh -c 'make -j4 && ./test'")]
+pub struct RunArgs {
+    /// Record into DIR, a new or an empty directory [default: unfreed.PROGRAM.N here]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Remove an older recording from DIR first
+    ///
+    /// Only files named *.unfreed are removed. Without it, a directory with anything in it is refused.
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Load this library in place of the one inside `unfreed`.
+    #[arg(long, value_name = "PATH", hide = true)]
+    pub lib: Option<PathBuf>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `unfreed install`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed install /opt/unfreed
+  env $(unfreed install /opt/unfreed) gunicorn shop:app
+  unfreed report /opt/unfreed/recordings")]
+pub struct InstallArgs {
+    /// Where to write the library; created if need be
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Arguments of `unfreed report`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed report before                       by stack, the largest first
+  unfreed report before --by line -n 10       the ten lines of code that hold most
+  unfreed report before --focus '^shop::'     only stacks that pass through shop::
+  unfreed report before --older 10m           only what is older than ten minutes
+  unfreed report before --format json >r.json all sites, for a program")]
+pub struct ReportArgs {
+    /// A directory that `unfreed run` wrote, or one process's file in it
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// What to group, filter and print.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// Arguments of `unfreed diff`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed diff before after                    by stack, the largest change first
+  unfreed diff before after --by line -n 10    the ten lines of code that changed most
+  unfreed diff before after --ignore '^test_'  without stacks that pass through test_*
+  unfreed diff before after --format csv       for a spreadsheet")]
+pub struct DiffArgs {
+    /// The recording to compare with
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The recording to look at
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// What to group, filter and print.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// What of a recording to show, and how.
+#[derive(Args, Debug)]
+pub struct ViewArgs {
+    /// What makes one site
+    #[arg(long, value_name = "KEY", value_enum, default_value_t = By::Stack)]
+    pub by: By,
+    /// Print the N first sites; 0 is all [default: 20 as text, else all]
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub limit: Option<usize>,
+    /// Only stacks with a frame that matches RE
+    ///
+    /// RE is a regular expression (syntax of the Rust crate `regex`), looked for in the function, file and module of
+    /// each frame.
+    #[arg(long, value_name = "RE", value_parser = regular_expression)]
+    pub focus: Option<Regex>,
+    /// No stacks with a frame that matches RE
+    #[arg(long, value_name = "RE", value_parser = regular_expression)]
+    pub ignore: Option<Regex>,
+    /// Only blocks allocated at least this long before the end of the recording: 90s, 10m, 1h30m, 2d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub older: Option<Duration>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Where symbols are looked for.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
+}
+
+impl ViewArgs {
+    /// How many sites to print at most.
+    pub fn limit(&self) -> usize {
+        match (self.limit, self.format) {
+            (Some(0), _) | (None, Format::Json | Format::Csv) => usize::MAX,
+            (Some(limit), _) => limit,
+            (None, Format::Text) => 20, // two or three screens; the rest is summed up
+        }
+    }
+}
+
+/// Where to look for symbols.
+#[derive(Args, Debug)]
+pub struct SymbolArgs {
+    /// Look for separate debug files here too; may be given again
+    ///
+    /// Files are found by build-id (DIR/.build-id/ab/cdef.debug) and by debug link, before the system's own in
+    /// /usr/lib/debug.
+    #[arg(long = "debug-dir", value_name = "DIR")]
+    pub debug_dirs: Vec<PathBuf>,
+    /// Look for the program's files below DIR, as a copy of the machine that ran it
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+}
+
+/// Arguments of `unfreed inspect`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed inspect before                      headers and counts of every process
+  unfreed inspect before --modules            what was mapped where, with build-ids
+  unfreed inspect before/FILE.unfreed --events | less")]
+pub struct InspectArgs {
+    /// A directory that `unfreed run` wrote, or one process's file in it
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Print every event, in order
+    #[arg(long)]
+    pub events: bool,
+    /// Print the modules of each process
+    #[arg(long)]
+    pub modules: bool,
+    /// Print the threads of each process
+    #[arg(long)]
+    pub threads: bool,
+}
+
+/// What makes one site of a report.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// The whole stack
+    Stack,
+    /// The function that allocated
+    Function,
+    /// Its file and line
+    Line,
+    /// Its library or program
+    Module,
+    /// The thread that allocated
+    Thread,
+    /// The process
+    Process,
+}
+
+/// How a report is printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people; sizes in KiB and MiB
+    Text,
+    /// One object, described by a JSON Schema; sizes in bytes
+    Json,
+    /// A line for each site; sizes in bytes
+    Csv,
+}
+
+/// Reads the command line. Help, version and usage errors are printed here; `Err` is the exit status then.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    Cli::try_parse_from(&arguments).map_err(|usage| {
+        use clap::error::ErrorKind::*;
+        match usage.kind() {
+            DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => match usage.print() {
+                Err(failed) if failed.kind() != std::io::ErrorKind::BrokenPipe => {
+                    error::print(&format!("standard output: {}; free some space", reason(&failed)));
+                    2
+                }
+                _ => usage.exit_code() as u8,
+            },
+            _ => {
+                error::print(&usage_error(&usage.render().to_string(), &arguments));
+                2
+            }
+        }
+    })
+}
+
+/// clap's message in one line: the error, its tips, and which help to read.
+fn usage_error(rendered: &str, arguments: &[OsString]) -> String {
+    let mut line = String::new();
+    for paragraph in rendered.split("\n\n") {
+        let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(error) = words.strip_prefix("error: ") {
+            line += error;
+        } else if let Some(tip) = words.strip_prefix("tip: ") {
+            line += "; ";
+            line += tip.split(" tip: ").next().unwrap_or(tip);
+        }
+    }
+    let known = Cli::command();
+    let verb =
+        arguments.get(1).and_then(|verb| verb.to_str()).filter(|verb| known.find_subcommand(verb).is_some());
+    let verb = verb.map_or(String::new(), |verb| format!("{verb} "));
+    format!("{line}; see 'unfreed {verb}--help'")
+}
+
+fn regular_expression(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| {
+        // The crate draws several lines for a syntax error; the last one says what is wrong.
+        let drawn = error.to_string();
+        let reason = drawn.lines().last().unwrap_or_default().trim();
+        reason.strip_prefix("error: ").unwrap_or(reason).to_string()
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() || text.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_ms: u64 = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(expected()),
+        };
+        rest = &rest[unit..];
+        let part = number.checked_mul(unit_ms).map(Duration::from_millis);
+        total = part.and_then(|part| total.checked_add(part)).ok_or("too long")?;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        for (text, ms) in
+            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "m",
+            "-5s",
+            "1.5h",
+            "10 m",
+            "5x",
+            "10m5",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
+            assert!(duration(text).is_err(), "{text:?} is no duration");
+        }
+    }
+
+    #[test]
+    fn a_bad_regular_expression_is_one_line() {
+        assert_eq!(regular_expression("(").unwrap_err(), "unclosed group");
+    }
+}

@@ -1,0 +1,32 @@
+//! One file for each verb: what the typed arguments mean. I/O and processes begin here.
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+mod diff;
+mod inspect;
+mod install;
+mod report;
+mod run;
+
+use crate::cli::{Cli, Verb};
+
+/// Does what was asked.
+pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Install(args) => install::install(args),
+        Verb::Report(args) => report::report(args),
+        Verb::Diff(args) => diff::diff(args),
+        Verb::Inspect(args) => inspect::inspect(args),
+    }
+}
+
+/// Lets `write` print to standard output, buffered; an output that is full is an error, a broken pipe ends quietly
+/// in `main`.
+pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+    write(&mut out)?;
+    out.flush().context("standard output")
+}
