@@ -1,6 +1,6 @@
 //! What `unfreed` does with a recording.
-pub mod symbols;
 pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod progress;
+pub mod symbols;
