@@ -1,0 +1,233 @@
+//! A second reader of recordings: it shares the format with `unfreed`, but neither its replay nor its order.
+//!
+//! Small and slow on purpose. It sorts the events of each shard by their stamps and plays them, and every
+//! sequence that no allocator can produce is named: these tests are about the recorder's order as much as about
+//! the reader's counts. A stamp that is missing is no fault: its thread was killed between taking and writing it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader};
+use recording::{
+    Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, Event, EventDecoder, EventModel,
+    StackId, Stop, shard_of,
+};
+
+/// A block that is still there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Bytes asked for.
+    pub size: u64,
+    /// Where it was allocated.
+    pub stack: StackId,
+}
+
+/// The file of one process.
+pub struct ProcessFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its header.
+    pub header: FileHeader,
+    /// Blocks that the process allocated and did not free.
+    pub live: HashMap<Address, Block>,
+    /// Allocations, frees and reallocs.
+    pub events: u64,
+    /// Frees of addresses that this process did not allocate: inherited, or from before the recording.
+    pub unknown_frees: u64,
+    /// Sequences that cannot be, and chunks that do not decode.
+    pub impossible: Vec<String>,
+    /// Threads that have events.
+    pub threads: HashSet<u32>,
+    /// Each stack node's parent.
+    parents: HashMap<StackId, StackId>,
+}
+
+/// The files of a run, in the order of their process ids.
+pub fn read_directory(directory: &Path) -> Vec<ProcessFile> {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut files: Vec<_> = entries.filter_map(|entry| read_file(&entry.expect("an entry").path())).collect();
+    files.sort_by_key(|file| (file.header.pid, file.header.realtime_ns));
+    files
+}
+
+/// Reads one file; `None` when it is not a recording.
+pub fn read_file(path: &Path) -> Option<ProcessFile> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut file = ProcessFile {
+        path: path.to_owned(),
+        header: FileHeader::decode(&bytes).ok()?,
+        live: HashMap::new(),
+        events: 0,
+        unknown_frees: 0,
+        impossible: Vec::new(),
+        threads: HashSet::new(),
+        parents: HashMap::new(),
+    };
+    let mut shards = Shards::default();
+    for (header, chunk) in chunks_in_order(&bytes) {
+        match header.kind {
+            ChunkKind::Definitions => file.read_definitions(&header, chunk),
+            ChunkKind::Events => file.read_events(&header, chunk, &mut shards),
+            _ => {}
+        }
+    }
+    for events in shards.finish() {
+        file.replay(&events);
+    }
+    file.impossible.sort();
+    Some(file)
+}
+
+/// The chunks that were begun, each writer's in the order in which it wrote them.
+fn chunks_in_order(bytes: &[u8]) -> Vec<(ChunkHeader, &[u8])> {
+    let begun = bytes.chunks(CHUNK).skip(1).filter_map(|chunk| Some((ChunkHeader::decode(chunk)?, chunk)));
+    let mut chunks: Vec<_> = begun.map(|(header, chunk)| (header, &chunk[CHUNK_HEADER..])).collect();
+    chunks.sort_by_key(|(header, _)| (header.writer, header.ordinal));
+    chunks
+}
+
+/// The events of each shard with their stamps.
+#[derive(Default)]
+struct Shards {
+    events: HashMap<usize, Vec<(u64, Event)>>,
+    /// The last realloc-begin of each writer, while nothing followed.
+    begun: HashMap<u32, (Address, u64)>,
+}
+
+impl Shards {
+    fn add(&mut self, writer: u32, address: Address, stamp: u64, event: Event) {
+        self.begun.remove(&writer);
+        if matches!(event, Event::ReallocBegin { .. }) {
+            self.begun.insert(writer, (address, stamp));
+        }
+        self.events.entry(shard_of(address)).or_default().push((stamp, event));
+    }
+
+    /// Each shard in its order. A realloc that did not come to its end has not given its block back.
+    fn finish(mut self) -> Vec<Vec<(u64, Event)>> {
+        for (address, begun) in self.begun.into_values() {
+            self.events.entry(shard_of(address)).or_default().retain(|&(stamp, _)| stamp != begun);
+        }
+        let mut shards: Vec<_> = self.events.into_values().collect();
+        shards.iter_mut().for_each(|events| events.sort_by_key(|&(stamp, _)| stamp));
+        shards
+    }
+}
+
+impl ProcessFile {
+    /// Frames of a stack and why it ends.
+    pub fn depth_and_end(&self, stack: StackId) -> (usize, Option<EndReason>) {
+        let mut depth = 0;
+        let mut at = stack;
+        while at.is_frame() {
+            depth += 1;
+            match self.parents.get(&at) {
+                Some(&parent) => at = parent,
+                None => return (depth, None),
+            }
+        }
+        (depth, EndReason::from_id(at))
+    }
+
+    /// Blocks of exactly this size.
+    pub fn live_of_size(&self, size: u64) -> Vec<Block> {
+        self.live.values().filter(|block| block.size == size).copied().collect()
+    }
+
+    /// Bytes that are unfreed.
+    pub fn live_bytes(&self) -> u64 {
+        self.live.values().map(|block| block.size).sum()
+    }
+
+    fn read_definitions(&mut self, header: &ChunkHeader, bytes: &[u8]) {
+        let mut model = Box::new(DefinitionModel::new(header.first_id));
+        let mut decoder = DefinitionDecoder::new(bytes, header.first_id, &mut model);
+        let stop = loop {
+            match decoder.next_definition() {
+                Ok(Definition::Node { id, parent, .. }) => {
+                    self.parents.insert(id, parent);
+                }
+                Ok(_) => {}
+                Err(stop) => break stop,
+            }
+        };
+        self.check_stop(stop);
+    }
+
+    fn read_events(&mut self, header: &ChunkHeader, bytes: &[u8], shards: &mut Shards) {
+        let mut model = Box::new(EventModel::new());
+        let mut decoder = EventDecoder::new(bytes, header.clock_ms, &mut model);
+        self.threads.insert(header.thread);
+        let stop = loop {
+            match decoder.next_event() {
+                Ok(event) => match key(&event) {
+                    Some((address, stamp)) => shards.add(header.writer, address, stamp, event),
+                    None => self.note(event),
+                },
+                Err(stop) => break stop,
+            }
+        };
+        self.check_stop(stop);
+    }
+
+    fn note(&mut self, event: Event) {
+        if let Event::Thread { number, .. } = event {
+            self.threads.insert(number);
+        }
+    }
+
+    fn check_stop(&mut self, stop: Stop) {
+        if stop != Stop::End {
+            self.impossible.push(format!("a chunk ends with {stop:?}"));
+        }
+    }
+
+    fn replay(&mut self, events: &[(u64, Event)]) {
+        let mut given_back: HashMap<Address, Block> = HashMap::new();
+        let mut last_stamp = None;
+        for &(stamp, event) in events {
+            if last_stamp.replace(stamp) == Some(stamp) {
+                self.impossible.push(format!("stamp {stamp} twice: {event:x?}"));
+            }
+            self.events += 1;
+            match event {
+                Event::Alloc { address, size, stack, .. }
+                | Event::ReallocEnd { address, size, stack, .. } => {
+                    given_back.remove(&address);
+                    if self.live.insert(address, Block { size, stack }).is_some() {
+                        self.impossible.push(format!("allocated while allocated: {event:x?}"));
+                    }
+                }
+                Event::Free { address, .. } | Event::ReallocBegin { address, .. } => {
+                    match self.live.remove(&address) {
+                        Some(block) => {
+                            given_back.insert(address, block);
+                        }
+                        None if given_back.contains_key(&address) => {
+                            self.impossible.push(format!("freed twice: {event:x?}"));
+                        }
+                        None => self.unknown_frees += 1,
+                    }
+                }
+                Event::ReallocUndo { address, .. } => {
+                    if let Some(block) = given_back.remove(&address) {
+                        self.live.insert(address, block);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn key(event: &Event) -> Option<(Address, u64)> {
+    match *event {
+        Event::Alloc { address, stamp, .. }
+        | Event::Free { address, stamp }
+        | Event::ReallocBegin { address, stamp }
+        | Event::ReallocEnd { address, stamp, .. }
+        | Event::ReallocUndo { address, stamp } => Some((address, stamp)),
+        _ => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! What `unfreed report --format json` says of a recording.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{Unfreed, artifacts};
+
+/// A report, schema `unfreed.report/1`.
+pub struct Report(Value);
+
+impl Report {
+    /// The report of a run directory or of one process file.
+    pub fn of(recording: &Path) -> Report {
+        let mut command = Command::new(artifacts::unfreed());
+        let output =
+            command.arg("report").arg(recording).args(["--format", "json"]).output().expect("unfreed starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "unfreed report {}: {} {said}", recording.display(), output.status);
+        let value: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+        assert_eq!(value["schema"], "unfreed.report/1");
+        Report(value)
+    }
+
+    /// The JSON itself.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// A number of `totals`.
+    pub fn total(&self, name: &str) -> u64 {
+        self.0["totals"][name].as_u64().unwrap_or_else(|| panic!("totals.{name} is a number"))
+    }
+
+    /// Events that were lost.
+    pub fn lost(&self) -> u64 {
+        self.total("lost")
+    }
+
+    /// The processes.
+    pub fn processes(&self) -> &[Value] {
+        self.0["recording"]["processes"].as_array().expect("recording.processes is a list")
+    }
+
+    /// The allocation sites.
+    pub fn sites(&self) -> &[Value] {
+        self.0["sites"].as_array().expect("sites is a list")
+    }
+
+    /// Sites that have `function` on their stack.
+    pub fn sites_with(&self, function: &str) -> impl Iterator<Item = &Value> {
+        self.sites().iter().filter(move |site| functions(site).any(|name| is_named(name, function)))
+    }
+
+    /// What is unfreed and has `function` anywhere on its stack.
+    pub fn unfreed_in(&self, function: &str) -> Unfreed {
+        let number = |site: &Value, name: &str| site[name].as_u64().expect("a site has numbers");
+        self.sites_with(function).fold(Unfreed { blocks: 0, bytes: 0 }, |sum, site| Unfreed {
+            blocks: sum.blocks + number(site, "unfreed_blocks"),
+            bytes: sum.bytes + number(site, "unfreed_bytes"),
+        })
+    }
+}
+
+/// The functions on a site's stack, innermost first, as far as known.
+pub fn functions(site: &Value) -> impl Iterator<Item = &str> {
+    site["stack"]
+        .as_array()
+        .expect("a site has a stack")
+        .iter()
+        .filter_map(|frame| frame["function"].as_str())
+}
+
+/// Whether a demangled name is that of `function`: without parameters, and with or without its module.
+fn is_named(name: &str, function: &str) -> bool {
+    let bare = name.split('(').next().unwrap_or(name);
+    bare == function || bare.strip_suffix(function).is_some_and(|before| before.ends_with("::"))
+}

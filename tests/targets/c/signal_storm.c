@@ -1,0 +1,62 @@
+// Signals at any instant, whose handlers allocate, free and leak: linked with reentrant_allocator.c, under which that is
+// allowed. Prints how many blocks the handlers and the threads leaked.
+#include "target.h"
+#include <signal.h>
+#include <stdatomic.h>
+LEAKER(leak_in_handler)
+LEAKER(leak_outside)
+
+static atomic_long runs, leaked, done;
+
+static void handler(int signal) {
+    (void)signal;
+    int saved = errno;
+    void *first = malloc(33), *second = malloc(1000);
+    free(first);
+    second = realloc(second, 5000);
+    if (atomic_fetch_add(&runs, 1) % 16 == 0) {
+        leak_in_handler(10001);
+        atomic_fetch_add(&leaked, 1);
+    }
+    free(second);
+    errno = saved;
+}
+
+static void *work(void *unused) {
+    void *blocks[64] = {0};
+    for (int i = 0; i < 100000; i++) {
+        void **block = &blocks[i * 7 % 64];
+        if (i % 5 == 0) {
+            *block = realloc(*block, 16 + i % 3000);
+        } else {
+            free(*block);
+            *block = malloc(16 + i % 300);
+        }
+    }
+    for (int i = 0; i < 64; i++)
+        free(blocks[i]);
+    for (int i = 0; i < 100; i++)
+        leak_outside(10002);
+    atomic_fetch_add(&done, 1);
+    // Stays until the storm is over, so that the thread id stays valid.
+    while (atomic_load(&done) < 3)
+        sched_yield();
+    return unused;
+}
+
+int main(void) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, work, NULL);
+    for (int i = 0; atomic_load(&done) < 2; i++) {
+        pthread_kill(threads[i % 2], SIGUSR1);
+        sched_yield();
+    }
+    atomic_fetch_add(&done, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    printf("%ld %ld\n", atomic_load(&runs), atomic_load(&leaked));
+    return 0;
+}
