@@ -45,12 +45,8 @@ pub fn locked<T>(name: &str, make: impl FnOnce() -> T) -> T {
     let path = kept_directory().join(format!("{name}.lock"));
     let file = File::create(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // SAFETY: the descriptor is open for as long as `file` lives; flock touches no memory.
-    assert_eq!(
-        unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) },
-        0,
-        "{} can be locked",
-        path.display()
-    );
+    let result = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+    assert_eq!(result, 0, "{} can be locked", path.display());
     make()
 }
 
@@ -74,8 +70,8 @@ pub fn unfreed() -> &'static Path {
 /// The path in cargo's message about the finished binary.
 fn executable_of(messages: &str) -> PathBuf {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let paths = parsed.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    paths.last().expect("cargo names the binary")
+    let mut paths = parsed.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    paths.next_back().expect("cargo names the binary")
 }
 
 /// `libunfreed.so`, as `unfreed install` writes it.
