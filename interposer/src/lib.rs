@@ -1,11 +1,35 @@
-//! libunfreed.so: what is loaded into the recorded process.
+//! libunfreed.so: records every allocation of the process it is loaded into.
+//!
+//! A call meets the modules in this order: [`hooks`] (the exported C functions), [`real`] (the allocator behind
+//! us), [`thread`] (whose call it is, and whether it interrupted the recorder), [`stack`] and [`intern`] (where
+//! it comes from), [`log`] (the event into the mapped file). Before the first event [`process`] begins the file.
+//!
+//! The rules of this path: no lock, no allocation, no libc function but the real allocator, no panic; system
+//! calls only when a chunk is turned; every event is in the file before the hook returns; what cannot be
+//! recorded is counted, and the program goes on. Statics are zero-initialised and work before any constructor.
+//!
+//! For tests and lints this is an ordinary library without exports; `analyzer/build.rs` builds the real one with
+//! `--cfg unfreed_preload`.
 #![cfg_attr(unfreed_preload, no_std)]
 
+pub mod clock;
+pub mod config;
+pub mod hooks;
+pub mod intern;
+pub mod log;
+#[cfg(unfreed_preload)]
+mod memory;
+pub mod modules;
+pub mod process;
+pub mod real;
 pub mod stack;
 pub mod sys;
+pub mod thread;
 
 #[cfg(unfreed_preload)]
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo) -> ! {
-    loop {}
+    // Unreachable by construction; an illegal instruction says where better than a silent hang.
+    // SAFETY: ends the process.
+    unsafe { core::arch::asm!("ud2", options(noreturn)) }
 }

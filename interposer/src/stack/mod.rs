@@ -1,6 +1,6 @@
-//! Native stacks (skeleton; see the contract in the comments of `Sink`).
+//! Native stacks (placeholder: the caller alone; the unwinder is on its way).
 
-use recording::{Address, FrameKind, Module, StackId};
+use recording::{Address, EndReason, FrameKind, Module, StackId};
 
 /// What a capture and the module map need of the recorder. Implemented by the log; by a vector in tests.
 pub trait Sink {
@@ -12,4 +12,28 @@ pub trait Sink {
     fn module(&mut self, module: &Module);
     /// A module is gone from this epoch on.
     fn module_gone(&mut self, number: u32, epoch: u32);
+}
+
+/// State at the instruction after the call of a hook.
+pub struct Caller {
+    /// Return address.
+    pub pc: u64,
+    /// Stack pointer after the return.
+    pub sp: u64,
+    /// Frame pointer at the call.
+    pub bp: u64,
+}
+
+/// A thread's capture state.
+#[repr(C)]
+pub struct Capture {}
+
+impl Capture {
+    /// The stack of `caller`.
+    pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
+        sink.epoch(1);
+        sink.node(EndReason::Unsupported.id(), Address(caller.pc), FrameKind::Return)
+    }
+    /// Node ids are void.
+    pub fn forget(&mut self) {}
 }

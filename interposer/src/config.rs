@@ -1,0 +1,111 @@
+//! What the environment asks for, read once before the first event.
+//!
+//! `UNFREED_DIR`: the directory of the recording; without it nothing is recorded.
+
+use crate::sys::Fd;
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+
+/// Longest path of a directory, its ending NUL included.
+pub const DIRECTORY_MAX: usize = 1024;
+
+/// The directory of the recording.
+pub struct Directory {
+    bytes: UnsafeCell<[u8; DIRECTORY_MAX]>,
+    len: UnsafeCell<usize>,
+}
+
+// SAFETY: written by `read_environment` alone, which the process's single initialising thread calls once before
+// any other thread can pass the state that says so.
+unsafe impl Sync for Directory {}
+
+/// Filled by [`read_environment`].
+pub static DIRECTORY: Directory =
+    Directory { bytes: UnsafeCell::new([0; DIRECTORY_MAX]), len: UnsafeCell::new(0) };
+
+impl Directory {
+    /// The path, empty if nothing is to be recorded.
+    pub fn path(&self) -> &[u8] {
+        // SAFETY: nobody writes once it can be read, see above.
+        unsafe { (&*self.bytes.get()).get(..*self.len.get()).unwrap_or(&[]) }
+    }
+
+    fn set(&self, path: &[u8]) {
+        if path.first() != Some(&b'/') || path.len() >= DIRECTORY_MAX {
+            return;
+        }
+        // SAFETY: called by the single initialising thread.
+        unsafe {
+            (&mut *self.bytes.get())[..path.len()].copy_from_slice(path);
+            *self.len.get() = path.len();
+        }
+    }
+}
+
+const NAME: &[u8] = b"UNFREED_DIR=";
+
+/// Fills [`DIRECTORY`] from the environment that the process was started with.
+///
+/// # Safety
+/// Called by the initialising thread alone. `buffer` is scratch memory.
+pub unsafe fn read_environment(buffer: &mut [u8]) {
+    if let Ok(file) = Fd::open_read(b"/proc/self/environ\0") {
+        read_file(&file, buffer);
+    } else {
+        // SAFETY: no other thread changes the environment while the first one initialises.
+        unsafe { read_memory() };
+    }
+}
+
+/// Looks for the variable in a file of NUL-terminated strings of any length.
+fn read_file(file: &Fd, buffer: &mut [u8]) {
+    let mut kept = 0;
+    loop {
+        let Some(free) = buffer.get_mut(kept..) else { return };
+        let Ok(read) = file.read(free) else { return };
+        let filled = kept + read;
+        let mut start = 0;
+        while let Some(end) = buffer[start..filled].iter().position(|&byte| byte == 0) {
+            if let Some(path) = buffer[start..start + end].strip_prefix(NAME) {
+                DIRECTORY.set(path);
+                return;
+            }
+            start += end + 1;
+        }
+        if read == 0 {
+            return;
+        }
+        // A string longer than the buffer cannot be ours: forget its beginning.
+        kept = if start == 0 && filled == buffer.len() { 0 } else { filled - start };
+        buffer.copy_within(filled - kept..filled, 0);
+    }
+}
+
+global_asm!(".weak environ");
+
+/// Looks for the variable in the C library's environment.
+///
+/// # Safety
+/// No other thread may change the environment.
+unsafe fn read_memory() {
+    let environ: *const *const *const u8;
+    // SAFETY: reads our own global offset table.
+    unsafe {
+        asm!("mov {}, qword ptr [rip + environ@GOTPCREL]", out(reg) environ, options(pure, readonly, nostack))
+    };
+    // SAFETY: `environ` is null, or points to a null-terminated array of NUL-terminated strings.
+    unsafe {
+        if environ.is_null() || (*environ).is_null() {
+            return;
+        }
+        let mut entry = *environ;
+        while !(*entry).is_null() {
+            let text = core::ffi::CStr::from_ptr((*entry).cast()).to_bytes();
+            if let Some(path) = text.strip_prefix(NAME) {
+                DIRECTORY.set(path);
+                return;
+            }
+            entry = entry.add(1);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What the loader calls when the library is loaded and when the process exits.
+
+use crate::{process, thread};
+
+/// Begins the recording before `main`, while paths, /proc and descriptors are as the program was started with,
+/// and looks up the real functions on a stack that has room for it. Allocations before this begin it themselves.
+extern "C" fn at_load() {
+    thread::begin();
+}
+
+extern "C" fn at_exit() {
+    process::ended();
+}
+
+#[cfg_attr(unfreed_preload, unsafe(link_section = ".init_array"))]
+#[used]
+static AT_LOAD: extern "C" fn() = at_load;
+
+#[cfg_attr(unfreed_preload, unsafe(link_section = ".fini_array"))]
+#[used]
+static AT_EXIT: extern "C" fn() = at_exit;

@@ -1,0 +1,44 @@
+//! The exported C functions: call the real one, hand the event over. No logic of their own.
+//!
+//! Allocating hooks begin with a stub of three instructions that hands on the stack and frame pointer as they were
+//! at the call, so that unwinding starts at the caller and no frame of ours is ever on a recorded stack.
+//!
+//! A block is recorded as given back before the real call and as handed out after it. There are no hooks of
+//! `dlopen`, `fork` or `exit`: each would change what the program sees.
+
+pub mod aligned;
+pub mod constructors;
+pub mod malloc;
+
+use crate::stack::Caller;
+
+/// Exports a C function that enters `$hook` with two more arguments, in the registers named: the stack pointer at
+/// the function's first instruction, and the frame pointer.
+macro_rules! stub {
+    ($name:ident, $hook:path, $sp:literal, $bp:literal) => {
+        /// The hook of the C function of this name.
+        ///
+        /// # Safety
+        /// As for the C function.
+        #[cfg_attr(unfreed_preload, unsafe(no_mangle))]
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "endbr64",
+                concat!("mov ", $sp, ", rsp"),
+                concat!("mov ", $bp, ", rbp"),
+                "jmp {hook}",
+                hook = sym $hook
+            )
+        }
+    };
+}
+pub(crate) use stub;
+
+/// The caller of a stub: behind its call instruction.
+#[inline(always)]
+fn caller(sp: usize, bp: usize) -> Caller {
+    // SAFETY: at the stub's first instruction the stack pointer pointed to the return address.
+    let pc = unsafe { *(sp as *const u64) };
+    Caller { pc, sp: sp as u64 + 8, bp: bp as u64 }
+}

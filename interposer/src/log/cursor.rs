@@ -1,0 +1,143 @@
+//! A writer's place in its chunk: where the next record goes, and how far blocks are allocated.
+//!
+//! The first chunk of each writer is allocated in small pieces, since most threads and most forked children
+//! write little. All-zero is a cursor without a chunk, which is what fork leaves of it in the child.
+
+use super::file;
+use crate::process;
+use core::sync::atomic::{Ordering::Release, compiler_fence};
+use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
+use recording::{Packed, Wide};
+
+/// A piece of a writer's first chunk: two pages.
+const PIECE: usize = 8 << 10;
+
+/// See the module's contract.
+#[repr(C)]
+pub struct Cursor {
+    /// Address of the next record.
+    position: usize,
+    /// End of the allocated part of the chunk.
+    end: usize,
+    /// Address of the chunk, 0 if there is none.
+    chunk: usize,
+    /// Number of the next chunk.
+    ordinal: u32,
+    /// First chunk: it grows by pieces.
+    pieces: bool,
+}
+
+impl Cursor {
+    /// Whether `bytes` more can be written.
+    #[inline(always)]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.end - self.position >= bytes
+    }
+
+    /// Allocates more of the chunk; false if it is full.
+    #[cold]
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        while self.pieces && self.chunk != 0 && self.end < self.chunk + CHUNK {
+            if let Err(errno) = file::allocate_at(self.end, PIECE) {
+                process::stop(recording::layout::StopCause::CannotGrow, errno.0);
+                return false;
+            }
+            self.end += PIECE;
+            if self.has_room(bytes) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives the chunk back and begins another with this header (whose ordinal is filled in). False if there is
+    /// none; the recording has stopped then.
+    #[cold]
+    pub fn turn(&mut self, header: ChunkHeader) -> bool {
+        let old = core::mem::take(&mut self.chunk);
+        self.position = 0;
+        self.end = 0;
+        if old != 0 {
+            file::release_chunk(old);
+        }
+        let Some(at) = process::new_chunk() else { return false };
+        self.pieces = self.ordinal == 0;
+        let size = if self.pieces { PIECE } else { CHUNK };
+        if let Err(errno) = file::allocate_at(at, size) {
+            process::stop(recording::layout::StopCause::CannotGrow, errno.0);
+            return false;
+        }
+        let words = ChunkHeader { ordinal: self.ordinal, ..header }.to_words();
+        self.ordinal += 1;
+        for (index, &word) in words.iter().enumerate().rev() {
+            // SAFETY: the header lies in the allocated piece of a chunk that is this writer's alone. The first
+            // word, which says that the chunk is begun, is stored last.
+            unsafe { ((at + 8 * index) as *mut u64).write_volatile(word) };
+        }
+        self.chunk = at;
+        self.end = at + size;
+        self.position = at + CHUNK_HEADER;
+        true
+    }
+
+    /// Ends the writing: every next record finds no room.
+    pub fn close(&mut self) {
+        self.end = self.position;
+        self.pieces = false;
+    }
+
+    /// Writes a record; there must be [`ROOM`]. Writes nothing where fork has taken the chunk away meanwhile.
+    #[inline(always)]
+    pub fn put(&mut self, record: Packed) {
+        let at = self.position;
+        if at == 0 {
+            return;
+        }
+        // SAFETY: `has_room(ROOM)` was asked, and ROOM covers sixteen bytes for each record of one event. The
+        // first eight bytes are stored last: with them the record is there.
+        unsafe {
+            if record.len() > 8 {
+                ((at + 8) as *mut u64).write_unaligned(record.high());
+                compiler_fence(Release);
+            }
+            (at as *mut u64).write_unaligned(record.low());
+        }
+        self.position = at + record.len();
+        compiler_fence(Release);
+    }
+
+    /// Writes a record in full; there must be [`ROOM`].
+    #[cold]
+    pub fn put_wide(&mut self, record: Wide) {
+        let at = self.position;
+        if at == 0 {
+            return;
+        }
+        // SAFETY: as in `put`.
+        unsafe {
+            ((at + 16) as *mut u64).write_unaligned(record.words[2]);
+            ((at + 8) as *mut u64).write_unaligned(record.words[1]);
+            compiler_fence(Release);
+            (at as *mut u64).write_unaligned(record.words[0]);
+        }
+        self.position = at + record.len;
+        compiler_fence(Release);
+    }
+
+    /// Writes a record of any length of at least eight bytes; there must be room for it and [`ROOM`].
+    pub fn put_bytes(&mut self, record: &[u8]) {
+        let at = self.position;
+        let Some((first, rest)) = record.split_first_chunk::<8>() else { return };
+        if at == 0 || !self.has_room(record.len() + ROOM) {
+            return;
+        }
+        // SAFETY: there is room in the writer's own chunk; again the first eight bytes are stored last.
+        unsafe {
+            core::ptr::copy_nonoverlapping(rest.as_ptr(), (at + 8) as *mut u8, rest.len());
+            compiler_fence(Release);
+            (at as *mut u64).write_unaligned(u64::from_le_bytes(*first));
+        }
+        self.position = at + record.len();
+        compiler_fence(Release);
+    }
+}

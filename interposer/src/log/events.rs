@@ -1,0 +1,158 @@
+//! One writer's events.
+//!
+//! Order: every event of a block takes the next stamp of the block's shard. A free takes it before the block is
+//! given back, an allocation after it was handed out; so the stamps of one address are in the order in which its
+//! uses really happened. A stamp is taken only when there is room to write the event. A stamp with the top bit
+//! set was taken after the recording stopped: all shards are poisoned at one point, so that what is recorded is a
+//! prefix of every address's history.
+
+use super::cursor::Cursor;
+use super::file;
+use crate::clock;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
+use recording::{Address, EventModel, LostKind, Packed, StackId, shard_of};
+
+/// A counter on a cache line of its own.
+#[repr(C, align(64))]
+struct Counter(AtomicU64);
+
+/// Next stamp of each shard. Survives fork: the child goes on counting, and its first stamps say what it inherited.
+static COUNTERS: [Counter; SHARDS] = [const { Counter(AtomicU64::new(0)) }; SHARDS];
+const STOPPED: u64 = 1 << 63;
+
+/// Makes every later stamp say that the recording has stopped.
+pub fn stop_counting() {
+    for counter in &COUNTERS {
+        counter.0.fetch_or(STOPPED, Relaxed);
+    }
+}
+
+/// Begins to count in a forked child; returns the stamps that the parent had reached, by shard.
+pub fn go_on_counting(shard: usize) -> u64 {
+    let counter = &COUNTERS[shard % SHARDS].0;
+    counter.fetch_and(!STOPPED, Relaxed) & !STOPPED
+}
+
+#[inline(always)]
+fn take_stamp(address: Address) -> Option<u64> {
+    let stamp = COUNTERS[shard_of(address)].0.fetch_add(1, Relaxed);
+    (stamp & STOPPED == 0).then_some(stamp)
+}
+
+/// Who writes.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Writer {
+    /// Number of the writer.
+    pub writer: u32,
+    /// Number of its thread now.
+    pub thread: u32,
+    /// Kernel id of its thread now.
+    pub tid: u32,
+}
+
+/// See the module's contract. All-zero is a writer without a chunk.
+#[repr(C)]
+pub struct Events {
+    cursor: Cursor,
+    model: EventModel,
+}
+
+impl Events {
+    /// Whether there is room for one event.
+    #[inline(always)]
+    pub fn has_room(&self) -> bool {
+        self.cursor.has_room(ROOM)
+    }
+
+    /// Makes room for one event; false if there can be none.
+    #[cold]
+    #[inline(never)]
+    pub fn make_room(&mut self, writer: Writer) -> bool {
+        if self.has_room() || self.cursor.grow(ROOM) {
+            return true;
+        }
+        let clock_ms = clock::coarse_ms().unwrap_or_else(clock::precise_ms);
+        let header = ChunkHeader {
+            kind: ChunkKind::Events,
+            writer: writer.writer,
+            ordinal: 0,
+            thread: writer.thread,
+            tid: writer.tid,
+            clock_ms,
+            first_id: 0,
+            epoch: 0,
+        };
+        self.model.begin_chunk(clock_ms);
+        self.cursor.turn(header)
+    }
+
+    /// A block was handed out. There must be room.
+    #[inline(always)]
+    pub fn allocated(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) {
+        let Some(stamp) = take_stamp(address) else { return self.stopped() };
+        if let Some(ms) = clock::coarse_ms()
+            && let Some(record) = self.model.clock(ms)
+        {
+            self.cursor.put(record);
+        }
+        self.put_gap(address, stamp);
+        match self.model.alloc(address, size, stack, realloc) {
+            Some(record) => self.cursor.put(record),
+            None => {
+                let record = self.model.wide_alloc(address, size, stack, realloc);
+                self.cursor.put_wide(record);
+            }
+        }
+    }
+
+    /// A block is about to be given back. There must be room.
+    #[inline(always)]
+    pub fn freed(&mut self, address: Address, realloc: bool) {
+        let Some(stamp) = take_stamp(address) else { return self.stopped() };
+        self.put_gap(address, stamp);
+        match self.model.free(address, realloc) {
+            Some(record) => self.cursor.put(record),
+            None => {
+                let record = self.model.wide_free(address, realloc);
+                self.cursor.put_wide(record);
+            }
+        }
+    }
+
+    /// The realloc begun last failed. There must be room.
+    #[cold]
+    pub fn realloc_failed(&mut self, address: Address) {
+        let Some(stamp) = take_stamp(address) else { return self.stopped() };
+        self.put_gap(address, stamp);
+        let record = self.model.realloc_undo(address);
+        self.cursor.put(record);
+    }
+
+    #[inline(always)]
+    fn put_gap(&mut self, address: Address, stamp: u64) {
+        if let Some(record) = self.model.stamp(address, stamp) {
+            self.cursor.put(record);
+        }
+    }
+
+    /// The writer was left in the middle of an event: begins anew in another chunk, since the model may be ahead
+    /// of what was written.
+    pub fn abandon(&mut self) {
+        self.cursor.close();
+    }
+
+    /// A record without a stamp. There must be room.
+    pub fn put(&mut self, record: impl FnOnce(&mut EventModel) -> Packed) {
+        let record = record(&mut self.model);
+        self.cursor.put(record);
+    }
+
+    /// The recording stopped: no later event needs to take a stamp to learn it.
+    #[cold]
+    fn stopped(&mut self) {
+        self.cursor.close();
+        file::count_lost(LostKind::AfterStop);
+    }
+}

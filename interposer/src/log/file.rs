@@ -1,0 +1,168 @@
+//! The process's file: one sparse file, mapped whole without access when it is begun.
+//!
+//! A chunk is made writable and its blocks are allocated before it is touched, without a path or descriptor, so
+//! that it works after chroot, a change of user, or with no descriptor left. A file system that is full gives an
+//! error there and never a signal later. On kernels without `MADV_POPULATE_WRITE` (before 5.14) the file is opened
+//! again by its path for `fallocate`.
+//!
+//! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
+
+use crate::config::{DIRECTORY, DIRECTORY_MAX};
+use crate::sys::{self, Errno, Fd};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use recording::LostKind;
+use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
+
+/// Address space kept for the file, and its apparent size. Costs neither memory nor disk; the largest that a
+/// program with a limit on its address space gets is the 16th part of that limit.
+const RESERVE: usize = 16 << 30;
+/// Less is not worth beginning.
+const RESERVE_MIN: usize = 4 << 20;
+/// Of the header chunk, what is used.
+const HEADER_SIZE: usize = recording::layout::STRINGS_END;
+const MADV_POPULATE_WRITE: i32 = 23;
+
+static BASE: AtomicUsize = AtomicUsize::new(0);
+static SIZE: AtomicUsize = AtomicUsize::new(0);
+static ID: AtomicU64 = AtomicU64::new(0);
+
+/// The path, for kernels that need it.
+struct Path(UnsafeCell<[u8; DIRECTORY_MAX + 32]>);
+
+// SAFETY: written by `begin` alone, which runs in the single initialising thread before the file can be used.
+unsafe impl Sync for Path {}
+
+static PATH: Path = Path(UnsafeCell::new([0; DIRECTORY_MAX + 32]));
+
+impl Path {
+    fn get(&self) -> &[u8] {
+        // SAFETY: see above.
+        let bytes = unsafe { &*self.0.get() };
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
+        bytes.get(..=end).unwrap_or(b"\0")
+    }
+
+    /// `DIRECTORY/ID.unfreed`, the id in hexadecimal.
+    fn set(&self, id: u64) {
+        // SAFETY: see above.
+        let bytes = unsafe { &mut *self.0.get() };
+        bytes.fill(0);
+        let directory = DIRECTORY.path();
+        let mut place = bytes.iter_mut();
+        let digits = (0..16).rev().map(|digit| b"0123456789abcdef"[(id >> (4 * digit)) as usize & 15]);
+        for byte in directory.iter().copied().chain(*b"/").chain(digits).chain(*b".unfreed") {
+            if let Some(place) = place.next() {
+                *place = byte;
+            }
+        }
+    }
+}
+
+/// Random id of the file, 0 before there is one.
+pub fn id() -> u64 {
+    ID.load(Relaxed)
+}
+
+/// Begins a new file: its header chunk can then be written.
+pub fn begin() -> sys::Result<()> {
+    let id = match sys::random() {
+        0 => sys::clock_ns(libc::CLOCK_MONOTONIC) ^ (sys::pid() as u64) << 40,
+        id => id,
+    };
+    PATH.set(id);
+    let fd = Fd::open(PATH.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
+    let mut size = RESERVE;
+    let address_space = sys::limit(libc::RLIMIT_AS);
+    let file_size = sys::limit(libc::RLIMIT_FSIZE);
+    while size as u64 > address_space / 16 || size as u64 > file_size {
+        size /= 2;
+    }
+    loop {
+        if size < RESERVE_MIN {
+            return Err(Errno(libc::EFBIG));
+        }
+        // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
+        if fd.truncate(size as u64).is_ok()
+            && let Ok(base) = fd.map_shared(size, 0, libc::PROT_NONE)
+        {
+            let _ = sys::advise(base, size, libc::MADV_DONTDUMP);
+            BASE.store(base, Relaxed);
+            SIZE.store(size, Relaxed);
+            break;
+        }
+        size /= 2;
+    }
+    ID.store(id, Relaxed);
+    sys::make_writable(BASE.load(Relaxed), CHUNK)?;
+    allocate(0, HEADER_SIZE)?;
+    word(NEXT_CHUNK).map(|word| word.store(1, Relaxed));
+    word(NEXT_ID_BLOCK).map(|word| word.store(1, Relaxed));
+    Ok(())
+}
+
+/// In a forked child: leaves the parent's file. Returns its mapping, as (address, size).
+pub fn forget() -> (usize, usize) {
+    ID.store(0, Relaxed);
+    (BASE.swap(0, Relaxed), SIZE.swap(0, Relaxed))
+}
+
+/// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
+pub fn new_chunk() -> Option<sys::Result<usize>> {
+    let index = word(NEXT_CHUNK)?.fetch_add(1, Relaxed) as usize;
+    let offset = index.checked_mul(CHUNK).filter(|offset| offset + CHUNK <= SIZE.load(Relaxed));
+    let Some(offset) = offset else {
+        word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
+        return None;
+    };
+    let at = BASE.load(Relaxed) + offset;
+    Some(sys::make_writable(at, CHUNK).map(|()| at))
+}
+
+/// Allocates the blocks of `size` bytes at address `at` of the mapping, whole pages.
+pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
+    allocate(at - BASE.load(Relaxed), size)
+}
+
+fn allocate(offset: usize, size: usize) -> sys::Result<()> {
+    match sys::advise(BASE.load(Relaxed) + offset, size, MADV_POPULATE_WRITE) {
+        Err(Errno(libc::EINVAL)) => {
+            Fd::open(PATH.get(), libc::O_RDWR, 0)?.allocate(offset as u64, size as u64)
+        }
+        // What the kernel says where writing to the page would raise SIGBUS.
+        Err(Errno(libc::EFAULT)) => Err(Errno(libc::ENOSPC)),
+        result => result,
+    }
+}
+
+/// Lets the pages of a full chunk leave the process's memory; what is in them stays in the file.
+pub fn release_chunk(at: usize) {
+    let _ = sys::advise(at, CHUNK, libc::MADV_DONTNEED);
+}
+
+/// The word at `offset` of the file's header; `None` before there is a file.
+pub fn word(offset: usize) -> Option<&'static AtomicU64> {
+    let base = BASE.load(Relaxed);
+    if base == 0 || offset > HEADER_SIZE - 8 {
+        return None;
+    }
+    // SAFETY: the header's pages are allocated and mapped as long as the process lives, words are aligned.
+    Some(unsafe { &*((base + offset) as *const AtomicU64) })
+}
+
+/// The header's bytes, to be filled while the file is begun.
+///
+/// # Safety
+/// Only the initialising thread may hold them.
+pub unsafe fn header_bytes() -> &'static mut [u8] {
+    // SAFETY: mapped and allocated by `begin`, exclusive by the caller's word.
+    unsafe { core::slice::from_raw_parts_mut(BASE.load(Relaxed) as *mut u8, HEADER_SIZE) }
+}
+
+/// Counts what could not be recorded.
+#[cold]
+pub fn count_lost(kind: LostKind) {
+    if let Some(counter) = word(LOST + 8 * kind as usize) {
+        counter.fetch_add(1, Relaxed);
+    }
+}

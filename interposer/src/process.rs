@@ -1,0 +1,235 @@
+//! The life of the recording in this process.
+//!
+//! One word says how far it is. It lies in a page that the kernel wipes in a forked child, as do the places of
+//! all writers in their chunks: a child, however it was forked, finds no room for its first event, comes here,
+//! and begins a file of its own. A child that shares its parent's memory (vfork) goes on in the parent's.
+//!
+//! | word | means | who leaves it |
+//! |---|---|---|
+//! | `NONE` | nothing was begun, or this is a forked child | the first event (compare-and-swap to `BEGINNING`) |
+//! | `BEGINNING` | one thread begins the file; events of others are counted as lost | that thread |
+//! | `RECORDING` | chunks are handed out | whoever cannot grow the file |
+//! | `STOPPED`, `OFF` | nothing is written any more, or nothing was asked for | nobody |
+
+use crate::log::events;
+use crate::log::file::{self, header_bytes, word};
+use crate::sys::{self, Errno, Fd};
+use crate::{config, intern, real, thread};
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use recording::LostKind;
+use recording::layout::{self, FileHeader, State, StopCause};
+
+const NONE: u64 = 0;
+const BEGINNING: u64 = 1;
+const RECORDING: u64 = 2;
+const STOPPED: u64 = 3;
+const OFF: u64 = 4;
+
+/// Address of the word, 0 until it is mapped.
+static WORD: AtomicUsize = AtomicUsize::new(0);
+static PID: AtomicU32 = AtomicU32::new(0);
+/// Whether [`config`] was read; survives fork.
+static CONFIGURED: AtomicU32 = AtomicU32::new(0);
+
+/// Memory for what is read from /proc, used by the one thread in `BEGINNING`.
+struct Scratch(UnsafeCell<[u8; 4096]>);
+
+// SAFETY: only the thread that moved the word to BEGINNING touches it, until it moves it on.
+unsafe impl Sync for Scratch {}
+
+static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 4096]));
+
+fn life() -> Option<&'static AtomicU64> {
+    let mut at = WORD.load(Acquire);
+    if at == 0 {
+        at = sys::map_private(4096).ok()?;
+        // Without it a forked child would write into its parent's file: rather record nothing.
+        sys::advise(at, 4096, libc::MADV_WIPEONFORK).ok()?;
+        if let Err(other) = WORD.compare_exchange(0, at, AcqRel, Acquire) {
+            // SAFETY: nobody else has seen this page.
+            unsafe { sys::unmap(at, 4096) };
+            at = other;
+        }
+    }
+    // SAFETY: a mapped page that is never unmapped.
+    Some(unsafe { &*(at as *const AtomicU64) })
+}
+
+/// Process id, as of the beginning of the recording.
+pub fn pid() -> u32 {
+    PID.load(Relaxed)
+}
+
+/// Begins the recording if it was not begun; whether it goes on.
+pub fn begin() -> bool {
+    let Some(life) = life() else { return false };
+    if life.load(Relaxed) == OFF {
+        return false;
+    }
+    match life.compare_exchange(NONE, BEGINNING, AcqRel, Acquire) {
+        Ok(_) => {
+            let next = begin_file();
+            life.store(next, Release);
+            next == RECORDING
+        }
+        Err(state) => {
+            match state {
+                RECORDING => return true,
+                BEGINNING => file::count_lost(LostKind::NoWriter),
+                STOPPED => file::count_lost(LostKind::AfterStop),
+                _ => {}
+            }
+            false
+        }
+    }
+}
+
+/// A chunk for a writer; `None` when the recording has stopped.
+pub fn new_chunk() -> Option<usize> {
+    match file::new_chunk() {
+        Some(Ok(at)) => Some(at),
+        Some(Err(errno)) => {
+            stop(StopCause::CannotGrow, errno.0);
+            None
+        }
+        None => {
+            stop(StopCause::Full, 0);
+            None
+        }
+    }
+}
+
+/// Ends the recording at one point of every address's history. The program goes on.
+pub fn stop(cause: StopCause, errno: i32) {
+    let Some(life) = life() else { return };
+    if life.compare_exchange(RECORDING, STOPPED, AcqRel, Relaxed).is_err() {
+        return;
+    }
+    events::stop_counting();
+    let set = |offset, value| word(offset).map(|word| word.store(value, Relaxed));
+    set(layout::STOP_CAUSE, cause as u64);
+    set(layout::STOP_ERRNO, errno as u64);
+    set(layout::END_MONOTONIC, sys::clock_ns(libc::CLOCK_MONOTONIC));
+    set(layout::STATE, State::Stopped as u64);
+}
+
+/// The process runs its exit handlers. What follows is still recorded.
+pub fn ended() {
+    let recording = life().is_some_and(|life| life.load(Acquire) == RECORDING);
+    // A vfork child that exits the wrong way is not us.
+    if !recording || sys::pid() != pid() {
+        return;
+    }
+    thread::mark(recording::mark::EXIT);
+    if let (Some(end), Some(state)) = (word(layout::END_MONOTONIC), word(layout::STATE)) {
+        end.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Relaxed);
+        state.store(State::Ended as u64, Relaxed);
+    }
+}
+
+/// In `BEGINNING`: the state that follows.
+fn begin_file() -> u64 {
+    // SAFETY: this thread alone is in BEGINNING.
+    let scratch = unsafe { &mut *SCRATCH.0.get() };
+    if CONFIGURED.swap(1, Relaxed) == 0 {
+        // SAFETY: as above.
+        unsafe { config::read_environment(scratch) };
+    }
+    if config::DIRECTORY.path().is_empty() {
+        return OFF;
+    }
+    let parent = file::id();
+    if parent != 0 {
+        leave_parents_file();
+    }
+    PID.store(sys::pid(), Relaxed);
+    thread::forked();
+    if file::begin().is_err() {
+        return OFF;
+    }
+    // SAFETY: this thread alone begins the file.
+    let header = unsafe { header_bytes() };
+    write_header(header, parent, scratch);
+    let stamps = header.get_mut(layout::INHERITED_STAMPS..layout::STRINGS).unwrap_or(&mut []);
+    for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
+        place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());
+    }
+    word(layout::STATE).map(|state| state.store(State::Recording as u64, Relaxed));
+    RECORDING
+}
+
+/// In a forked child.
+fn leave_parents_file() {
+    let (base, size) = file::forget();
+    intern::forked();
+    // Where the fork came from a signal handler that interrupted the recorder, the interrupted event still has an
+    // address in the parent's chunk in a register: it writes there what the parent writes there too.
+    if !thread::is_nested() {
+        // SAFETY: no thread but this one came along, and it holds no place in the parent's file.
+        unsafe { sys::unmap(base, size) };
+    }
+}
+
+fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8]) {
+    let fixed = FileHeader {
+        version: layout::VERSION,
+        machine: 62, // EM_X86_64
+        file_id: file::id(),
+        parent_file_id: parent,
+        pid: pid(),
+        parent_pid: sys::parent_pid(),
+        pid_namespace: pid_namespace(scratch),
+        start_ticks: start_ticks(scratch).unwrap_or(0),
+        realtime_ns: sys::clock_ns(libc::CLOCK_REALTIME),
+        monotonic_ns: sys::clock_ns(libc::CLOCK_MONOTONIC),
+        user: sys::user(),
+        next_chunk: 0,
+        state: None,
+        stop_cause: None,
+        stop_errno: 0,
+        end_monotonic_ns: 0,
+        lost: [0; layout::LOST_KINDS],
+    };
+    let mut at = layout::STRINGS;
+    let mut put = |tag: u8, text: &[u8]| {
+        let Some(place) = header.get_mut(at..at + 4 + text.len()) else { return };
+        let [low, high] = (text.len() as u16).to_le_bytes();
+        place[..4].copy_from_slice(&[tag, 0, low, high]);
+        place[4..].copy_from_slice(text);
+        at += 4 + text.len();
+    };
+    put(layout::STRING_EXE, sys::read_link(b"/proc/self/exe\0", scratch).unwrap_or(&[]));
+    put(layout::STRING_COMMAND, read_file(b"/proc/self/cmdline\0", scratch).unwrap_or(&[]));
+    if !real::malloc_is_ours() {
+        put(layout::STRING_NOTE, b"the program defines malloc itself: its own allocations are not recorded");
+    }
+    let bytes = fixed.to_bytes();
+    if let Some(place) = header.get_mut(..bytes.len()) {
+        place.copy_from_slice(&bytes);
+    }
+}
+
+fn read_file<'b>(path: &[u8], scratch: &'b mut [u8]) -> sys::Result<&'b [u8]> {
+    Fd::open_read(path)?.read_all(scratch)
+}
+
+/// From `pid:[4026531836]`.
+fn pid_namespace(scratch: &mut [u8]) -> u64 {
+    sys::read_link(b"/proc/self/ns/pid\0", scratch).map_or(0, |link| {
+        link.iter()
+            .filter(|byte| byte.is_ascii_digit())
+            .fold(0, |number, &digit| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+/// Field 22 of `/proc/self/stat`; the second, in parentheses, may hold anything.
+fn start_ticks(scratch: &mut [u8]) -> Option<u64> {
+    let stat = read_file(b"/proc/self/stat\0", scratch).map_err(|Errno(_)| ()).ok()?;
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let field = stat.get(name_end + 2..)?.split(|&byte| byte == b' ').nth(19)?;
+    field.iter().try_fold(0u64, |number, &digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    })
+}

@@ -1,0 +1,437 @@
+//! Whose call it is: the recorder's memory of each thread, and the guard that every hook enters.
+//!
+//! A thread's memory is found by one initial-exec thread-local word. It is mapped at the thread's first event and
+//! never unmapped: a thread may free blocks in its very last destructors, and no destructor of ours runs. When
+//! its thread is gone a new thread takes it over, with the chunk that it was writing.
+//!
+//! A signal handler may interrupt the recorder and allocate: such events go to a second [`Level`] with chunks of
+//! its own; those of a handler that interrupts that one are counted as lost. A handler that leaves by `siglongjmp`
+//! leaves its level entered for good; the other one is then used, and where both were left they are begun anew.
+//!
+//! Of a level, `Wiped` is all zero in a forked child and `Kept` is as it was.
+
+use crate::log::definitions::{Definer, Definitions};
+use crate::log::events::{Events, Writer};
+use crate::log::file;
+use crate::stack::{Caller, Capture};
+use crate::{intern, modules, process, real, sys};
+use core::arch::{asm, global_asm};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicPtr, AtomicU32, compiler_fence};
+use recording::{Address, LostKind, Module};
+
+global_asm!(
+    ".section .tbss,\"awT\",@nobits",
+    ".p2align 3",
+    ".hidden unfreed_thread",
+    ".globl unfreed_thread",
+    ".type unfreed_thread,@object",
+    ".size unfreed_thread, 8",
+    "unfreed_thread: .zero 8",
+    ".text"
+);
+
+/// The thread's memory, null before its first event.
+#[inline(always)]
+fn current() -> *mut Level {
+    let level: *mut Level;
+    // SAFETY: reads the thread's own word; the loader has put its place below the thread pointer into our global
+    // offset table.
+    unsafe {
+        asm!("mov {0}, qword ptr [rip + unfreed_thread@GOTTPOFF]", "mov {0}, qword ptr fs:[{0}]",
+             out(reg) level, options(readonly, nostack, preserves_flags))
+    };
+    level
+}
+
+fn set_current(level: *mut Level) {
+    // SAFETY: as in `current`; the word is ours.
+    unsafe {
+        asm!("mov {1}, qword ptr [rip + unfreed_thread@GOTTPOFF]", "mov qword ptr fs:[{1}], {0}",
+             in(reg) level, out(reg) _, options(nostack, preserves_flags))
+    };
+}
+
+/// What fork wipes.
+#[repr(C, align(4096))]
+struct Wiped {
+    events: Events,
+    /// The file that this level writes to; 0 before the first event in it.
+    file: u64,
+    writer: Writer,
+    /// The thread that the events so far say to be the writer's.
+    said_thread: u32,
+    definitions: Definitions,
+}
+
+/// What fork keeps.
+#[repr(C, align(4096))]
+struct Kept {
+    /// Stack pointer of the hook that is inside this level, 0 if none is.
+    entered: usize,
+    /// Inside a real function that may call our hooks (musl): these calls are not the program's.
+    quiet: bool,
+    capture: Capture,
+    /// The level of handlers that interrupt this one.
+    nested: *mut Level,
+    /// Kernel id of the thread; a level whose thread is gone may be taken over.
+    owner: AtomicU32,
+    /// Next in the list of all threads' memories.
+    next: AtomicPtr<Level>,
+    scratch: [u8; Module::MAX],
+}
+
+/// The recorder's memory of a thread at one level of signal handlers. Valid when all zero.
+#[repr(C)]
+pub struct Level {
+    wiped: Wiped,
+    kept: Kept,
+}
+
+static ALL: AtomicPtr<Level> = AtomicPtr::new(core::ptr::null_mut());
+/// Where the search for a thread that is gone goes on.
+static NEXT_LOOK: AtomicPtr<Level> = AtomicPtr::new(core::ptr::null_mut());
+static NEXT_THREAD: AtomicU32 = AtomicU32::new(0);
+static NEXT_WRITER: AtomicU32 = AtomicU32::new(0);
+/// Memories looked at for each new thread: a system call each.
+const LOOKS: usize = 8;
+
+/// Begins the numbers of a file.
+pub fn forked() {
+    NEXT_THREAD.store(0, Relaxed);
+    NEXT_WRITER.store(0, Relaxed);
+}
+
+/// Proof that a hook is inside the recorder, and at which level. Left when it goes out of scope.
+pub struct Entered(&'static mut Level);
+
+impl Drop for Entered {
+    #[inline(always)]
+    fn drop(&mut self) {
+        compiler_fence(SeqCst);
+        self.0.kept.entered = 0;
+    }
+}
+
+/// Enters the recorder for one event with room for it; `None` where it cannot be recorded (and is counted).
+#[inline(always)]
+fn enter(sp: usize) -> Option<Entered> {
+    let level = current();
+    // SAFETY: null, or the thread's own memory, which is never unmapped; the `entered` word keeps a second
+    // reference from being made while this one is in use.
+    let entered = unsafe {
+        match level.as_mut() {
+            Some(level) if level.kept.entered == 0 && !level.kept.quiet => {
+                level.kept.entered = sp;
+                compiler_fence(SeqCst);
+                Entered(level)
+            }
+            Some(_) => enter_nested(level, sp)?,
+            None => enter_first(sp)?,
+        }
+    };
+    let level = &mut *entered.0;
+    if level.wiped.events.has_room() || level.make_room() { Some(entered) } else { None }
+}
+
+/// The thread is inside the recorder already.
+#[cold]
+#[inline(never)]
+fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
+    // SAFETY: the interrupted hook holds a reference to `outer` but is not running; only words are read and
+    // written here that it does not use.
+    unsafe {
+        if (*outer).kept.quiet {
+            return None;
+        }
+        if (*outer).kept.nested.is_null() {
+            (*outer).kept.nested = map_level();
+        }
+        let Some(nested) = (*outer).kept.nested.as_mut() else {
+            file::count_lost(LostKind::NoWriter);
+            return None;
+        };
+        if nested.kept.entered != 0 {
+            if sp <= nested.kept.entered || sp <= (*outer).kept.entered {
+                file::count_lost(LostKind::Nested);
+                return None;
+            }
+            // Both hooks lie below us on the stack: they were left by siglongjmp.
+            nested.abandoned();
+        }
+        nested.kept.entered = sp;
+        compiler_fence(SeqCst);
+        Some(Entered(nested))
+    }
+}
+
+/// The thread's first event.
+#[cold]
+#[inline(never)]
+fn enter_first(sp: usize) -> Option<Entered> {
+    if !process::begin() {
+        return None;
+    }
+    let tid = sys::tid();
+    let level = take_over(tid).unwrap_or_else(|| new_level(tid));
+    // SAFETY: null, or memory that this thread has just become the owner of.
+    let Some(level) = (unsafe { level.as_mut() }) else {
+        file::count_lost(LostKind::NoWriter);
+        return None;
+    };
+    if core::mem::replace(&mut level.kept.entered, sp) != 0 {
+        // Its thread ended in the middle of a hook.
+        level.abandoned();
+    }
+    set_current(level);
+    level.begin_thread(tid);
+    Some(Entered(level))
+}
+
+fn map_level() -> *mut Level {
+    let Ok(at) = sys::map_private(size_of::<Level>()) else { return core::ptr::null_mut() };
+    if sys::advise(at, size_of::<Wiped>(), libc::MADV_WIPEONFORK).is_err() {
+        // SAFETY: nobody else has seen this mapping.
+        unsafe { sys::unmap(at, size_of::<Level>()) };
+        return core::ptr::null_mut();
+    }
+    at as *mut Level
+}
+
+fn new_level(tid: u32) -> *mut Level {
+    let level = map_level();
+    // SAFETY: null, or freshly mapped zeros, which are a valid level.
+    if let Some(fresh) = unsafe { level.as_mut() } {
+        fresh.kept.owner.store(tid, Relaxed);
+        let mut first = ALL.load(Acquire);
+        loop {
+            fresh.kept.next.store(first, Relaxed);
+            match ALL.compare_exchange_weak(first, level, AcqRel, Acquire) {
+                Ok(_) => break,
+                Err(other) => first = other,
+            }
+        }
+    }
+    level
+}
+
+/// The memory of a thread that is gone, or of an earlier thread with our own id.
+fn take_over(tid: u32) -> Option<*mut Level> {
+    let mut level = NEXT_LOOK.load(Acquire);
+    let mut taken = None;
+    for _ in 0..LOOKS {
+        if level.is_null() {
+            level = ALL.load(Acquire);
+        }
+        // SAFETY: members of the list are never unmapped; only their atomic words are used here.
+        let (owner, next) = unsafe {
+            match level.as_ref() {
+                None => break,
+                Some(level) => (&level.kept.owner, level.kept.next.load(Acquire)),
+            }
+        };
+        let old = owner.load(Acquire);
+        let gone = old == tid || sys::thread_is_gone(process::pid(), old);
+        if gone && owner.compare_exchange(old, tid, AcqRel, Relaxed).is_ok() {
+            taken = Some(level);
+        }
+        level = next;
+        if taken.is_some() {
+            break;
+        }
+    }
+    NEXT_LOOK.store(level, Release);
+    taken
+}
+
+/// Whether this thread is inside the recorder at both levels.
+pub fn is_nested() -> bool {
+    let level = current();
+    // SAFETY: null or the thread's own memory; only two words are read.
+    unsafe {
+        !level.is_null()
+            && (*level).kept.entered != 0
+            && !(*level).kept.nested.is_null()
+            && (*(*level).kept.nested).kept.entered != 0
+    }
+}
+
+impl Level {
+    /// A thread that had no memory has got this.
+    fn begin_thread(&mut self, tid: u32) {
+        self.kept.quiet = false;
+        self.wiped.writer.tid = tid;
+        self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
+        // SAFETY: a nested level belongs to its outer one.
+        if let Some(nested) = unsafe { self.kept.nested.as_mut() } {
+            nested.kept.entered = 0;
+            nested.wiped.writer = Writer { writer: nested.wiped.writer.writer, ..self.wiped.writer };
+        }
+    }
+
+    /// There is no room: the chunk is full, or this is the level's first event in this file, or the recording
+    /// has stopped.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self) -> bool {
+        if self.wiped.file == 0 && !self.begin_file() {
+            return false;
+        }
+        if !self.wiped.events.make_room(self.wiped.writer) {
+            // Says which loss it is.
+            process::begin();
+            return false;
+        }
+        true
+    }
+
+    fn begin_file(&mut self) -> bool {
+        if !process::begin() {
+            return false;
+        }
+        if self.wiped.writer.tid == 0 {
+            self.identify();
+        }
+        self.wiped.writer.writer = NEXT_WRITER.fetch_add(1, Relaxed);
+        self.wiped.said_thread = self.wiped.writer.thread;
+        self.wiped.file = file::id();
+        self.kept.capture.forget();
+        if !self.wiped.events.make_room(self.wiped.writer) {
+            return false;
+        }
+        self.wiped.events.put(|model| model.thread_name(&sys::thread_name()));
+        if self.wiped.writer.writer == 0 {
+            modules::write_all(&mut self.definer());
+        }
+        true
+    }
+
+    /// A level without a thread number: of a forked child, or a nested one.
+    fn identify(&mut self) {
+        let outer = current();
+        // SAFETY: the thread's own memory; the outer hook, if it is another level's, is not running.
+        unsafe {
+            if !core::ptr::eq(outer, self) && !outer.is_null() && (*outer).wiped.writer.tid != 0 {
+                self.wiped.writer = (*outer).wiped.writer;
+                return;
+            }
+        }
+        let tid = sys::tid();
+        self.kept.owner.store(tid, Release);
+        self.wiped.writer = Writer { writer: 0, thread: NEXT_THREAD.fetch_add(1, Relaxed), tid };
+    }
+
+    /// A hook at this level was left in the middle of its work.
+    fn abandoned(&mut self) {
+        self.wiped.events.abandon();
+        self.wiped.definitions.abandon();
+        self.kept.capture.forget();
+    }
+
+    #[inline(always)]
+    fn definer(&mut self) -> Definer<'_> {
+        Definer::new(&mut self.wiped.definitions, self.wiped.writer, &mut self.kept.scratch)
+    }
+
+    /// Says whose the events are from here on, if another thread's level was taken over. There is room.
+    #[inline(always)]
+    fn say_thread(&mut self) {
+        if self.wiped.said_thread != self.wiped.writer.thread {
+            self.thread_changed();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn thread_changed(&mut self) {
+        self.wiped.said_thread = self.wiped.writer.thread;
+        let writer = self.wiped.writer;
+        self.wiped.events.put(|model| model.thread(writer.thread, writer.tid));
+        if self.wiped.events.make_room(writer) {
+            self.wiped.events.put(|model| model.thread_name(&sys::thread_name()));
+        }
+        // The event that is to follow needs its own room; where there is none it is counted by its stamp.
+        self.wiped.events.make_room(writer);
+    }
+}
+
+/// A block was handed out to `caller`.
+#[inline(always)]
+pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
+    let Some(entered) = enter(caller.sp as usize) else { return };
+    let level = &mut *entered.0;
+    level.say_thread();
+    let mut definer = Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
+    let stack = level.kept.capture.take(caller, &mut definer);
+    level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
+}
+
+/// A block is about to be given back, or to `realloc`.
+#[inline(always)]
+pub fn freed(block: usize, realloc: bool) {
+    let Some(mut entered) = enter(stack_pointer()) else { return };
+    let level = &mut *entered.0;
+    level.say_thread();
+    level.wiped.events.freed(Address(block as u64), realloc);
+    if modules::freed(block as u64) {
+        object_unloaded(&mut entered, block);
+    }
+}
+
+/// The loader gives back its description of an object that it has unmapped.
+#[cold]
+#[inline(never)]
+fn object_unloaded(entered: &mut Entered, block: usize) {
+    let before = modules::epoch();
+    modules::unloaded(block as u64, &mut entered.0.definer());
+    if modules::epoch() != before {
+        intern::clear();
+    }
+}
+
+/// The realloc of this block failed: it is as it was.
+#[cold]
+#[inline(never)]
+pub fn realloc_failed(block: usize) {
+    let Some(entered) = enter(stack_pointer()) else { return };
+    let level = &mut *entered.0;
+    level.say_thread();
+    level.wiped.events.realloc_failed(Address(block as u64));
+}
+
+/// A moment of the process, see [`recording::mark`].
+pub fn mark(mark: u64) {
+    let Some(entered) = enter(stack_pointer()) else { return };
+    entered.0.wiped.events.put(|model| model.mark(mark));
+}
+
+/// Begins the recording, and this thread's part of it, before the first event.
+pub fn begin() {
+    drop(enter(stack_pointer()));
+}
+
+/// Runs a real function that may call our hooks itself, whose calls are then not recorded again.
+#[inline(always)]
+pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
+    if !real::may_call_us() {
+        return call();
+    }
+    let level = current();
+    // SAFETY: null or the thread's own memory; one word of it is used.
+    unsafe {
+        let outermost = !level.is_null() && !core::mem::replace(&mut (*level).kept.quiet, true);
+        let result = call();
+        if outermost {
+            (*level).kept.quiet = false;
+        }
+        result
+    }
+}
+
+#[inline(always)]
+fn stack_pointer() -> usize {
+    let sp: usize;
+    // SAFETY: only reads the register.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
