@@ -2,8 +2,25 @@
 //!
 //! A module is named by the path and the build-id that the recording holds. A file with another build-id is never
 //! used. What stays unknown is data with a [`Reason`], not an error; no input makes this fail or panic.
+mod batch;
+mod debug_file;
+mod elf;
+mod index;
+mod locator;
+mod module;
+mod names;
+mod table;
+
+use locator::Locator;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+/// Stack of a looking-up thread. Debug information is read by recursion into inlined functions: compilers nest them
+/// tens deep, a corrupt file may nest them as deep as it has bytes. Only what is used is committed.
+const STACK_SIZE: usize = 256 << 20;
 
 /// A file that was mapped into the process, as the recording names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +65,8 @@ pub enum Reason {
     Unreadable(String),
     /// The file names no function at this address.
     NoSymbol,
+    /// A file that the debug information refers to is missing (split or shared debug information): its name.
+    DebugFileMissing(String),
     /// The function is known, but no debug information gives its line.
     NoDebugInfo,
     /// Memory that no file backs, such as the vdso or generated code.
@@ -59,16 +78,17 @@ impl fmt::Display for Reason {
         match self {
             Reason::FileMissing => f.write_str("file missing"),
             Reason::BuildIdDiffers { recorded, found } if found.is_empty() => {
-                write!(f, "file changed: it has no build-id, recorded {}", Hex(recorded))
+                write!(f, "file found has no build-id, recorded {}", Hex(recorded))
             }
             Reason::BuildIdDiffers { recorded, found } if recorded.is_empty() => {
-                write!(f, "file changed: it has build-id {}, recorded none", Hex(found))
+                write!(f, "file found has build-id {}, recorded none", Hex(found))
             }
             Reason::BuildIdDiffers { recorded, found } => {
-                write!(f, "file changed: it has build-id {}, recorded {}", Hex(found), Hex(recorded))
+                write!(f, "file found has build-id {}, recorded {}", Hex(found), Hex(recorded))
             }
             Reason::Unreadable(why) => write!(f, "unreadable: {why}"),
             Reason::NoSymbol => f.write_str("no symbol"),
+            Reason::DebugFileMissing(name) => write!(f, "debug file {name} missing"),
             Reason::NoDebugInfo => f.write_str("no debug information"),
             Reason::NotAFile => f.write_str("not a file"),
         }
@@ -107,18 +127,32 @@ pub struct Symbolized {
 }
 
 /// Looks up all addresses; the result has the shape of `queries`. `done(n)` is called as n more are finished, from
-/// several threads.
+/// several threads. Queries of one module are looked up together, so each file is read once.
 pub fn symbolize(
     queries: &[Query],
-    _options: &Options,
+    options: &Options,
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<Vec<Symbolized>> {
-    let unknown = Symbolized { frames: Vec::new(), reason: Some(Reason::FileMissing) };
-    queries
-        .iter()
-        .map(|query| {
-            done(query.addresses.len());
-            vec![unknown.clone(); query.addresses.len()]
-        })
-        .collect()
+    let locator = Locator::new(options);
+    let batches = batch::by_module(queries);
+    let next = AtomicUsize::new(0);
+    let found: Vec<OnceLock<Vec<Symbolized>>> = batches.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        while let Some((batch, found)) =
+            Some(next.fetch_add(1, Relaxed)).and_then(|i| batches.get(i).zip(found.get(i)))
+        {
+            let progress = batch::Progress::new(batch, done);
+            let _ = found
+                .set(module::symbolize(batch.module, &batch.addresses, &locator, &|i| progress.finished(i)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let _ = thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, work);
+        }
+    });
+    // Does nothing, unless no thread could be started.
+    work();
+    batch::in_shape_of(queries, &batches, &found)
 }

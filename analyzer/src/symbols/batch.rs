@@ -1,0 +1,79 @@
+//! Queries of one module joined, and their results taken apart again.
+use super::{ModuleFile, Query, Symbolized};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// Addresses between two reports of progress: often enough for a bar, too rarely to cost anything.
+const STEP: usize = 256;
+
+/// All addresses asked for in one module, sorted, each once.
+pub struct Batch<'a> {
+    pub module: &'a ModuleFile,
+    pub addresses: Vec<u64>,
+    /// How often each was asked for.
+    counts: Vec<usize>,
+}
+
+/// Batches, the largest first, so that the last thread to finish has little to do.
+pub fn by_module(queries: &[Query]) -> Vec<Batch<'_>> {
+    let mut all: HashMap<&ModuleFile, Vec<u64>> = HashMap::new();
+    for query in queries {
+        all.entry(&query.module).or_default().extend(&query.addresses);
+    }
+    let mut batches: Vec<Batch<'_>> = all
+        .into_iter()
+        .map(|(module, mut addresses)| {
+            addresses.sort_unstable();
+            let counts = addresses.chunk_by(|a, b| a == b).map(<[u64]>::len).collect();
+            addresses.dedup();
+            Batch { module, addresses, counts }
+        })
+        .collect();
+    batches.sort_unstable_by_key(|batch| std::cmp::Reverse(batch.addresses.len()));
+    batches
+}
+
+/// Counts finished addresses of one batch.
+pub struct Progress<'a> {
+    batch: &'a Batch<'a>,
+    waiting: Cell<usize>,
+    done: &'a (dyn Fn(usize) + Sync),
+}
+
+impl<'a> Progress<'a> {
+    pub fn new(batch: &'a Batch<'a>, done: &'a (dyn Fn(usize) + Sync)) -> Self {
+        Self { batch, waiting: Cell::new(0), done }
+    }
+
+    /// The address at `index` is finished; the last is reported at once.
+    pub fn finished(&self, index: usize) {
+        let count = self.waiting.get() + self.batch.counts[index];
+        let report = count >= STEP || index + 1 == self.batch.counts.len();
+        self.waiting.set(if report { 0 } else { count });
+        if report {
+            (self.done)(count);
+        }
+    }
+}
+
+/// The results per query, in its order of addresses.
+pub fn in_shape_of(
+    queries: &[Query],
+    batches: &[Batch<'_>],
+    found: &[OnceLock<Vec<Symbolized>>],
+) -> Vec<Vec<Symbolized>> {
+    let by_module: HashMap<&ModuleFile, (&Batch<'_>, &[Symbolized])> = batches
+        .iter()
+        .zip(found)
+        .map(|(batch, found)| (batch.module, (batch, found.get().map_or(&[][..], Vec::as_slice))))
+        .collect();
+    let one = |module: &ModuleFile, address: &u64| -> Option<Symbolized> {
+        let (batch, found) = by_module.get(module)?;
+        found.get(batch.addresses.binary_search(address).ok()?).cloned()
+    };
+    queries
+        .iter()
+        .map(|query| query.addresses.iter().map(|a| one(&query.module, a).unwrap_or_default()).collect())
+        .collect()
+}
