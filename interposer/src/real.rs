@@ -8,28 +8,36 @@ use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+/// What is stored for a function that nobody defines.
+const NONE: usize = 1;
+
 /// A function of the allocator that we may call.
 macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident = $symbol:literal: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
-        /// Address of each function, 0 until looked up or if there is none.
+        /// Address of each function, 0 until looked up.
         #[allow(non_upper_case_globals)]
         mod address {
             use super::AtomicUsize;
             $(pub(super) static $name: AtomicUsize = AtomicUsize::new(0);)*
         }
         fn look_up_all(objects: Objects) {
-            $(address::$name.store(objects.symbol($symbol).unwrap_or(0), Relaxed);)*
+            $(address::$name.store(objects.symbol($symbol).unwrap_or(NONE), Relaxed);)*
         }
         $(
             $(#[$doc])*
             #[inline(always)]
             pub fn $name() -> Option<unsafe extern "C" fn($($arg),*) $(-> $ret)?> {
                 let mut at = address::$name.load(Relaxed);
-                if at == 0 {
-                    resolve();
-                    at = address::$name.load(Relaxed);
+                if at <= NONE {
+                    if at == 0 {
+                        resolve();
+                        at = address::$name.load(Relaxed);
+                    }
+                    if at <= NONE {
+                        return None;
+                    }
                 }
-                // SAFETY: 0 is None; any other value is the address of the function of this C name, whose
+                // SAFETY: 0 would be None; any other value is the address of the function of this C name, whose
                 // signature the C library's headers give.
                 unsafe { core::mem::transmute::<usize, Option<unsafe extern "C" fn($($arg),*) $(-> $ret)?>>(at) }
             }
@@ -76,8 +84,16 @@ functions! {
     free_sized = b"free_sized": fn(*mut c_void, usize);
     /// `free_aligned_sized` (C23).
     free_aligned_sized = b"free_aligned_sized": fn(*mut c_void, usize, usize);
-    /// The kernel's clock, in the object that it maps into every process.
-    vdso_clock_gettime = b"__vdso_clock_gettime": fn(c_int, *mut libc::timespec) -> c_int;
+}
+
+/// The kernel's clock, in the object that it maps into every process; the loader lists it before us.
+static VDSO_CLOCK_GETTIME: AtomicUsize = AtomicUsize::new(0);
+
+/// `clock_gettime` of the kernel's own object, if it is there.
+#[inline(always)]
+pub fn vdso_clock_gettime() -> Option<unsafe extern "C" fn(c_int, *mut libc::timespec) -> c_int> {
+    // SAFETY: 0 is None; any other value is the address of the function of this signature.
+    unsafe { core::mem::transmute(VDSO_CLOCK_GETTIME.load(Relaxed)) }
 }
 
 /// Looks up all functions, once.
@@ -90,6 +106,8 @@ fn resolve() {
         && let Some(objects) = Objects::after_us()
     {
         look_up_all(objects);
+        let clock = Objects::all().and_then(|objects| objects.symbol(b"__vdso_clock_gettime"));
+        VDSO_CLOCK_GETTIME.store(clock.unwrap_or(0), Relaxed);
     }
 }
 

@@ -87,6 +87,8 @@ pub fn begin() -> sys::Result<()> {
             && let Ok(base) = fd.map_shared(size, 0, libc::PROT_NONE)
         {
             let _ = sys::advise(base, size, libc::MADV_DONTDUMP);
+            // Without it the kernel reads ahead where there is nothing to read, and dirties whole large folios.
+            let _ = sys::advise(base, size, libc::MADV_RANDOM);
             BASE.store(base, Relaxed);
             SIZE.store(size, Relaxed);
             break;
