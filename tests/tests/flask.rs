@@ -1,0 +1,105 @@
+//! A Flask server that leaks with every request, under `unfreed run`, with a real interpreter.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, fs};
+
+use e2e::{Report, Scratch, artifacts, process, report};
+
+const REQUESTS: u64 = 20;
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Interpreters with their own symbols first: `~/.pyenv/versions/*`, then the one in PATH.
+fn interpreters() -> Vec<PathBuf> {
+    let versions = Path::new(&env::var_os("HOME").unwrap_or_default()).join(".pyenv/versions");
+    let found = fs::read_dir(versions).into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        found.map(|entry| entry.path().join("bin/python3")).filter(|path| path.exists()).collect();
+    found.sort();
+    found.push("python3".into());
+    found
+}
+
+/// A virtual environment with Flask, made once for all runs of the tests.
+fn with_flask() -> Result<PathBuf, String> {
+    let run = |program: &Path, arguments: &[&str]| -> Result<(), String> {
+        let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { Ok(()) } else { Err(said.lines().last().unwrap_or_default().to_owned()) }
+    };
+    let made = artifacts::kept_directory().join("venv");
+    let python = made.join("bin/python");
+    artifacts::locked("venv", || {
+        if run(&python, &["-c", "import flask"]).is_ok() {
+            return Ok(python);
+        }
+        let recent = ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))"];
+        let all = interpreters();
+        let base = all.iter().find(|base| run(base, &recent).is_ok());
+        let base = base.ok_or("no Python 3.9 or later with venv")?;
+        run(base, &["-m", "venv", "--clear", &made.display().to_string()])?;
+        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "flask"])?;
+        Ok(python)
+    })
+}
+
+fn get_foo(port: u16) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit can be set");
+    stream.write_all(b"GET /foo HTTP/1.0\r\n\r\n").expect("a request can be sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    assert!(answer.contains(" 200 ") && answer.contains("true"), "{answer}");
+}
+
+/// Runs the demo's app, sends the requests and ends it, all under `unfreed run`.
+fn record(python: &Path, directory: &Path) {
+    let mut command = Command::new(artifacts::unfreed());
+    command.arg("run").arg("-o").arg(directory).arg("--").arg(python);
+    command.arg(artifacts::repository().join("scripts/demo.d/app.py"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut server = command.spawn().expect("unfreed starts");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(server.stdout.take().expect("a pipe"));
+    stdout.read_line(&mut line).expect("the server prints its port");
+    let port = line.trim().parse().unwrap_or_else(|_| panic!("a port and not {line:?}"));
+    (0..REQUESTS).for_each(|_| get_foo(port));
+    // SAFETY: no memory is touched; the process was started here and is not yet waited for.
+    assert_eq!(unsafe { libc::kill(server.id() as i32, libc::SIGTERM) }, 0);
+    let status = process::wait(server, LIMIT).expect("the server ends on SIGTERM");
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn each_request_leaks_one_list() {
+    let python = match with_flask() {
+        Ok(python) => python,
+        Err(reason) => return eprintln!("skipped: no Flask: {reason}"),
+    };
+    let scratch = Scratch::new("flask");
+    let directory = scratch.path().join("recording");
+    record(&python, &directory);
+    let report = Report::of(&directory);
+    assert_eq!(report.lost(), 0);
+    // 40,000 pointers, and nothing else in the server is of that size.
+    let leaks: Vec<_> =
+        report.sites().iter().filter(|site| site["unfreed_bytes"] == 320_000 * REQUESTS).collect();
+    assert_eq!(leaks.len(), 1, "one stack has {REQUESTS} lists");
+    assert_eq!(leaks[0]["unfreed_blocks"], REQUESTS);
+    let functions: Vec<_> = report::functions(leaks[0]).collect();
+    assert!(
+        functions.iter().any(|name| name.starts_with("list_repeat")) || stripped(&python),
+        "{functions:?}"
+    );
+    assert!(functions.iter().any(|name| name.contains("PyEval")), "{functions:?}");
+}
+
+/// A distribution's interpreter has the names of what it exports and no others.
+fn stripped(python: &Path) -> bool {
+    let bytes = fs::read(python).expect("the interpreter can be read");
+    !bytes.windows(11).any(|window| window == b"list_repeat")
+}
