@@ -5,7 +5,8 @@
 //! the reader's counts. A stamp that is missing is no fault: its thread was killed between taking and writing it.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader};
@@ -53,7 +54,7 @@ pub fn read_directory(directory: &Path) -> Vec<ProcessFile> {
 
 /// Reads one file; `None` when it is not a recording.
 pub fn read_file(path: &Path) -> Option<ProcessFile> {
-    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let bytes = used_bytes(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut file = ProcessFile {
         path: path.to_owned(),
         header: FileHeader::decode(&bytes).ok()?,
@@ -77,6 +78,16 @@ pub fn read_file(path: &Path) -> Option<ProcessFile> {
     }
     file.impossible.sort();
     Some(file)
+}
+
+/// What was written of a file: the file of a killed process is as long as what was reserved for it.
+fn used_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
+    let chunks = FileHeader::decode(&bytes).map_or(0, |header| header.next_chunk);
+    file.take(chunks.saturating_sub(1) * CHUNK as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The chunks that were begun, each writer's in the order in which it wrote them.
