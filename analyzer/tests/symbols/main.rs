@@ -17,7 +17,8 @@ fn assert_agrees(file: &std::path::Path, described_by: &std::path::Path, least: 
             lines += usize::from(same_lines);
             names += usize::from(same_names);
             if !same_lines {
-                let lines = |chain: &Chain| chain.iter().map(|frame| frame.1.clone()).collect::<Vec<_>>().join(" < ");
+                let lines =
+                    |chain: &Chain| chain.iter().map(|frame| frame.1.clone()).collect::<Vec<_>>().join(" < ");
                 eprintln!("{tool} {address:#x}: ours {}, theirs {}", lines(ours), lines(theirs));
             }
         }

@@ -1,0 +1,211 @@
+"""A reader of recordings written from FORMAT.md alone: prints the records of one file as text, chunk by chunk.
+
+It exists to show that the document is enough. second_reader.rs compares what it prints with what the decoder gives.
+"""
+import struct
+import sys
+
+CHUNK, HEADER, M64, M32 = 65536, 64, 2**64 - 1, 2**32 - 1
+
+
+class Cut(Exception):
+    pass
+
+
+class Bytes:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        if self.at + count > len(self.data):
+            raise Cut
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def byte(self):
+        return self.take(1)[0]
+
+    def number(self, form):
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                if value > M64:
+                    raise Cut
+                return value
+            shift += 7
+            if shift > 63:
+                raise Cut
+
+    def signed(self):
+        value = self.varint()
+        return value >> 1 if value & 1 == 0 else -(value >> 1) - 1
+
+
+def hashed(value, bits):
+    return (value * 0x9E3779B97F4A7C15 & M64) >> (64 - bits)
+
+
+def class_of(size):
+    return 0 if size > 1024 else max(2, (size + 23) // 16)
+
+
+def spent(size):
+    return max(32, (size + 23) & M64 & ~15)
+
+
+class Events:
+    def __init__(self, data, clock):
+        self.bytes, self.clock, self.gap = Bytes(data), clock, 0
+        self.last = self.behind = self.begun = 0
+        self.stamp, self.recent, self.sites = [0] * 256, [(0, 0)] * 2048, [(0, 0)] * 1024
+        self.freed, self.top = [[0] * 8 for _ in range(66)], [0] * 66
+
+    def stamped(self, address):
+        shard = (address >> 16 ^ address >> 26) % 256
+        stamp = (self.stamp[shard] + self.gap) & M64
+        self.stamp[shard], self.gap = (stamp + 1) & M64, 0
+        return f"address={address:#x} stamp={stamp}"
+
+    def allocated(self, address, size, stack, reuse, ends):
+        kind = class_of(size)
+        if reuse:
+            self.freed[kind][self.top[kind] % 8] = 0
+            self.top[kind] = (self.top[kind] - 1) % 256
+        else:
+            self.behind = (address + spent(size)) & M64
+        self.recent[hashed(address >> 4, 11)] = (address & (1 << 59) - 1 & ~7, kind)
+        self.last = address
+        return f"{'ReallocEnd' if ends else 'Alloc'} {self.stamped(address)} size={size} stack={stack}"
+
+    def allocation(self, tag):
+        place, site, bits = tag >> 4 & 3, tag >> 2 & 3, tag & 3
+        size = 0
+        if site == 2:
+            stack = self.bytes.varint()
+            slot = hashed(stack, 10)
+        else:
+            slot = bits << 8 | self.bytes.byte()
+            stack, size = self.sites[slot]
+        far = self.bytes.signed() if place == 2 else 0
+        if site:
+            size = self.bytes.varint()
+            self.sites[slot] = (stack, size & M32)
+        kind = class_of(size)
+        newest = self.freed[kind][self.top[kind] % 8]
+        address = [newest, self.behind, (self.last + 16 * far) & M64, self.last][place]
+        return self.allocated(address, size, stack, place == 0, tag & 0x40)
+
+    def released(self, address, begins):
+        self.last = address
+        if begins:
+            self.begun = address
+        return f"{'ReallocBegin' if begins else 'Free'} {self.stamped(address)}"
+
+    def free(self, tag):
+        if tag & 0x10:
+            slot = (tag & 7) << 8 | self.bytes.byte()
+            address, kind = self.recent[slot]
+            self.recent[slot] = (0, 0)
+            self.top[kind] = (self.top[kind] + 1) % 256
+            self.freed[kind][self.top[kind] % 8] = address
+        else:
+            address = (self.last + 16 * self.bytes.signed()) & M64
+        return self.released(address, tag & 0x20)
+
+    def record(self, tag):
+        b = self.bytes
+        if tag & 0x80:
+            return self.allocation(tag)
+        if tag & 0x40:
+            return self.free(tag)
+        if tag == 1:
+            self.gap = (self.gap + b.varint()) & M64
+            return None
+        if tag == 2:
+            self.clock = (self.clock + b.varint()) & M64
+            return f"Clock {self.clock}"
+        if tag == 3:
+            return f"Thread number={b.varint()} tid={b.varint()}"
+        if tag == 4:
+            return f"ThreadName {b.take(15).hex()}"
+        if tag == 5:
+            return f"ReallocUndo {self.stamped(self.begun)}"
+        if tag in (6, 7):
+            return f"{'Mark' if tag == 6 else 'Lost'} {b.varint()}"
+        if tag in (0x10, 0x11):
+            stack, address, size = b.number("I"), b.number("Q"), b.number("Q")
+            return self.allocated(address, size, stack, False, tag == 0x11)
+        if tag in (0x12, 0x13):
+            return self.released(b.number("Q"), tag == 0x13)
+        if tag == 0x14:
+            return f"ReallocUndo {self.stamped(b.number('Q'))}"
+        raise ValueError(f"unknown tag {tag:#x}")
+
+
+class Definitions:
+    def __init__(self, data, first_id):
+        self.bytes, self.next_id, self.pcs, self.last_pc = Bytes(data), first_id, [0] * 2048, 0
+
+    def record(self, tag):
+        b = self.bytes
+        if tag & 0x80:
+            return self.node(tag)
+        if tag == 0x20:
+            return self.module()
+        if tag == 0x21:
+            return f"ModuleGone number={b.varint()} epoch={b.varint()}"
+        if tag == 0x22:
+            return f"Epoch {b.varint()}"
+        raise ValueError(f"unknown tag {tag:#x}")
+
+    def node(self, tag):
+        b = self.bytes
+        pc = self.pcs[(tag & 7) << 8 | b.byte()] if tag & 0x20 else (self.last_pc + b.signed()) & M64
+        parent = (self.next_id - 1) & M32
+        if not tag & 0x40:
+            said = b.varint()
+            folded = said - 16
+            parent = said if said < 16 else (self.next_id + (folded >> 1 if folded & 1 == 0 else -(folded >> 1) - 1)) & M32
+        identity, self.next_id = self.next_id, (self.next_id + 1) & M32
+        self.pcs[hashed(pc, 11)] = self.last_pc = pc
+        return f"Node id={identity} parent={parent} pc={pc:#x} kind={'Interrupted' if tag & 0x10 else 'Return'}"
+
+    def module(self):
+        b = self.bytes
+        start = b.at - 1
+        segments, build_id, _ = b.take(3)
+        length, number, epoch = b.number("I"), b.number("I"), b.number("I")
+        bias, device, inode = b.number("Q"), b.number("Q"), b.number("Q")
+        raw, identity = b.take(32 * segments), b.take(build_id)
+        path = b.take(start + length - b.at)
+        words = f"number={number} epoch={epoch} bias={bias:#x} device={device} inode={inode}"
+        return f"Module {words} segments={raw.hex()} build_id={identity.hex()} path={path.hex()}"
+
+
+def main(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] == 1, "version 1 of a recording"
+    for start in range(CHUNK, struct.unpack_from("<Q", data, 128)[0] * CHUNK, CHUNK):
+        chunk = data[start : start + CHUNK]
+        if chunk[:4] != b"UFCK":
+            continue
+        clock, first_id = struct.unpack_from("<QI", chunk, 24)
+        if chunk[4] not in (2, 3):
+            continue
+        reader = Events(chunk[HEADER:], clock) if chunk[4] == 3 else Definitions(chunk[HEADER:], first_id)
+        print(f"Chunk {start // CHUNK}")
+        try:
+            while tag := reader.bytes.byte():
+                if line := reader.record(tag):
+                    print(line)
+        except Cut:
+            print("Cut")
+
+
+main(sys.argv[1])

@@ -1,0 +1,200 @@
+//! `second_reader.py` was written from FORMAT.md alone: what it reads from a file is what this crate reads.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod packing;
+
+use std::fmt::Write;
+use std::process::Command;
+
+use packing::{EventWriter, define};
+use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, MAGIC, NEXT_CHUNK};
+use recording::{
+    Address, Definition, DefinitionModel, Event, EventModel, FrameKind, Module, Segment, StackId,
+};
+
+/// Numbers that only look random, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 20) % limit
+    }
+
+    fn any(&mut self) -> u64 {
+        let bits = self.below(64);
+        (self.below(1 << 32) << 32 | self.below(1 << 32)) >> bits
+    }
+
+    fn address(&mut self) -> Address {
+        Address(match self.below(8) {
+            0 => self.any(),
+            1 => 0x5555_5555_0000 + self.below(4096),
+            2 => 0x7fff_f000_0010 + self.below(64) * 4096,
+            _ => 0x5555_5555_0010 + self.below(300) * 48,
+        })
+    }
+
+    fn size(&mut self) -> u64 {
+        match self.below(8) {
+            0 => self.any(),
+            1 => self.below(3000),
+            _ => 24 + 16 * self.below(6),
+        }
+    }
+
+    fn event(&mut self, clock: &mut u64, freed: &mut Vec<Address>) -> Event {
+        let (address, size, stamp) = (self.address(), self.size(), self.below(3) * self.below(500));
+        let stack = StackId(32768 + self.below(3000) as u32);
+        match self.below(40) {
+            0 => {
+                *clock += 1 + self.below(5000);
+                Event::Clock(*clock)
+            }
+            1 => Event::Thread { number: self.below(90) as u32, tid: self.any() as u32 },
+            2 => Event::ThreadName([self.below(256) as u8; 15]),
+            3 => Event::Mark(self.any()),
+            4 => Event::Lost(self.any()),
+            5 => Event::ReallocBegin { address, stamp },
+            6 => Event::ReallocEnd { address, size, stack, stamp },
+            7 => Event::ReallocUndo { address, stamp },
+            8..=18 => {
+                freed.push(address);
+                Event::Free { address, stamp }
+            }
+            19..=28 => Event::Alloc { address: freed.pop().unwrap_or(address), size, stack, stamp },
+            _ => Event::Alloc { address, size, stack, stamp },
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn event_line(event: Event) -> String {
+    let at = |address: Address, stamp: u64| format!("address={:#x} stamp={stamp}", address.0);
+    match event {
+        Event::Alloc { address, size, stack, stamp } => {
+            format!("Alloc {} size={size} stack={}", at(address, stamp), stack.0)
+        }
+        Event::ReallocEnd { address, size, stack, stamp } => {
+            format!("ReallocEnd {} size={size} stack={}", at(address, stamp), stack.0)
+        }
+        Event::Free { address, stamp } => format!("Free {}", at(address, stamp)),
+        Event::ReallocBegin { address, stamp } => format!("ReallocBegin {}", at(address, stamp)),
+        Event::ReallocUndo { address, stamp } => format!("ReallocUndo {}", at(address, stamp)),
+        Event::Clock(ms) => format!("Clock {ms}"),
+        Event::Thread { number, tid } => format!("Thread number={number} tid={tid}"),
+        Event::ThreadName(name) => format!("ThreadName {}", hex(&name)),
+        Event::Mark(mark) => format!("Mark {mark}"),
+        Event::Lost(count) => format!("Lost {count}"),
+    }
+}
+
+fn definition_line(definition: &Definition) -> String {
+    match definition {
+        Definition::Node { id, parent, pc, kind } => {
+            format!("Node id={} parent={} pc={:#x} kind={kind:?}", id.0, parent.0, pc.0)
+        }
+        Definition::Epoch(epoch) => format!("Epoch {epoch}"),
+        Definition::ModuleGone { number, epoch } => format!("ModuleGone number={number} epoch={epoch}"),
+        Definition::Module(module) => {
+            let Module { number, epoch, bias, device, inode, raw_segments, build_id, path } = module;
+            let words = format!("number={number} epoch={epoch} bias={bias:#x} device={device} inode={inode}");
+            let (segments, build_id, path) = (hex(raw_segments), hex(build_id), hex(path));
+            format!("Module {words} segments={segments} build_id={build_id} path={path}")
+        }
+    }
+}
+
+/// A chunk of definitions of all kinds, and their lines.
+fn definitions_chunk(random: &mut Random) -> (Vec<u8>, Vec<String>) {
+    let header = ChunkHeader {
+        kind: ChunkKind::Definitions,
+        writer: 0,
+        ordinal: 0,
+        thread: 0,
+        tid: 1,
+        clock_ms: 0,
+        first_id: 65536,
+        epoch: 0,
+    };
+    let mut bytes: Vec<u8> = header.to_words().iter().flat_map(|word| word.to_le_bytes()).collect();
+    let (mut model, mut lines) = (DefinitionModel::new(header.first_id), Vec::new());
+    let segments = Segment { address: 1, size: 2, offset: 3, flags: 5 }.to_bytes().repeat(3);
+    for i in 0..8000u32 {
+        let id = model.next_id();
+        let definition = match random.below(200) {
+            0 => Definition::Epoch(i),
+            1 => Definition::ModuleGone { number: i, epoch: i + 1 },
+            2 => Definition::Module(Module {
+                number: i,
+                epoch: 3,
+                bias: random.any(),
+                device: random.any(),
+                inode: random.any(),
+                raw_segments: &segments,
+                build_id: &[7; 20],
+                path: b"/usr/lib/libc.so.6",
+            }),
+            _ => Definition::Node {
+                id,
+                parent: match random.below(5) {
+                    0 => StackId(random.below(16) as u32),
+                    1 => StackId(random.any() as u32),
+                    _ => StackId(id.0.wrapping_sub(1 + random.below(3) as u32)),
+                },
+                pc: Address(0x5555_5555_0000 + random.below(3000) * 7),
+                kind: if random.below(9) == 0 { FrameKind::Interrupted } else { FrameKind::Return },
+            },
+        };
+        lines.push(definition_line(&definition));
+        bytes.extend(define(&mut model, &definition));
+    }
+    assert!(bytes.len() < CHUNK);
+    bytes.resize(CHUNK, 0);
+    (bytes, lines)
+}
+
+#[test]
+fn the_document_is_enough_to_write_a_reader() {
+    let mut random = Random(4);
+    let (mut writer, mut clock, mut freed) = (EventWriter::new(77), 77, Vec::new());
+    for _ in 0..60_000 {
+        writer.push(random.event(&mut clock, &mut freed));
+    }
+    let mut file = vec![0; CHUNK];
+    let mut expected = String::new();
+    let chunks = writer.finish();
+    for chunk in &chunks {
+        let clock_ms = ChunkHeader::decode(&chunk.bytes).expect("a begun chunk").clock_ms;
+        let (found, _, model): (_, _, Box<EventModel>) =
+            packing::events(&chunk.bytes[CHUNK_HEADER..], clock_ms);
+        assert!(model == chunk.model && found == chunk.records);
+        writeln!(expected, "Chunk {}", file.len() / CHUNK).expect("a string");
+        found.iter().for_each(|(_, event)| writeln!(expected, "{}", event_line(*event)).expect("a string"));
+        file.extend(&chunk.bytes);
+    }
+    let (bytes, lines) = definitions_chunk(&mut random);
+    writeln!(expected, "Chunk {}\n{}", file.len() / CHUNK, lines.join("\n")).expect("a string");
+    file.extend(bytes);
+    file[..8].copy_from_slice(&MAGIC);
+    file[8] = 1;
+    let count = file.len() / CHUNK;
+    file[NEXT_CHUNK..][..8].copy_from_slice(&(count as u64).to_le_bytes());
+    assert!(count > 5, "{count} chunks");
+
+    let path = std::env::temp_dir().join(format!("second-reader-{}.unfreed", std::process::id()));
+    std::fs::write(&path, file).expect("a file in the temporary folder");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second_reader.py");
+    let output = Command::new("python3").arg(script).arg(&path).output();
+    std::fs::remove_file(&path).expect("the file is ours");
+    let output = output.expect("python3 runs: apt-get install python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found = String::from_utf8(output.stdout).expect("text");
+    for (number, (found, expected)) in found.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(found, expected, "line {number}");
+    }
+    assert_eq!(found.len(), expected.len());
+}
