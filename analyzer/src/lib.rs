@@ -2,5 +2,9 @@
 pub mod cli;
 pub mod commands;
 pub mod error;
+pub mod launch;
+pub mod preload;
 pub mod progress;
 pub mod symbols;
+pub mod tails;
+pub mod target;

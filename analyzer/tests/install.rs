@@ -1,0 +1,45 @@
+//! `unfreed install` writes a library that loads, and prints the environment for it.
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use support::{Scratch, output, stderr, stdout};
+
+#[test]
+fn the_library_and_its_environment() {
+    let scratch = Scratch::new();
+    for _ in 0..2 {
+        let output = output(&mut scratch.unfreed(&["install", "opt/unfreed"]));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let base = scratch.join("opt/unfreed").display().to_string();
+        assert_eq!(
+            stdout(&output),
+            format!("LD_PRELOAD={base}/libunfreed.so\nUNFREED_DIR={base}/recordings\n")
+        );
+        assert!(stderr(&output).contains(&format!("unfreed report {base}/recordings")));
+    }
+    assert_eq!(scratch.names("opt/unfreed"), ["libunfreed.so", "recordings"]);
+    let library = scratch.join("opt/unfreed/libunfreed.so");
+    assert_eq!(fs::metadata(&library).expect("written").permissions().mode() & 0o777, 0o755);
+    let loaded = output(
+        Command::new("grep").args(["-c", "libunfreed.so", "/proc/self/maps"]).env("LD_PRELOAD", &library),
+    );
+    assert_ne!(stdout(&loaded).trim(), "0");
+    assert_eq!(stderr(&loaded), "", "the loader has nothing to say");
+}
+
+#[test]
+fn places_that_will_not_do() {
+    let scratch = Scratch::new();
+    fs::write(scratch.join("file"), "").expect("written");
+    let file = output(&mut scratch.unfreed(&["install", "file"]));
+    assert_eq!(stderr(&file), "unfreed: file: cannot install there: File exists; choose another directory\n");
+    let space = output(&mut scratch.unfreed(&["install", "a b"]));
+    assert_eq!(
+        stderr(&space),
+        "unfreed: a b: cannot install there: the loader cannot take ' ' in LD_PRELOAD; choose another directory\n"
+    );
+    assert_eq!((file.status.code(), space.status.code()), (Some(2), Some(2)));
+}
