@@ -2,7 +2,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
@@ -53,35 +53,46 @@ fn signals_sent_to_us_reach_the_program_once() {
     assert_eq!(child.wait().expect("waited").code(), Some(9));
 }
 
-#[test]
-fn the_terminals_interrupt_reaches_the_program_once() {
-    let scratch = Scratch::new();
+/// Runs the signal printer on a terminal of its own, presses Ctrl-C, ends it with SIGUSR1; what the terminal showed.
+fn interrupted(scratch: &Scratch, prefix: &str) -> Option<String> {
     let program = scratch.compile("signals", include_str!("programs/signals.c"), &[]);
-    // script(1) gives the command a terminal of its own; byte 3 is what Ctrl-C sends.
     let unfreed = env!("CARGO_BIN_EXE_unfreed");
-    let command = format!("echo $$ >pid; exec '{unfreed}' run -o rec '{}'", program.display());
-    let Ok(mut child) = Command::new("script")
+    let command = format!("echo $$ >pid; exec '{unfreed}' run {prefix} '{}'", program.display());
+    let mut child = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .current_dir(&*scratch)
+        .current_dir(&**scratch)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-    else {
-        return eprintln!("skipped: needs script(1)");
-    };
+        .ok()?;
     let mut keys = child.stdin.take().expect("piped");
-    let mut lines =
-        BufReader::new(child.stdout.take().expect("piped")).lines().map(|line| line.expect("text"));
-    let mut next = || lines.next().map(|line| line.trim().trim_start_matches("^C").to_string());
-    assert_eq!(next().as_deref(), Some("ready"));
-    std::io::Write::write_all(&mut keys, &[3]).expect("typed");
-    assert_eq!(next().as_deref(), Some("2"));
+    let mut screen = child.stdout.take().expect("piped");
+    let mut shown = String::new();
+    let mut wait_for = |text: &str| {
+        let mut byte = [0];
+        while !shown.ends_with(text) && screen.read(&mut byte).expect("readable") == 1 {
+            shown.push(byte[0] as char);
+        }
+    };
+    wait_for("ready");
+    keys.write_all(&[3]).expect("typed");
+    wait_for("^C"); // shown after the signal was sent
     let pid = fs::read_to_string(scratch.join("pid")).expect("written before ready");
-    // SAFETY: the process is still there: only SIGUSR1 ends it.
+    // SAFETY: no memory is involved; the process is still there: only SIGUSR1 ends it.
     unsafe { libc::kill(pid.trim().parse().expect("a number"), libc::SIGUSR1) };
-    assert_eq!(next().as_deref(), Some("10"), "no second interrupt");
-    drop(keys);
+    wait_for("10\r\n");
     assert_eq!(child.wait().expect("waited").code(), Some(9));
+    let numbers = shown.replace("^C", " ").replace("ready", " ");
+    Some(numbers.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn the_terminals_interrupt_reaches_the_program_and_is_not_passed_on() {
+    let scratch = Scratch::new();
+    let Some(shown) = interrupted(&scratch, "") else { return eprintln!("skipped: needs script(1)") };
+    assert_eq!(shown, "2 10");
+    // In a session of its own the terminal does not reach the program, and so we must not either.
+    assert_eq!(interrupted(&scratch, "setsid").as_deref(), Some("10"));
 }
 
 #[test]
@@ -152,7 +163,7 @@ fn a_pipe_closes_when_the_program_closes_it() {
         .spawn()
         .expect("unfreed starts");
     let mut all = String::new();
-    std::io::Read::read_to_string(&mut child.stdout.take().expect("piped"), &mut all).expect("ends");
+    child.stdout.take().expect("piped").read_to_string(&mut all).expect("ends");
     drop(child.stdin.take());
     assert_eq!(child.wait().expect("waited").code(), Some(6));
 }
