@@ -49,6 +49,10 @@ impl<'a> EventDecoder<'a> {
                 self.alloc(tag)
             } else if tag & tag::FREE != 0 {
                 self.free(tag)
+            } else if tag & tag::SHORT_GAP != 0 {
+                self.gap = self.gap.wrapping_add(u64::from(tag & 31) + 1);
+                self.at += 1;
+                continue;
             } else if tag == tag::STAMP_GAP {
                 let mut at = self.at + 1;
                 let Some(gap) = varint::read(self.bytes, &mut at) else {
@@ -93,31 +97,32 @@ impl<'a> EventDecoder<'a> {
             _ => Place::Same,
         };
         let site = tag >> 2 & 3;
-        if site == 3 || (site == 2 && tag & 3 != 0) {
+        if site == tag::SITE_NEW && tag & 3 != 0 {
             return Some(Err(Stop::UnknownTag(self.at, tag)));
         }
-        let (slot, stack, known_size);
-        if site == 2 {
+        let (mut stack, mut slot) = (StackId(0), 0);
+        if site == tag::SITE_NEW {
             let id = varint::read(self.bytes, &mut at)?;
             let Ok(id) = u32::try_from(id) else { return Some(Err(Stop::Malformed(self.at))) };
-            stack = StackId(id);
-            slot = self.model.site(stack).0;
-            known_size = 0;
+            stack = StackId(id.wrapping_add(StackId::FIRST.0));
         } else {
             slot = usize::from(tag & 3) << 8 | usize::from(*self.bytes.get(at)?);
             at += 1;
-            let entry = self.model.site_at(slot);
-            stack = StackId((entry >> 32) as u32);
-            known_size = entry & 0xffff_ffff;
         }
         let mut difference = 0;
         if place == Place::Difference {
             difference = unzigzag(varint::read(self.bytes, &mut at)?);
         }
-        let mut size = known_size;
-        if site != 0 {
+        let size;
+        if site == tag::SITE_KNOWN || site == tag::SITE_KNOWN_GAP {
+            (stack, size) = self.model.site_at(slot);
+            self.gap = self.gap.wrapping_add(u64::from(site == tag::SITE_KNOWN_GAP));
+        } else {
+            if site == tag::SITE_STACK {
+                stack = self.model.stack_at(slot);
+            }
             size = varint::read(self.bytes, &mut at)?;
-            self.model.set_site(slot, stack, size);
+            self.model.site_said(stack, size);
         }
         let address = self.model.at_place(place, size, difference);
         self.model.allocated(address, size, place);
@@ -139,19 +144,28 @@ impl<'a> EventDecoder<'a> {
     fn free(&mut self, tag: u8) -> Option<Result<Event, Stop>> {
         let mut at = self.at + 1;
         let address = if tag & tag::FREE_RECENT != 0 {
-            if tag & 8 != 0 {
-                return Some(Err(Stop::UnknownTag(self.at, tag)));
-            }
-            let slot = usize::from(tag & 7) << 8 | usize::from(*self.bytes.get(at)?);
+            let slot = usize::from(tag & 15) << 8 | usize::from(*self.bytes.get(at)?);
             at += 1;
             self.model.freed_recent(slot)
         } else {
-            if tag & 15 != 0 {
+            let folded = tag >> 2 & 3;
+            if folded == 3 {
                 return Some(Err(Stop::UnknownTag(self.at, tag)));
             }
-            let difference = unzigzag(varint::read(self.bytes, &mut at)?);
-            self.model.last = self.model.last.wrapping_add((difference as u64) << 4);
-            Address(self.model.last)
+            let (region, place) = match tag & 3 {
+                tag::REGION_NEW => {
+                    let distance = unzigzag(varint::read(self.bytes, &mut at)?);
+                    (self.model.region_at(0).wrapping_add(distance as u64), None)
+                }
+                place => (self.model.region_at(place.into()), Some(usize::from(place))),
+            };
+            let &[low, high, class] = self.bytes.get(at..at + 3)?.first_chunk()?;
+            at += 3;
+            self.gap = self.gap.wrapping_add(folded.into());
+            self.model.region_used(region, place);
+            let address = Address(region << 20 | u64::from(high) << 12 | u64::from(low) << 4);
+            self.model.freed_class(address, class.into());
+            address
         };
         self.at = at;
         Some(Ok(self.release(address, tag & tag::FREE_REALLOC != 0)))
@@ -160,12 +174,7 @@ impl<'a> EventDecoder<'a> {
     #[inline(always)]
     fn release(&mut self, address: Address, realloc: bool) -> Event {
         let stamp = self.stamp(address);
-        if realloc {
-            self.model.realloc = address.0;
-            Event::ReallocBegin { address, stamp }
-        } else {
-            Event::Free { address, stamp }
-        }
+        if realloc { Event::ReallocBegin { address, stamp } } else { Event::Free { address, stamp } }
     }
 
     fn other(&mut self, tag: u8) -> Option<Result<Event, Stop>> {
@@ -191,10 +200,6 @@ impl<'a> EventDecoder<'a> {
                 Event::ThreadName(name.try_into().ok()?)
             }
             tag::REALLOC_UNDO => {
-                let address = Address(self.model.realloc);
-                Event::ReallocUndo { address, stamp: self.stamp(address) }
-            }
-            tag::WIDE_REALLOC_UNDO => {
                 let address = Address(u64_at(bytes, at)?);
                 at += 8;
                 Event::ReallocUndo { address, stamp: self.stamp(address) }

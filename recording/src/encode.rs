@@ -1,7 +1,7 @@
 //! Records to bytes, without memory of its own: a record is returned in registers, or in a small array.
 
 use crate::address::{Address, StackId, shard_of};
-use crate::model::{DefinitionModel, EventModel, Place};
+use crate::model::{DefinitionModel, EventModel, Place, class_of_usable};
 use crate::record::{self as tag, FrameKind};
 use crate::varint::zigzag;
 
@@ -49,6 +49,26 @@ impl Packed {
         self.len += 1;
     }
 
+    /// This record with what says that its stamp is `gap` later than expected.
+    #[inline(always)]
+    fn with_gap(self, gap: u64) -> Said {
+        if gap == 0 {
+            return Said { gap: None, record: self };
+        }
+        if gap <= 32 && self.len < 16 {
+            let prefix = (tag::SHORT_GAP | (gap - 1) as u8) as u128;
+            return Said { gap: None, record: Packed { word: self.word << 8 | prefix, len: self.len + 1 } };
+        }
+        Said { gap: Some(Packed::gap(gap)), record: self }
+    }
+
+    #[cold]
+    fn gap(gap: u64) -> Packed {
+        let mut packed = Packed::tag(tag::STAMP_GAP);
+        packed.long_varint(gap);
+        packed
+    }
+
     /// Bytes 0 to 7; the one to store last.
     #[inline(always)]
     pub const fn low(&self) -> u64 {
@@ -72,6 +92,15 @@ impl Packed {
     pub const fn bytes(&self) -> [u8; 16] {
         self.word.to_le_bytes()
     }
+}
+
+/// An event of a block, as it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    /// What must be written before it, seldom.
+    pub gap: Option<Packed>,
+    /// The event.
+    pub record: Packed,
 }
 
 /// A record in full: three words, of which the first is the one to store last.
@@ -123,57 +152,79 @@ const fn short_difference(from: u64, to: Address) -> Option<u64> {
 }
 
 impl EventModel {
-    /// The record that must precede an event of `address` with this stamp, if one must.
+    /// How much later than expected this stamp of `address` is; the next one is expected after it.
     #[inline(always)]
-    pub fn stamp(&mut self, address: Address, stamp: u64) -> Option<Packed> {
+    fn gap(&mut self, address: Address, stamp: u64) -> u64 {
         let expected = &mut self.next_stamp[shard_of(address)];
         let gap = stamp.wrapping_sub(*expected);
         *expected = stamp.wrapping_add(1);
-        if gap == 0 {
-            return None;
-        }
-        let mut packed = Packed::tag(tag::STAMP_GAP);
-        packed.varint(gap);
-        Some(packed)
+        gap
     }
 
-    /// An allocation, or the end of a realloc. `None`, with the model unchanged: only [`EventModel::wide_alloc`]
-    /// can say it.
+    /// The record that must precede a wide event of `address` with this stamp, if one must.
+    #[cold]
+    pub fn stamp(&mut self, address: Address, stamp: u64) -> Option<Packed> {
+        match self.gap(address, stamp) {
+            0 => None,
+            gap => Some(Packed::gap(gap)),
+        }
+    }
+
+    /// An allocation, or the end of a realloc. `None`, with the model unchanged: only [`EventModel::stamp`] and
+    /// [`EventModel::wide_alloc`] can say it.
     #[inline(always)]
-    pub fn alloc(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> Option<Packed> {
+    pub fn alloc(
+        &mut self,
+        address: Address,
+        size: u64,
+        stack: StackId,
+        realloc: bool,
+        stamp: u64,
+    ) -> Option<Said> {
         let place = self.place(address, size);
-        let (slot, entry) = self.site(stack);
-        let known_size = entry == Self::site_entry(stack, size) && size >> 32 == 0;
-        let known_stack = (entry >> 32) as u32 == stack.0 && entry != 0;
-        let site = if known_size { 0 } else { 2 - known_stack as u8 };
         let mut difference = 0;
         if place == Place::Difference {
             difference = short_difference(self.last, address)?;
         }
-        if site != 0 && size >> 21 != 0 {
+        let (slot, known) = self.site(stack, size);
+        if !known && size >> 21 != 0 {
             return None;
         }
-        let tag = tag::ALLOC
-            | if realloc { tag::ALLOC_REALLOC } else { 0 }
-            | (place as u8) << 4
-            | site << 2
-            | if site == 2 { 0 } else { (slot >> 8) as u8 & 3 };
+        let mut gap = self.gap(address, stamp);
+        let tag = tag::ALLOC | if realloc { tag::ALLOC_REALLOC } else { 0 } | (place as u8) << 4;
         let mut packed;
-        if site == 2 {
-            packed = Packed::tag(tag);
-            packed.varint(stack.0 as u64);
+        if known {
+            let folded = gap == 1;
+            let site = if folded { tag::SITE_KNOWN_GAP } else { tag::SITE_KNOWN };
+            packed = Packed::two(tag | site << 2 | (slot >> 8) as u8, slot as u8);
+            if folded {
+                gap = 0;
+            }
+            if place == Place::Difference {
+                packed.varint(difference);
+            }
         } else {
-            packed = Packed::two(tag, slot as u8);
-        }
-        if place == Place::Difference {
-            packed.varint(difference);
-        }
-        if site != 0 {
+            packed = self.new_site(tag, stack);
+            if place == Place::Difference {
+                packed.varint(difference);
+            }
             packed.varint(size);
-            self.set_site(slot, stack, size);
+            self.site_said(stack, size);
         }
         self.allocated(address, size, place);
-        Some(packed)
+        Some(packed.with_gap(gap))
+    }
+
+    /// The beginning of an allocation whose stack and size are not known together.
+    #[inline(always)]
+    fn new_site(&self, tag: u8, stack: StackId) -> Packed {
+        let (slot, known) = self.stack(stack);
+        if known {
+            return Packed::two(tag | tag::SITE_STACK << 2 | (slot >> 8) as u8, slot as u8);
+        }
+        let mut packed = Packed::tag(tag | tag::SITE_NEW << 2);
+        packed.varint(stack.0.wrapping_sub(StackId::FIRST.0) as u64);
+        packed
     }
 
     /// An allocation in full.
@@ -184,51 +235,54 @@ impl EventModel {
         Wide::new(tag, Some(stack), address, Some(size))
     }
 
-    /// A free, or the begin of a realloc. `None`, with the model unchanged: only [`EventModel::wide_free`] can say it.
+    /// A free, or the begin of a realloc. `usable` is asked for what the allocator says that the block holds, where
+    /// the model does not know the block; any answer is right, a true one saves bytes. `None`, with the model
+    /// unchanged: only [`EventModel::stamp`] and [`EventModel::wide_free`] can say it.
     #[inline(always)]
-    pub fn free(&mut self, address: Address, realloc: bool) -> Option<Packed> {
+    pub fn free(
+        &mut self,
+        address: Address,
+        realloc: bool,
+        stamp: u64,
+        usable: impl FnOnce() -> usize,
+    ) -> Option<Said> {
         let tag = tag::FREE | if realloc { tag::FREE_REALLOC } else { 0 };
-        let packed = match self.recent_slot(address) {
-            Some(slot) => {
-                self.freed_recent(slot);
-                Packed::two(tag | tag::FREE_RECENT | (slot >> 8) as u8, slot as u8)
-            }
-            None => {
-                let difference = short_difference(self.last, address)?;
-                self.last = address.0;
-                let mut packed = Packed::tag(tag);
-                packed.varint(difference);
-                packed
-            }
-        };
-        if realloc {
-            self.realloc = address.0;
+        if let Some(slot) = self.recent_slot(address) {
+            self.freed_recent(slot);
+            let packed = Packed::two(tag | tag::FREE_RECENT | (slot >> 8) as u8, slot as u8);
+            let gap = self.gap(address, stamp);
+            return Some(packed.with_gap(gap));
         }
-        Some(packed)
+        if address.0 & 15 != 0 {
+            return None;
+        }
+        let mut gap = self.gap(address, stamp);
+        let folded = if gap <= 2 { core::mem::take(&mut gap) as u8 } else { 0 };
+        let region = address.0 >> 20;
+        let place = self.region_place(region);
+        let mut packed = Packed::tag(tag | folded << 2 | place.map_or(tag::REGION_NEW, |place| place as u8));
+        if place.is_none() {
+            packed.varint(zigzag(region.wrapping_sub(self.region_at(0)) as i64));
+        }
+        self.region_used(region, place);
+        let class = class_of_usable(usable());
+        packed.push((address.0 >> 4) as u8);
+        packed.push((address.0 >> 12) as u8);
+        packed.push(class as u8);
+        self.freed_class(address, class);
+        Some(packed.with_gap(gap))
     }
 
     /// A free in full.
     #[cold]
     pub fn wide_free(&mut self, address: Address, realloc: bool) -> Wide {
         self.last = address.0;
-        if realloc {
-            self.realloc = address.0;
-        }
         Wide::new(if realloc { tag::WIDE_REALLOC_BEGIN } else { tag::WIDE_FREE }, None, address, None)
     }
 
-    /// The realloc of this block failed; stamped as an event of the block.
+    /// The realloc of this block failed; stamped as an event of the block by [`EventModel::stamp`].
     pub fn realloc_undo(&mut self, address: Address) -> Packed {
-        if self.realloc == address.0 {
-            return Packed::tag(tag::REALLOC_UNDO);
-        }
-        // The chunk was turned since the realloc began.
-        Packed { word: tag::WIDE_REALLOC_UNDO as u128 | (address.0 as u128) << 8, len: 9 }
-    }
-
-    /// The block of the realloc begun last.
-    pub fn realloc_address(&self) -> Address {
-        Address(self.realloc)
+        Packed { word: tag::REALLOC_UNDO as u128 | (address.0 as u128) << 8, len: 9 }
     }
 
     /// The clock reads `ms`; `None` where it did not move.

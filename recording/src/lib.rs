@@ -23,7 +23,7 @@ mod varint;
 
 pub use address::{Address, StackId, shard_of};
 pub use decode::{DefinitionDecoder, EventDecoder};
-pub use encode::{DefinitionEncoder, Packed, Wide};
+pub use encode::{DefinitionEncoder, Packed, Said, Wide};
 pub use model::{DefinitionModel, EventModel};
 pub use record::{
     Definition, EndReason, Event, FrameKind, LostKind, Module, Segment, Stop, mark, module_bytes,

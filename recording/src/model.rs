@@ -5,12 +5,17 @@
 use crate::address::{Address, StackId};
 use crate::layout::SHARDS;
 
-/// Slots of the table of recent allocations, found by a hash of the address. 16 KiB.
+/// Slots of the table of recent allocations, found by a hash of the address. 32 KiB.
 pub(crate) const RECENT: usize = 1 << RECENT_BITS;
-const RECENT_BITS: u32 = 11;
-/// Slots of the table of allocation sites, found by a hash of the stack. 8 KiB.
+const RECENT_BITS: u32 = 12;
+/// Slots of the table of stacks with sizes, found by a hash of both. 8 KiB.
 pub(crate) const SITES: usize = 1 << SITE_BITS;
 const SITE_BITS: u32 = 10;
+/// Slots of the table of stacks, found by a hash of the stack. 4 KiB.
+pub(crate) const STACKS: usize = 1 << STACK_BITS;
+const STACK_BITS: u32 = 10;
+/// Regions of 1 MiB that a free can name by their place in the list.
+pub(crate) const REGIONS: usize = 3;
 /// Size classes of 16 bytes that have a list of last frees; class 0 takes all larger sizes.
 const CLASSES: usize = 66;
 /// Frees remembered in each class.
@@ -38,20 +43,29 @@ pub(crate) enum Place {
 pub struct EventModel {
     /// `(address / 8) << 8 | class` of allocations, 0 if empty.
     recent: [u64; RECENT],
-    /// `stack << 32 | size` of sites.
+    /// `stack << 32 | size`.
     sites: [u64; SITES],
+    stacks: [u32; STACKS],
+    /// Regions of the last frees that are not in `recent`, the latest first: `address >> 20`.
+    regions: [u64; REGIONS],
     frees: [[u64; FREES]; CLASSES],
     tops: [u8; CLASSES],
     pub(crate) next_stamp: [u64; SHARDS],
     pub(crate) last: u64,
     behind: u64,
-    pub(crate) realloc: u64,
     pub(crate) clock_ms: u64,
 }
 
 #[inline(always)]
 const fn hash(value: u64, bits: u32) -> usize {
     (value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize
+}
+
+/// The class of a block of which `usable` bytes can be used, as glibc lays out blocks.
+#[inline(always)]
+pub(crate) const fn class_of_usable(usable: usize) -> usize {
+    let units = (usable >> 4) + (usable & 15 != 0) as usize;
+    if units < CLASSES { units } else { 0 }
 }
 
 /// What glibc's malloc spends on a block of this size, in units of 16 bytes; 0 for large ones. For other
@@ -83,12 +97,13 @@ impl EventModel {
         EventModel {
             recent: [0; RECENT],
             sites: [0; SITES],
+            stacks: [0; STACKS],
+            regions: [0; REGIONS],
             frees: [[0; FREES]; CLASSES],
             tops: [0; CLASSES],
             next_stamp: [0; SHARDS],
             last: 0,
             behind: 0,
-            realloc: 0,
             clock_ms: 0,
         }
     }
@@ -97,12 +112,13 @@ impl EventModel {
     pub fn begin_chunk(&mut self, clock_ms: u64) {
         self.recent.fill(0);
         self.sites.fill(0);
+        self.stacks.fill(0);
+        self.regions.fill(0);
         self.frees.as_flattened_mut().fill(0);
         self.tops.fill(0);
         self.next_stamp.fill(0);
         self.last = 0;
         self.behind = 0;
-        self.realloc = 0;
         self.clock_ms = clock_ms;
     }
 
@@ -162,34 +178,77 @@ impl EventModel {
     #[inline(always)]
     pub(crate) fn freed_recent(&mut self, slot: usize) -> Address {
         let entry = core::mem::take(&mut self.recent[slot % RECENT]);
-        let address = (entry >> 8) << 3;
-        let class = (entry & 0xff) as usize % CLASSES;
+        let address = Address((entry >> 8) << 3);
+        self.freed_class(address, (entry & 0xff) as usize % CLASSES);
+        address
+    }
+
+    /// A free of any other block happened, whose class is this.
+    #[inline(always)]
+    pub(crate) fn freed_class(&mut self, address: Address, class: usize) {
+        let class = class % CLASSES;
         let top = self.tops[class].wrapping_add(1);
         self.tops[class] = top;
-        self.frees[class][top as usize % FREES] = address;
-        self.last = address;
-        Address(address)
+        self.frees[class][top as usize % FREES] = address.0;
+        self.last = address.0;
     }
 
-    /// The slot of a stack, and what is in it.
+    /// The place of a region in the list of regions, if it is there.
     #[inline(always)]
-    pub(crate) fn site(&self, stack: StackId) -> (usize, u64) {
-        let slot = hash(stack.0 as u64, SITE_BITS);
-        (slot, self.sites[slot])
-    }
-
-    #[inline(always)]
-    pub(crate) fn site_at(&self, slot: usize) -> u64 {
-        self.sites[slot % SITES]
+    pub(crate) fn region_place(&self, region: u64) -> Option<usize> {
+        self.regions.iter().position(|&known| known == region)
     }
 
     #[inline(always)]
-    pub(crate) fn set_site(&mut self, slot: usize, stack: StackId, size: u64) {
-        self.sites[slot % SITES] = Self::site_entry(stack, size);
+    pub(crate) fn region_at(&self, place: usize) -> u64 {
+        self.regions[place % REGIONS]
+    }
+
+    /// The region at this place, or one that was at none, is the latest.
+    #[inline(always)]
+    pub(crate) fn region_used(&mut self, region: u64, place: Option<usize>) {
+        let last = place.unwrap_or(REGIONS - 1) % REGIONS;
+        self.regions.copy_within(..last, 1);
+        self.regions[0] = region;
+    }
+
+    /// The slot of a stack with a size, and whether it is in it.
+    #[inline(always)]
+    pub(crate) fn site(&self, stack: StackId, size: u64) -> (usize, bool) {
+        let entry = Self::site_entry(stack, size);
+        let slot = hash(entry, SITE_BITS);
+        (slot, self.sites[slot] == entry && size >> 32 == 0)
+    }
+
+    /// The stack and size in a slot.
+    #[inline(always)]
+    pub(crate) fn site_at(&self, slot: usize) -> (StackId, u64) {
+        let entry = self.sites[slot % SITES];
+        (StackId((entry >> 32) as u32), entry & 0xffff_ffff)
+    }
+
+    /// The slot of a stack, and whether it is in it.
+    #[inline(always)]
+    pub(crate) fn stack(&self, stack: StackId) -> (usize, bool) {
+        let slot = hash(stack.0 as u64, STACK_BITS);
+        (slot, self.stacks[slot] == stack.0)
     }
 
     #[inline(always)]
-    pub(crate) const fn site_entry(stack: StackId, size: u64) -> u64 {
+    pub(crate) fn stack_at(&self, slot: usize) -> StackId {
+        StackId(self.stacks[slot % STACKS])
+    }
+
+    /// A stack with a size was said that was not in its slot.
+    #[inline(always)]
+    pub(crate) fn site_said(&mut self, stack: StackId, size: u64) {
+        let entry = Self::site_entry(stack, size);
+        self.sites[hash(entry, SITE_BITS)] = entry;
+        self.stacks[hash(stack.0 as u64, STACK_BITS)] = stack.0;
+    }
+
+    #[inline(always)]
+    const fn site_entry(stack: StackId, size: u64) -> u64 {
         (stack.0 as u64) << 32 | size as u32 as u64
     }
 }

@@ -6,12 +6,24 @@ use crate::address::{Address, StackId};
 pub(crate) const ALLOC: u8 = 0x80;
 /// Allocation: it ends a realloc.
 pub(crate) const ALLOC_REALLOC: u8 = 0x40;
-/// Tag bits of a free: `01 r h 0 iii`.
+/// Allocation: both stack and size are in the table of sites; the index follows.
+pub(crate) const SITE_KNOWN: u8 = 0;
+/// Allocation: the stack is in the table of stacks, whose index follows; the size is said.
+pub(crate) const SITE_STACK: u8 = 1;
+/// Allocation: stack and size are said.
+pub(crate) const SITE_NEW: u8 = 2;
+/// Allocation: as [`SITE_KNOWN`], and the stamp is one later than expected.
+pub(crate) const SITE_KNOWN_GAP: u8 = 3;
+/// Tag bits of a free: `01 r 1 iiii`, or `01 r 0 gg kk`.
 pub(crate) const FREE: u8 = 0x40;
 /// Free: it begins a realloc.
 pub(crate) const FREE_REALLOC: u8 = 0x20;
-/// Free: the address is in the table of recent allocations.
+/// Free: the address is in the table of recent allocations; the rest of its index follows.
 pub(crate) const FREE_RECENT: u8 = 0x10;
+/// Free: the region's place in the list is none: its distance from the latest region follows.
+pub(crate) const REGION_NEW: u8 = 3;
+/// The next event's stamp is later than expected by 1 and the lower five bits.
+pub(crate) const SHORT_GAP: u8 = 0x20;
 /// The next event's stamp is not the expected one but this much later: varint.
 pub(crate) const STAMP_GAP: u8 = 0x01;
 /// The clock moved on by this many ms: varint.
@@ -20,7 +32,7 @@ pub(crate) const CLOCK: u8 = 0x02;
 pub(crate) const THREAD: u8 = 0x03;
 /// The thread's name: 15 bytes, filled up with 0.
 pub(crate) const THREAD_NAME: u8 = 0x04;
-/// The block of the last realloc-begin was not moved nor freed: the realloc failed.
+/// A realloc of this block failed: it is as it was: u64 address.
 pub(crate) const REALLOC_UNDO: u8 = 0x05;
 /// A moment worth a name: varint, see [`mark`].
 pub(crate) const MARK: u8 = 0x06;
@@ -34,8 +46,6 @@ pub(crate) const WIDE_REALLOC_END: u8 = 0x11;
 pub(crate) const WIDE_FREE: u8 = 0x12;
 /// The same for the begin of a realloc.
 pub(crate) const WIDE_REALLOC_BEGIN: u8 = 0x13;
-/// A failed realloc that did not begin in this chunk, or not as the last one: u64 address.
-pub(crate) const WIDE_REALLOC_UNDO: u8 = 0x14;
 
 /// Definitions: tag bits of a node: `1 p h k 0 iii`.
 pub(crate) const NODE: u8 = 0x80;
@@ -99,7 +109,7 @@ pub enum Event {
         /// Order within the shard.
         stamp: u64,
     },
-    /// The writer's last realloc-begin is void: the block is as it was.
+    /// The realloc of this block that the writer began last is void: the block is as it was.
     ReallocUndo {
         /// The block.
         address: Address,

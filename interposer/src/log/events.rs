@@ -8,10 +8,10 @@
 
 use super::cursor::Cursor;
 use super::file;
-use crate::clock;
+use crate::{clock, real};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
-use recording::{Address, EventModel, LostKind, Packed, StackId, shard_of};
+use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
 
 /// A counter on a cache line of its own.
 #[repr(C, align(64))]
@@ -97,28 +97,48 @@ impl Events {
         {
             self.cursor.put(record);
         }
-        self.put_gap(address, stamp);
-        match self.model.alloc(address, size, stack, realloc) {
-            Some(record) => self.cursor.put(record),
-            None => {
-                let record = self.model.wide_alloc(address, size, stack, realloc);
-                self.cursor.put_wide(record);
-            }
+        match self.model.alloc(address, size, stack, realloc, stamp) {
+            Some(said) => self.put_said(said),
+            None => self.allocated_wide(address, size, stack, realloc, stamp),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocated_wide(&mut self, address: Address, size: u64, stack: StackId, realloc: bool, stamp: u64) {
+        self.put_gap(address, stamp);
+        let record = self.model.wide_alloc(address, size, stack, realloc);
+        self.cursor.put_wide(record);
     }
 
     /// A block is about to be given back. There must be room.
     #[inline(always)]
     pub fn freed(&mut self, address: Address, realloc: bool) {
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
-        self.put_gap(address, stamp);
-        match self.model.free(address, realloc) {
-            Some(record) => self.cursor.put(record),
-            None => {
-                let record = self.model.wide_free(address, realloc);
-                self.cursor.put_wide(record);
-            }
+        let usable = || {
+            // SAFETY: the block is the program's until it is given to the real allocator after this.
+            real::malloc_usable_size().map_or(0, |usable| unsafe { usable(address.0 as *mut _) })
+        };
+        match self.model.free(address, realloc, stamp, usable) {
+            Some(said) => self.put_said(said),
+            None => self.freed_wide(address, realloc, stamp),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn freed_wide(&mut self, address: Address, realloc: bool, stamp: u64) {
+        self.put_gap(address, stamp);
+        let record = self.model.wide_free(address, realloc);
+        self.cursor.put_wide(record);
+    }
+
+    #[inline(always)]
+    fn put_said(&mut self, said: Said) {
+        if let Some(gap) = said.gap {
+            self.cursor.put(gap);
+        }
+        self.cursor.put(said.record);
     }
 
     /// The realloc begun last failed. There must be room.
@@ -130,7 +150,7 @@ impl Events {
         self.cursor.put(record);
     }
 
-    #[inline(always)]
+    #[cold]
     fn put_gap(&mut self, address: Address, stamp: u64) {
         if let Some(record) = self.model.stamp(address, stamp) {
             self.cursor.put(record);

@@ -4,7 +4,7 @@
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, ROOM};
 use recording::{
     Definition, DefinitionDecoder, DefinitionEncoder, DefinitionModel, Event, EventDecoder, EventModel,
-    Packed, Stop, Wide, module_bytes,
+    Packed, Said, Stop, Wide, module_bytes,
 };
 
 /// A chunk, what was put into it (with the offset behind the header at which each record ends), and the writer's
@@ -45,6 +45,17 @@ impl Page {
         self.at += packed.len();
     }
 
+    fn said(&mut self, said: Said) {
+        self.stamp(said.gap);
+        self.packed(said.record);
+    }
+
+    fn stamp(&mut self, gap: Option<Packed>) {
+        if let Some(gap) = gap {
+            self.packed(gap);
+        }
+    }
+
     fn wide(&mut self, wide: Wide) {
         for i in (0..3).rev() {
             self.store(8 * i, wide.words[i]);
@@ -83,31 +94,30 @@ impl EventWriter {
 
     fn write(&mut self, event: Event) {
         let (page, model) = (&mut self.page, &mut self.model);
-        let mut stamped = |model: &mut EventModel, address, stamp| {
-            if let Some(gap) = model.stamp(address, stamp) {
-                page.packed(gap);
-            }
-        };
         match event {
             Event::Alloc { address, size, stack, stamp }
             | Event::ReallocEnd { address, size, stack, stamp } => {
                 let realloc = matches!(event, Event::ReallocEnd { .. });
-                stamped(model, address, stamp);
-                match model.alloc(address, size, stack, realloc) {
-                    Some(packed) => page.packed(packed),
-                    None => page.wide(model.wide_alloc(address, size, stack, realloc)),
+                match model.alloc(address, size, stack, realloc, stamp) {
+                    Some(said) => page.said(said),
+                    None => {
+                        page.stamp(model.stamp(address, stamp));
+                        page.wide(model.wide_alloc(address, size, stack, realloc));
+                    }
                 }
             }
             Event::Free { address, stamp } | Event::ReallocBegin { address, stamp } => {
                 let realloc = matches!(event, Event::ReallocBegin { .. });
-                stamped(model, address, stamp);
-                match model.free(address, realloc) {
-                    Some(packed) => page.packed(packed),
-                    None => page.wide(model.wide_free(address, realloc)),
+                match model.free(address, realloc, stamp, || address.0 as usize >> 4 & 2047) {
+                    Some(said) => page.said(said),
+                    None => {
+                        page.stamp(model.stamp(address, stamp));
+                        page.wide(model.wide_free(address, realloc));
+                    }
                 }
             }
             Event::ReallocUndo { address, stamp } => {
-                stamped(model, address, stamp);
+                page.stamp(model.stamp(address, stamp));
                 page.packed(model.realloc_undo(address));
             }
             Event::Clock(ms) => {
