@@ -98,7 +98,7 @@ static void with_threads(int exits) {
     int good = 0;
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, churn, NULL);
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 20; i++) {
         pid_t pid = fork();
         if (pid == 0) {
             CHURN(200);

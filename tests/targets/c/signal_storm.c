@@ -24,7 +24,7 @@ static void handler(int signal) {
 
 static void *work(void *unused) {
     void *blocks[64] = {0};
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; atomic_load(&runs) < 20000; i++) {
         void **block = &blocks[i * 7 % 64];
         if (i % 5 == 0) {
             *block = realloc(*block, 16 + i % 3000);
@@ -52,7 +52,8 @@ int main(void) {
         pthread_create(&threads[i], NULL, work, NULL);
     for (int i = 0; atomic_load(&done) < 2; i++) {
         pthread_kill(threads[i % 2], SIGUSR1);
-        sched_yield();
+        for (volatile int pause = 0; pause < 1000; pause++)
+            ;
     }
     atomic_fetch_add(&done, 1);
     for (int i = 0; i < 2; i++)
