@@ -31,8 +31,24 @@ fn mimalloc() {
 /// One that is always there.
 #[test]
 fn own_library() {
-    let allocator = Target::new("c/reentrant_allocator.c").shared().build();
-    let target =
-        Target::new("c/basic.c").named("basic_with_allocator").link(&allocator.display().to_string());
-    Run::of(&Program::new(target.build())).assert_unfreed(&[("leak_basic", 3, 30_006)]);
+    linked_with_own("basic_with_allocator", Target::new("c/reentrant_allocator.c").shared());
+}
+
+/// Its calloc calls malloc, the public one: a block is still recorded once.
+#[test]
+fn own_library_that_calls_public_functions() {
+    let allocator =
+        Target::new("c/reentrant_allocator.c").named("nested_allocator").flag("-DCALLS_PUBLIC").shared();
+    linked_with_own("basic_with_nested_allocator", allocator);
+}
+
+fn linked_with_own(name: &str, allocator: Target) {
+    let allocator = allocator.build().display().to_string();
+    let program = |source: &str| {
+        let name = format!("{name}_{}", source.len());
+        Program::new(Target::new(source).named(&name).link(&allocator).build())
+    };
+    Run::of(&program("c/basic.c")).assert_unfreed(&[("leak_basic", 3, 30_006)]);
+    let run = Run::of(&program("c/sites.c"));
+    run.assert_unfreed(&[("site_a", 75, 76_850), ("recursive", 15, 15 * 64), ("right", 83, 62_050)]);
 }

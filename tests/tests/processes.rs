@@ -65,7 +65,10 @@ fn posix_spawn() {
     run.assert_unfreed(&[PARENT, ("leak_child", 1, 20_001)]);
     assert_eq!(run.files.len(), 2);
     let (first, second) = (&run.files[0].header, &run.files[1].header);
-    assert!(first.parent_pid == second.pid || second.parent_pid == first.pid, "one is the parent of the other");
+    assert!(
+        first.parent_pid == second.pid || second.parent_pid == first.pid,
+        "one is the parent of the other"
+    );
 }
 
 #[test]

@@ -7,6 +7,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
+// Its calloc and realloc call the public malloc and free, which is what another library may have replaced, if that is
+// asked for.
+#ifdef CALLS_PUBLIC
+#define take malloc
+#define give_back free
+#else
+static void *take(size_t size);
+static void give_back(void *block);
+void *malloc(size_t size) { return take(size); }
+void free(void *block) { give_back(block); }
+#endif
+
 #define CLASSES 24
 #define ARENA ((size_t)1 << 34)
 
@@ -36,7 +48,7 @@ struct slot {
 
 static struct slot *slot_at(uint64_t index) { return (struct slot *)(base() + index * 16); }
 
-void *malloc(size_t size) {
+void *take(size_t size) {
     uint32_t class = 0;
     while (((size_t)32 << class) < size + sizeof(struct slot))
         if (++class == CLASSES)
@@ -54,7 +66,7 @@ void *malloc(size_t size) {
     return fresh + 1;
 }
 
-void free(void *block) {
+void give_back(void *block) {
     if (!block)
         return;
     struct slot *slot = (struct slot *)block - 1;
@@ -74,19 +86,19 @@ void *calloc(size_t count, size_t size) {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
-    void *block = malloc(bytes);
+    void *block = take(bytes);
     return block ? memset(block, 0, bytes) : NULL;
 }
 
 void *realloc(void *block, size_t size) {
     if (!block)
-        return malloc(size);
+        return take(size);
     if (size <= malloc_usable_size(block))
         return block;
-    void *moved = malloc(size);
+    void *moved = take(size);
     if (moved) {
         memcpy(moved, block, malloc_usable_size(block));
-        free(block);
+        give_back(block);
     }
     return moved;
 }
