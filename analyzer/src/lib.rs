@@ -1,10 +1,15 @@
-//! What `unfreed` does with a recording.
+//! What `unfreed` does with a recording: reader -> replay -> aggregate (with symbols) -> diff -> output.
+pub mod aggregate;
 pub mod cli;
 pub mod commands;
+pub mod diff;
 pub mod error;
 pub mod launch;
+pub mod output;
 pub mod preload;
 pub mod progress;
+pub mod reader;
+pub mod replay;
 pub mod symbols;
 pub mod tails;
 pub mod target;

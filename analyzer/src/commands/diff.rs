@@ -1,9 +1,24 @@
 //! `unfreed diff`.
 use std::process::ExitCode;
 
-use crate::cli::DiffArgs;
+use super::report::{load, style};
+use super::to_stdout;
+use crate::cli::{DiffArgs, Format};
+use crate::diff::Diff;
+use crate::output;
 
 /// Does it.
 pub fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("diff: not written yet: {args:?}")
+    let old = load(&args.old, &args.view)?;
+    let diff = Diff::new(old, load(&args.new, &args.view)?);
+    let limit = args.view.limit();
+    to_stdout(|out| {
+        match args.view.format {
+            Format::Text => output::diff_text(&diff, limit, style(), out)?,
+            Format::Json => output::diff_json(&diff, limit, out)?,
+            Format::Csv => output::diff_csv(&diff, limit, out)?,
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,60 @@
 //! `unfreed report`.
+use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::ReportArgs;
+use super::to_stdout;
+use crate::aggregate::{Filter, Loaded, Report, Selection};
+use crate::cli::{Format, ReportArgs, ViewArgs};
+use crate::error::Failure;
+use crate::output::{self, Style};
+use crate::reader::{self, ReadError};
+use crate::{progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("report: not written yet: {args:?}")
+    let report = load(&args.recording, &args.view)?;
+    let limit = args.view.limit();
+    to_stdout(|out| {
+        match args.view.format {
+            Format::Text => output::report_text(&report, limit, style(), out)?,
+            Format::Json => output::report_json(&report, limit, out)?,
+            Format::Csv => output::report_csv(&report, limit, out)?,
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens, replays, symbolises and groups a recording.
+pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
+    let run = reader::open(path).map_err(failure)?;
+    let bar = progress::bytes("reading", run.recordings.iter().map(|recording| recording.log_bytes()).sum());
+    let loaded = Loaded::read(&run, view.by, &|bytes| bar.inc(bytes));
+    drop(bar);
+    let bar = progress::items("symbols", loaded.addresses() as u64);
+    let mut report = loaded.report(&run, &selection(view), &|addresses| bar.inc(addresses as u64));
+    report.recording = path.display().to_string();
+    Ok(report)
+}
+
+fn selection(view: &ViewArgs) -> Selection {
+    let filter = Filter { focus: view.focus.clone(), ignore: view.ignore.clone(), older: view.older };
+    let symbols = symbols::Options {
+        debug_dirs: view.symbols.debug_dirs.clone(),
+        sysroot: view.symbols.sysroot.clone(),
+    };
+    Selection { by: view.by, filter, symbols }
+}
+
+/// Colours on a terminal that wants them.
+pub(super) fn style() -> Style {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Style { colour: std::io::stdout().is_terminal() && !refused && !dumb }
+}
+
+/// An unreadable recording as one line.
+pub(super) fn failure(error: ReadError) -> Failure {
+    Failure::new(error.path.display(), &error.why, error.why.advice())
 }

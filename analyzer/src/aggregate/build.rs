@@ -1,0 +1,360 @@
+//! The stages from an open run to its report: replay, definitions, symbols, sites.
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::filter::Filter;
+use super::group::{self, Group};
+use super::paths::{PathId, Paths};
+use super::report::{Counts, Process, Report, Site, SumTotals};
+use super::stacks::{NodePlaces, Places, Resolver};
+use crate::cli::By;
+use crate::reader::{Definitions, ProcessState, Recording, Run, states};
+use crate::replay::{self, Replayed, Totals};
+use crate::symbols;
+
+/// What to report.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// What makes a site.
+    pub by: By,
+    /// What to leave out.
+    pub filter: Filter,
+    /// Where symbols are.
+    pub symbols: symbols::Options,
+}
+
+/// A run after its events were replayed.
+pub struct Loaded {
+    processes: Vec<LoadedProcess>,
+    states: Vec<ProcessState>,
+    places: Places,
+}
+
+struct LoadedProcess {
+    replayed: Replayed,
+    definitions: Definitions,
+    nodes: NodePlaces,
+}
+
+impl Loaded {
+    /// Replays all processes, several at a time; `progress` is told of bytes read.
+    pub fn read(run: &Run, by: By, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
+        let options = replay::Options { by_thread: by == By::Thread };
+        let replayed = in_parallel(&run.recordings, |recording| {
+            let replayed = replay::replay(recording, options, progress);
+            (replayed, Definitions::read(recording))
+        });
+        let mut places = Places::default();
+        let mut processes = Vec::new();
+        for (mut replayed, definitions) in replayed {
+            replayed.losses.extend(&definitions.losses);
+            let nodes = places.add(&definitions, replayed.sites.iter().map(|site| site.stack));
+            processes.push(LoadedProcess { replayed, definitions, nodes });
+        }
+        Loaded { processes, states: states(&run.recordings), places }
+    }
+
+    /// How many addresses are to be looked up.
+    pub fn addresses(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The processes, without any symbol.
+    pub fn processes(&self, run: &Run) -> Vec<Process> {
+        let loaded = self.processes.iter().zip(&self.states);
+        run.recordings
+            .iter()
+            .zip(loaded)
+            .map(|(r, (loaded, state))| process(r, &loaded.replayed, state))
+            .collect()
+    }
+
+    /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
+    pub fn report(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Report {
+        let mut paths = Paths::new(selection.filter.clone());
+        let frames = self.places.symbolize(&selection.symbols, &mut paths, done);
+        let processes = self.processes(run);
+        let names = occurrences(&run.recordings);
+        let mut sites = Sites::new(selection.by, &mut paths);
+        for (index, loaded) in self.processes.iter().enumerate() {
+            let oldest = selection.filter.older.map(|older| {
+                (processes[index].window_ns.1 / 1_000_000).saturating_sub(older.as_millis() as u64)
+            });
+            let counts = counts_of(&loaded.replayed, oldest);
+            let owner =
+                Owner { process: &processes[index], replayed: &loaded.replayed, identity: &names[index] };
+            let mut resolver = Resolver::new(&loaded.definitions, &loaded.nodes, &frames);
+            for (totals, counts) in loaded.replayed.sites.iter().zip(counts) {
+                let path = resolver.path(totals.stack, sites.paths);
+                sites.add(path, counts, totals, &owner);
+            }
+        }
+        let sites = sites.sorted();
+        Report {
+            recording: String::new(),
+            totals: totals(&processes),
+            processes,
+            unreadable: run.unreadable.iter().map(ToString::to_string).collect(),
+            by: selection.by,
+            filtered: selection.filter.focus.is_some()
+                || selection.filter.ignore.is_some()
+                || selection.filter.older.is_some(),
+            sites,
+            paths,
+        }
+    }
+}
+
+/// Opens, replays and symbolises the recording at `path` without showing progress.
+pub fn report(path: &Path, selection: &Selection) -> Result<Report, crate::reader::ReadError> {
+    let run = crate::reader::open(path)?;
+    let loaded = Loaded::read(&run, selection.by, &|_| {});
+    let mut report = loaded.report(&run, selection, &|_| {});
+    report.recording = path.display().to_string();
+    Ok(report)
+}
+
+/// Maps in as many threads as there are processors, keeping the order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], map: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(map).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((index, item)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(index).map(|item| (index, item))
+                } {
+                    let result = map(item);
+                    results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The counts of each site; only blocks allocated at or before `oldest` count as unfreed, if it is given.
+fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
+    let mut counts: Vec<Counts> = replayed
+        .sites
+        .iter()
+        .map(|totals| Counts {
+            allocated_bytes: totals.allocated_bytes,
+            allocations: totals.allocations,
+            frees: totals.frees,
+            ..Counts::default()
+        })
+        .collect();
+    for (_, block) in &replayed.live {
+        if oldest.is_none_or(|oldest| block.time_ms <= oldest) {
+            let site = &mut counts[block.site as usize];
+            site.unfreed_bytes = site.unfreed_bytes.saturating_add(block.size);
+            site.unfreed_blocks += 1;
+        }
+    }
+    counts
+}
+
+fn process(recording: &Recording, replayed: &Replayed, state: &ProcessState) -> Process {
+    let mut counts = Counts::default();
+    counts_of(replayed, None).iter().for_each(|site| counts.add(site));
+    let header = &recording.header;
+    let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
+    let end = match state {
+        ProcessState::Running => monotonic_ns().max(last_clock),
+        _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
+        _ => last_clock,
+    };
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    Process {
+        file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        pid: header.pid,
+        parent_pid: header.parent_pid,
+        exe: recording.exe.as_deref().map(text),
+        command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        state: state.clone(),
+        events: replayed.events,
+        lost: replayed.lost,
+        without_stack: replayed.without_stack,
+        counts,
+        peak_bytes: replayed.peak_bytes,
+        window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
+        log_bytes: recording.log_bytes(),
+        anomalies: replayed.anomalies,
+        losses: replayed.losses.clone(),
+        notes: recording.notes.clone(),
+    }
+}
+
+/// The clock that recordings use.
+fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec to write to, and the call has no other effect.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0;
+    if failed { 0 } else { now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 }
+}
+
+fn totals(processes: &[Process]) -> SumTotals {
+    let mut totals = SumTotals::default();
+    for process in processes {
+        totals.counts.add(&process.counts);
+        totals.peak_bytes = totals.peak_bytes.saturating_add(process.peak_bytes);
+        totals.events = totals.events.saturating_add(process.events);
+        totals.lost = totals.lost.saturating_add(process.lost);
+        totals.log_bytes += process.log_bytes;
+    }
+    let start = processes.iter().map(|process| process.window_ns.0).min().unwrap_or(0);
+    let end = processes.iter().map(|process| process.window_ns.1).max().unwrap_or(0);
+    totals.window_ns = end.saturating_sub(start);
+    totals
+}
+
+/// Names that are the same in another run: the program, and which of its processes.
+fn occurrences(recordings: &[Recording]) -> Vec<String> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let name = |recording: &Recording| {
+        let program = recording.program();
+        let number = seen.entry(program.clone()).or_insert(0);
+        *number += 1;
+        format!("{program}\0{number}")
+    };
+    recordings.iter().map(name).collect()
+}
+
+/// Whose totals are added.
+struct Owner<'a> {
+    process: &'a Process,
+    replayed: &'a Replayed,
+    identity: &'a str,
+}
+
+impl Owner<'_> {
+    fn program(&self) -> &str {
+        self.identity.split('\0').next().unwrap_or("?")
+    }
+
+    fn group(&self, by: By, thread: u32) -> Group {
+        let (program, pid) = (self.program(), self.process.pid);
+        if by == By::Process {
+            return group::named(by, self.identity, format!("{program} (pid {pid})"));
+        }
+        let known = self.replayed.threads.get(&thread);
+        let name = known.and_then(|known| known.name.as_deref()).unwrap_or(program);
+        let tid = known.map_or(0, |known| known.tid);
+        let identity = format!("{}\0{thread}\0{name}", self.identity);
+        group::named(by, &identity, format!("{name} (tid {tid}, pid {pid})"))
+    }
+}
+
+/// What tells groups apart while they are made.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Stack(u32),
+    Hash(u64),
+}
+
+/// Sites in the making.
+struct Sites<'p> {
+    by: By,
+    paths: &'p mut Paths,
+    index: HashMap<Key, usize>,
+    by_frame: HashMap<Option<u32>, usize>,
+    sites: Vec<Site>,
+    /// The counts of the one stack that is shown for a site: its largest.
+    shown: Vec<Counts>,
+}
+
+impl<'p> Sites<'p> {
+    fn new(by: By, paths: &'p mut Paths) -> Sites<'p> {
+        Sites {
+            by,
+            paths,
+            index: HashMap::new(),
+            by_frame: HashMap::new(),
+            sites: Vec::new(),
+            shown: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, path: PathId, counts: Counts, totals: &Totals, owner: &Owner) {
+        if !self.paths.shown(path) {
+            return;
+        }
+        match self.by {
+            By::Stack => self.add_stack(path, counts),
+            By::Function | By::Line | By::Module => {
+                let frame = group::asking_frame(self.paths, path);
+                let site = match self.by_frame.get(&frame) {
+                    Some(&site) => site,
+                    None => {
+                        let group = group::of_frame(self.by, frame.map(|frame| self.paths.frame_at(frame)));
+                        let site = self.group(group);
+                        self.by_frame.insert(frame, site);
+                        site
+                    }
+                };
+                self.sites[site].counts.add(&counts);
+            }
+            By::Thread | By::Process => {
+                let site = self.group(owner.group(self.by, totals.thread));
+                self.sites[site].counts.add(&counts);
+            }
+        }
+    }
+
+    fn add_stack(&mut self, path: PathId, counts: Counts) {
+        let site = self.paths.site(path);
+        let fresh = self.sites.len();
+        let index = *self.index.entry(Key::Stack(site)).or_insert(fresh);
+        if index == fresh {
+            let hash = self.paths.site_hash(site);
+            self.sites.push(Site { hash, name: None, counts, path });
+            self.shown.push(counts);
+            return;
+        }
+        let site = &mut self.sites[index];
+        site.counts.add(&counts);
+        let shown = self.shown[index];
+        if counts > shown || (counts == shown && self.paths.frames(path).lt(self.paths.frames(site.path))) {
+            self.shown[index] = counts;
+            site.path = path;
+        }
+    }
+
+    fn group(&mut self, group: Group) -> usize {
+        let fresh = self.sites.len();
+        let index = *self.index.entry(Key::Hash(group.hash)).or_insert(fresh);
+        if index == fresh {
+            let mut path = self.paths.root(Some(recording::EndReason::Complete));
+            if let Some(frame) = group.frame {
+                let frame = self.paths.frame(frame);
+                path = self.paths.extend(path, frame);
+            }
+            self.sites.push(Site {
+                hash: group.hash,
+                name: Some(group.name),
+                counts: Counts::default(),
+                path,
+            });
+        }
+        index
+    }
+
+    /// Largest first, in an order that depends on nothing else than the sites.
+    fn sorted(self) -> Vec<Site> {
+        let mut sites = self.sites;
+        sites.sort_by(|a, b| {
+            b.counts.cmp(&a.counts).then(a.hash.cmp(&b.hash)).then_with(|| a.name.cmp(&b.name))
+        });
+        sites
+    }
+}

@@ -1,0 +1,158 @@
+//! A frame as people read it, and what makes it the same frame in another run or build.
+use std::path::Path;
+
+/// Language of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Kind {
+    /// Machine code.
+    Native,
+    /// Python code.
+    Python,
+}
+
+/// A frame of a stack. What is not known is `None`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Frame {
+    /// Language.
+    pub kind: Kind,
+    /// Function, demangled.
+    pub function: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it.
+    pub line: Option<u32>,
+    /// Path of the program or library.
+    pub module: Option<String>,
+    /// Address in the file of `module`, where there is no function.
+    pub offset: Option<u64>,
+    /// Inlined into the frame that follows.
+    pub inlined: bool,
+    /// Why function or line is not known.
+    pub reason: Option<String>,
+}
+
+impl Frame {
+    /// A frame of which nothing is known yet.
+    pub fn unknown() -> Frame {
+        Frame {
+            kind: Kind::Native,
+            function: None,
+            file: None,
+            line: None,
+            module: None,
+            offset: None,
+            inlined: false,
+            reason: None,
+        }
+    }
+
+    /// File name of the module.
+    pub fn module_name(&self) -> Option<&str> {
+        let path = self.module.as_deref()?;
+        Path::new(path).file_name().and_then(|name| name.to_str()).or(Some(path))
+    }
+
+    /// What to call it: the function, else `module+0xoffset`, else `?`.
+    pub fn label(&self) -> String {
+        match (&self.function, self.module_name(), self.offset) {
+            (Some(function), ..) => function.clone(),
+            (None, Some(module), Some(offset)) => format!("{module}+{offset:#x}"),
+            (None, Some(module), None) => module.to_string(),
+            (None, None, _) => "?".to_string(),
+        }
+    }
+
+    /// `file:line`, as far as it is known.
+    pub fn place(&self) -> Option<String> {
+        let file = self.file.as_deref()?;
+        Some(match self.line {
+            Some(line) => format!("{file}:{line}"),
+            None => file.to_string(),
+        })
+    }
+
+    /// What stays the same in another process, at another load address and, where a symbol is known, in another
+    /// build: module and function; Python: file, function and line.
+    pub fn identity(&self) -> String {
+        let part = |text: &Option<String>| text.clone().unwrap_or_default();
+        match self.kind {
+            Kind::Python => {
+                format!("p\0{}\0{}\0{}", part(&self.file), part(&self.function), self.line.unwrap_or(0))
+            }
+            Kind::Native => format!("n\0{}\0{}", self.module_name().unwrap_or(""), self.label()),
+        }
+    }
+
+    /// Whether it only hands an allocation on: `malloc`, `operator new` and their kin. The site is then its caller.
+    pub fn is_allocator(&self) -> bool {
+        if self.module_name() == Some("libunfreed.so") {
+            return true;
+        }
+        let Some(function) = self.function.as_deref() else { return false };
+        let name = function.split(['(', '@']).next().unwrap_or(function);
+        let name = name.strip_prefix("__libc_").or(name.strip_prefix("__GI_")).unwrap_or(name);
+        let name = name.strip_prefix("__").unwrap_or(name);
+        ALLOCATORS.contains(&name)
+    }
+}
+
+/// Functions that allocate for their caller.
+const ALLOCATORS: &[&str] = &[
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "memalign",
+    "aligned_alloc",
+    "posix_memalign",
+    "valloc",
+    "pvalloc",
+    "operator new",
+    "operator new[]",
+    "rust_alloc",
+    "rust_alloc_zeroed",
+    "rust_realloc",
+    "rdl_alloc",
+    "rdl_alloc_zeroed",
+    "rdl_realloc",
+    "alloc::alloc::alloc",
+    "alloc::alloc::alloc_zeroed",
+    "alloc::alloc::realloc",
+    "alloc::alloc::exchange_malloc",
+    "alloc::alloc::Global::alloc_impl",
+    "std::alloc::System::alloc_impl",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(function: &str) -> Frame {
+        Frame { function: Some(function.to_string()), ..Frame::unknown() }
+    }
+
+    #[test]
+    fn allocators_are_known_by_their_name() {
+        for name in [
+            "malloc",
+            "operator new(unsigned long)",
+            "operator new[](unsigned long, std::nothrow_t const&)",
+            "__libc_malloc",
+            "__rust_alloc",
+            "alloc::alloc::alloc",
+        ] {
+            assert!(of(name).is_allocator(), "{name}");
+        }
+        for name in ["xmalloc", "main", "my::malloc", "strdup", "operator new_thing"] {
+            assert!(!of(name).is_allocator(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_frame_without_symbol_is_named_by_its_offset() {
+        let frame =
+            Frame { module: Some("/usr/lib/libfoo.so.1".into()), offset: Some(0x1234), ..Frame::unknown() };
+        assert_eq!(frame.label(), "libfoo.so.1+0x1234");
+        assert_eq!(Frame::unknown().label(), "?");
+    }
+}

@@ -1,0 +1,14 @@
+//! From each process's totals to the sites of a whole run: symbolised, filtered, grouped, largest first.
+mod build;
+mod filter;
+mod frame;
+mod group;
+mod paths;
+mod report;
+mod stacks;
+
+pub use build::{Loaded, Selection, report};
+pub use filter::Filter;
+pub use frame::{Frame, Kind};
+pub use paths::{PathId, Paths};
+pub use report::{Counts, Process, Report, Site, SumTotals};

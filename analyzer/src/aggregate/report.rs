@@ -1,0 +1,125 @@
+//! What a report says, before it is printed.
+use super::paths::{PathId, Paths};
+use crate::cli::By;
+use crate::reader::{Loss, ProcessState};
+use crate::replay::Anomalies;
+
+/// Counts of a site, a process or a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Counts {
+    /// Bytes not freed.
+    pub unfreed_bytes: u64,
+    /// Blocks not freed.
+    pub unfreed_blocks: u64,
+    /// Bytes allocated in all.
+    pub allocated_bytes: u64,
+    /// Blocks allocated in all.
+    pub allocations: u64,
+    /// Of these, freed.
+    pub frees: u64,
+}
+
+impl Counts {
+    /// Adds `other`; saturates, since a damaged recording may say anything.
+    pub fn add(&mut self, other: &Counts) {
+        self.unfreed_bytes = self.unfreed_bytes.saturating_add(other.unfreed_bytes);
+        self.unfreed_blocks = self.unfreed_blocks.saturating_add(other.unfreed_blocks);
+        self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
+        self.allocations = self.allocations.saturating_add(other.allocations);
+        self.frees = self.frees.saturating_add(other.frees);
+    }
+}
+
+/// A process of the run.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Name of its file.
+    pub file: String,
+    /// Process id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent_pid: u32,
+    /// Executable.
+    pub exe: Option<String>,
+    /// Command line.
+    pub command: Vec<String>,
+    /// What became of it.
+    pub state: ProcessState,
+    /// Events of blocks.
+    pub events: u64,
+    /// Events that could not be recorded.
+    pub lost: u64,
+    /// Events recorded without a stack.
+    pub without_stack: u64,
+    /// Counts of the whole process.
+    pub counts: Counts,
+    /// Most bytes live at a time.
+    pub peak_bytes: u64,
+    /// First and last moment, monotonic ns.
+    pub window_ns: (u64, u64),
+    /// Bytes of log.
+    pub log_bytes: u64,
+    /// What does not fit together.
+    pub anomalies: Anomalies,
+    /// What could not be read.
+    pub losses: Vec<Loss>,
+    /// What the recorder has to say.
+    pub notes: Vec<String>,
+}
+
+/// Sums over the processes of a run.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct SumTotals {
+    /// Counts.
+    pub counts: Counts,
+    /// Sum of the processes' peaks.
+    pub peak_bytes: u64,
+    /// Events of blocks.
+    pub events: u64,
+    /// Events that could not be recorded.
+    pub lost: u64,
+    /// Bytes of log.
+    pub log_bytes: u64,
+    /// From the first process's start to the last one's end, ns.
+    pub window_ns: u64,
+}
+
+/// An allocation site, or a group of them.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Stable hash of what it is.
+    pub hash: u64,
+    /// Name of the group, unless sites are stacks.
+    pub name: Option<String>,
+    /// Its counts.
+    pub counts: Counts,
+    /// Its stack.
+    pub path: PathId,
+}
+
+impl Site {
+    /// The id that people see: 12 hex digits.
+    pub fn id(&self) -> String {
+        format!("{:012x}", self.hash >> 16)
+    }
+}
+
+/// A report.
+pub struct Report {
+    /// Where the recording is.
+    pub recording: String,
+    /// Its processes, in the order in which they began.
+    pub processes: Vec<Process>,
+    /// Files of the directory that could not be read.
+    pub unreadable: Vec<String>,
+    /// Sums over all processes, whatever the filter.
+    pub totals: SumTotals,
+    /// What makes a site.
+    pub by: By,
+    /// Whether a filter is set.
+    pub filtered: bool,
+    /// Sites, largest first.
+    pub sites: Vec<Site>,
+    /// Their stacks.
+    pub paths: Paths,
+}

@@ -1,0 +1,175 @@
+//! From the stack ids of all processes to paths: finds the module of each frame, has all addresses symbolised at
+//! once, and joins the results.
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use recording::{EndReason, StackId};
+
+use super::frame::{Frame, Kind};
+use super::paths::{PathId, Paths};
+use crate::reader::{Definitions, lookup_address};
+use crate::symbols::{self, ModuleFile, Query, Symbolized};
+
+/// A place in the code of some file, the same for all processes: an index.
+type Place = u32;
+
+/// Places that are in no module.
+const NO_MODULE: u32 = u32::MAX;
+
+/// Collects the places of all stacks.
+#[derive(Default)]
+pub(super) struct Places {
+    modules: Vec<ModuleFile>,
+    module_index: HashMap<(PathBuf, Vec<u8>), u32>,
+    places: Vec<(u32, u64)>,
+    place_index: HashMap<(u32, u64), Place>,
+}
+
+/// One process's nodes, each with its place.
+#[derive(Default)]
+pub(super) struct NodePlaces(HashMap<StackId, Place>);
+
+impl Places {
+    /// Notes the places of the frames of these stacks.
+    pub fn add(&mut self, definitions: &Definitions, stacks: impl Iterator<Item = StackId>) -> NodePlaces {
+        let mut known: HashMap<StackId, Place> = HashMap::new();
+        let mut modules: Vec<Option<u32>> = vec![None; definitions.modules.len()];
+        for stack in stacks {
+            definitions.stack(stack, |id, node| {
+                if known.contains_key(&id) {
+                    return false;
+                }
+                let address = lookup_address(node);
+                let place = match definitions.module_of(node) {
+                    Some(module) => {
+                        let index =
+                            *modules[module].get_or_insert_with(|| self.module(&definitions.modules[module]));
+                        (index, address.wrapping_sub(definitions.modules[module].bias))
+                    }
+                    None => (NO_MODULE, address),
+                };
+                known.insert(id, self.place(place));
+                true
+            });
+        }
+        NodePlaces(known)
+    }
+
+    fn module(&mut self, module: &crate::reader::Module) -> u32 {
+        let key = (module.path.clone(), module.build_id.clone());
+        let file = ModuleFile { path: module.path.clone(), build_id: module.build_id.clone() };
+        *self.module_index.entry(key).or_insert_with(|| {
+            self.modules.push(file);
+            self.modules.len() as u32 - 1
+        })
+    }
+
+    fn place(&mut self, place: (u32, u64)) -> Place {
+        *self.place_index.entry(place).or_insert_with(|| {
+            self.places.push(place);
+            self.places.len() as u32 - 1
+        })
+    }
+
+    /// How many addresses there are to look up.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The frames of each place, outermost first.
+    pub fn symbolize(
+        &self,
+        options: &symbols::Options,
+        paths: &mut Paths,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Vec<Vec<u32>> {
+        let mut queries: Vec<Query> = self
+            .modules
+            .iter()
+            .map(|module| Query { module: module.clone(), addresses: Vec::new() })
+            .collect();
+        let mut asked = Vec::with_capacity(self.places.len());
+        for &(module, address) in &self.places {
+            asked.push(match queries.get_mut(module as usize) {
+                Some(query) => {
+                    query.addresses.push(address);
+                    query.addresses.len() - 1
+                }
+                None => 0,
+            });
+        }
+        let answers = symbols::symbolize(&queries, options, done);
+        let places = self.places.iter().zip(asked);
+        places
+            .map(|(&(module, address), asked)| {
+                let answer = answers.get(module as usize).and_then(|answers| answers.get(asked));
+                let module = self.modules.get(module as usize);
+                let frames = frames_of(module, address, answer);
+                frames.into_iter().rev().map(|frame| paths.frame(frame)).collect()
+            })
+            .collect()
+    }
+}
+
+/// What is known of an address, innermost first; at least one frame.
+fn frames_of(module: Option<&ModuleFile>, address: u64, answer: Option<&Symbolized>) -> Vec<Frame> {
+    let Some(module) = module else {
+        let reason =
+            Some("the address is in no module: generated code, or a module that was not recorded".into());
+        return vec![Frame { reason, ..Frame::unknown() }];
+    };
+    let path = Some(module.path.to_string_lossy().into_owned());
+    let reason = answer.and_then(|answer| answer.reason.as_ref()).map(ToString::to_string);
+    let unknown = Frame { module: path, offset: Some(address), ..Frame::unknown() };
+    let Some(answer) = answer.filter(|answer| !answer.frames.is_empty()) else {
+        return vec![Frame { reason, ..unknown }];
+    };
+    let frame = |symbol: &symbols::Frame| Frame {
+        kind: Kind::Native,
+        function: symbol.function.clone(),
+        file: symbol.file.clone(),
+        line: symbol.line,
+        offset: if symbol.function.is_none() { Some(address) } else { None },
+        inlined: symbol.inlined,
+        reason: if symbol.function.is_none() || symbol.line.is_none() { reason.clone() } else { None },
+        module: unknown.module.clone(),
+    };
+    answer.frames.iter().map(frame).collect()
+}
+
+/// Stack ids of one process -> paths.
+pub(super) struct Resolver<'a> {
+    pub definitions: &'a Definitions,
+    pub places: &'a NodePlaces,
+    /// Frames of each place, outermost first.
+    pub frames: &'a [Vec<u32>],
+    known: HashMap<StackId, PathId>,
+}
+
+impl<'a> Resolver<'a> {
+    pub fn new(definitions: &'a Definitions, places: &'a NodePlaces, frames: &'a [Vec<u32>]) -> Resolver<'a> {
+        Resolver { definitions, places, frames, known: HashMap::new() }
+    }
+
+    /// The path of a stack.
+    pub fn path(&mut self, stack: StackId, paths: &mut Paths) -> PathId {
+        let mut fresh = Vec::new();
+        let mut met = None;
+        let end: Option<EndReason> = self.definitions.stack(stack, |id, _| {
+            met = self.known.get(&id).copied();
+            if met.is_none() {
+                fresh.push(id);
+            }
+            met.is_none()
+        });
+        let mut path = met.unwrap_or_else(|| paths.root(end));
+        for id in fresh.into_iter().rev() {
+            let place = self.places.0.get(&id);
+            for &frame in place.map_or(&[][..], |&place| &self.frames[place as usize]) {
+                path = paths.extend(path, frame);
+            }
+            self.known.insert(id, path);
+        }
+        path
+    }
+}

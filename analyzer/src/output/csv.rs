@@ -1,0 +1,66 @@
+//! CSV as in RFC 4180, with a header line. The stack is one field: `function (file:line) [module]`, innermost first,
+//! joined by ` < `.
+use std::io::{self, Write};
+
+use super::frames::stack;
+use crate::aggregate::{Frame, Report, Site};
+use crate::diff::Diff;
+
+/// Prints a report with its first `limit` sites.
+pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack\r\n")?;
+    for site in report.sites.iter().take(limit) {
+        let counts = &site.counts;
+        let numbers = [
+            counts.unfreed_bytes,
+            counts.unfreed_blocks,
+            counts.allocated_bytes,
+            counts.allocations,
+            counts.frees,
+        ];
+        row(report, site, &numbers.map(i128::from), out)?;
+    }
+    Ok(())
+}
+
+/// Prints a diff with its first `limit` sites.
+pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b"id,name,old_bytes,new_bytes,delta_bytes,old_blocks,new_blocks,delta_blocks,stack\r\n")?;
+    for change in diff.changes.iter().take(limit) {
+        let (site, report) = diff.site(change);
+        let (old, new) = (&change.old_counts, &change.new_counts);
+        let numbers = [
+            old.unfreed_bytes.into(),
+            new.unfreed_bytes.into(),
+            change.bytes(),
+            old.unfreed_blocks.into(),
+            new.unfreed_blocks.into(),
+            change.blocks(),
+        ];
+        row(report, site, &numbers, out)?;
+    }
+    Ok(())
+}
+
+fn row(report: &Report, site: &Site, numbers: &[i128], out: &mut dyn Write) -> io::Result<()> {
+    write!(out, "{},{}", site.id(), quoted(site.name.as_deref().unwrap_or("")))?;
+    for number in numbers {
+        write!(out, ",{number}")?;
+    }
+    let frames: Vec<String> = stack(report, site).map(frame).collect();
+    write!(out, ",{}\r\n", quoted(&frames.join(" < ")))
+}
+
+fn frame(frame: &Frame) -> String {
+    let place = frame.place().map_or_else(String::new, |place| format!(" ({place})"));
+    let module = frame.module_name().map_or_else(String::new, |module| format!(" [{module}]"));
+    format!("{}{place}{module}", frame.label())
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}

@@ -1,0 +1,286 @@
+//! JSON, versioned: `schema/report.schema.json` and `schema/diff.schema.json` describe it. Sizes are bytes, unknown
+//! values are null. Within a version, keys are only added.
+use std::io::{self, Write};
+
+use serde::{Serialize, Serializer};
+
+use super::frames::stack;
+use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
+use crate::diff::{Change, Diff};
+
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    schema: &'static str,
+    recording: RecordingJson<'a>,
+    totals: TotalsJson,
+    #[serde(serialize_with = "report_sites")]
+    sites: (&'a Report, usize),
+}
+
+#[derive(Serialize)]
+struct RecordingJson<'a> {
+    path: &'a str,
+    window_seconds: f64,
+    log_bytes: u64,
+    processes: Vec<ProcessJson<'a>>,
+    unreadable: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ProcessJson<'a> {
+    pid: u32,
+    parent_pid: u32,
+    exe: Option<&'a str>,
+    cmdline: Option<&'a [String]>,
+    state: String,
+    events: u64,
+    lost: u64,
+    file: &'a str,
+    unfreed_bytes: u64,
+    unfreed_blocks: u64,
+    peak_bytes: u64,
+    window_seconds: f64,
+    without_stack: u64,
+    impossible: u64,
+    inherited_frees: u64,
+    missing_stamps: u64,
+    unreadable: Vec<String>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct TotalsJson {
+    unfreed_bytes: u64,
+    unfreed_blocks: u64,
+    allocated_bytes: u64,
+    allocations: u64,
+    frees: u64,
+    peak_bytes: u64,
+    events: u64,
+    lost: u64,
+}
+
+#[derive(Serialize)]
+struct SiteJson<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(flatten)]
+    counts: CountsJson,
+    stack: Vec<FrameJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct CountsJson {
+    unfreed_bytes: u64,
+    unfreed_blocks: u64,
+    allocated_bytes: u64,
+    allocations: u64,
+    frees: u64,
+}
+
+#[derive(Serialize)]
+struct FrameJson<'a> {
+    kind: &'static str,
+    function: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    module: Option<&'a str>,
+    inlined: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DiffJson<'a> {
+    schema: &'static str,
+    old: RecordingJson<'a>,
+    new: RecordingJson<'a>,
+    totals: ChangeJson,
+    #[serde(serialize_with = "diff_sites")]
+    sites: (&'a Diff, usize),
+}
+
+#[derive(Serialize)]
+struct ChangeJson {
+    old_bytes: u64,
+    new_bytes: u64,
+    delta_bytes: i64,
+    old_blocks: u64,
+    new_blocks: u64,
+    delta_blocks: i64,
+}
+
+#[derive(Serialize)]
+struct ChangedSiteJson<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(flatten)]
+    change: ChangeJson,
+    status: &'static str,
+    stack: Vec<FrameJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<&'static str>,
+}
+
+/// Prints a report with its first `limit` sites.
+pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+    let totals = &report.totals;
+    let counts = counts(&totals.counts);
+    let json = ReportJson {
+        schema: "unfreed.report/1",
+        recording: recording(report),
+        totals: TotalsJson {
+            unfreed_bytes: counts.unfreed_bytes,
+            unfreed_blocks: counts.unfreed_blocks,
+            allocated_bytes: counts.allocated_bytes,
+            allocations: counts.allocations,
+            frees: counts.frees,
+            peak_bytes: totals.peak_bytes,
+            events: totals.events,
+            lost: totals.lost,
+        },
+        sites: (report, limit),
+    };
+    write(&json, out)
+}
+
+/// Prints a diff with its first `limit` sites.
+pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+    let json = DiffJson {
+        schema: "unfreed.diff/1",
+        old: recording(&diff.old),
+        new: recording(&diff.new),
+        totals: change(&diff.old.totals.counts, &diff.new.totals.counts),
+        sites: (diff, limit),
+    };
+    write(&json, out)
+}
+
+fn write(json: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, json)?;
+    out.write_all(b"\n")
+}
+
+fn report_sites<S: Serializer>(
+    &(report, limit): &(&Report, usize),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(report.sites.iter().take(limit).map(|site| SiteJson {
+        id: site.id(),
+        name: site.name.as_deref(),
+        counts: counts(&site.counts),
+        stack: frames(report, site),
+        incomplete: report.paths.incomplete(site.path),
+    }))
+}
+
+fn diff_sites<S: Serializer>(&(diff, limit): &(&Diff, usize), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(diff.changes.iter().take(limit).map(|changed| {
+        let (site, report) = diff.site(changed);
+        ChangedSiteJson {
+            id: site.id(),
+            name: site.name.as_deref(),
+            change: change(&changed.old_counts, &changed.new_counts),
+            status: status(changed),
+            stack: frames(report, site),
+            incomplete: report.paths.incomplete(site.path),
+        }
+    }))
+}
+
+fn status(change: &Change) -> &'static str {
+    match change {
+        change if change.is_new() => "new",
+        change if change.is_vanished() => "vanished",
+        change if change.bytes() == 0 && change.blocks() == 0 => "unchanged",
+        _ => "changed",
+    }
+}
+
+fn recording(report: &Report) -> RecordingJson<'_> {
+    RecordingJson {
+        path: &report.recording,
+        window_seconds: seconds(report.totals.window_ns),
+        log_bytes: report.totals.log_bytes,
+        processes: report.processes.iter().map(process).collect(),
+        unreadable: &report.unreadable,
+    }
+}
+
+fn process(process: &Process) -> ProcessJson<'_> {
+    ProcessJson {
+        pid: process.pid,
+        parent_pid: process.parent_pid,
+        exe: process.exe.as_deref(),
+        cmdline: (!process.command.is_empty()).then_some(&process.command),
+        state: process.state.to_string(),
+        events: process.events,
+        lost: process.lost,
+        file: &process.file,
+        unfreed_bytes: process.counts.unfreed_bytes,
+        unfreed_blocks: process.counts.unfreed_blocks,
+        peak_bytes: process.peak_bytes,
+        window_seconds: seconds(process.window_ns.1 - process.window_ns.0),
+        without_stack: process.without_stack,
+        impossible: process.anomalies.impossible(),
+        inherited_frees: process.anomalies.inherited_frees,
+        missing_stamps: process.anomalies.gaps.missing,
+        unreadable: process.losses.iter().map(ToString::to_string).collect(),
+        notes: &process.notes,
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    (ns / 1_000_000) as f64 / 1000.0
+}
+
+fn counts(counts: &Counts) -> CountsJson {
+    CountsJson {
+        unfreed_bytes: counts.unfreed_bytes,
+        unfreed_blocks: counts.unfreed_blocks,
+        allocated_bytes: counts.allocated_bytes,
+        allocations: counts.allocations,
+        frees: counts.frees,
+    }
+}
+
+fn change(old: &Counts, new: &Counts) -> ChangeJson {
+    let delta = |old: u64, new: u64| {
+        let delta = i128::from(new) - i128::from(old);
+        delta.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    };
+    ChangeJson {
+        old_bytes: old.unfreed_bytes,
+        new_bytes: new.unfreed_bytes,
+        delta_bytes: delta(old.unfreed_bytes, new.unfreed_bytes),
+        old_blocks: old.unfreed_blocks,
+        new_blocks: new.unfreed_blocks,
+        delta_blocks: delta(old.unfreed_blocks, new.unfreed_blocks),
+    }
+}
+
+fn frames<'a>(report: &'a Report, site: &Site) -> Vec<FrameJson<'a>> {
+    stack(report, site).map(frame).collect()
+}
+
+fn frame(frame: &Frame) -> FrameJson<'_> {
+    FrameJson {
+        kind: match frame.kind {
+            Kind::Native => "native",
+            Kind::Python => "python",
+        },
+        function: frame.function.as_deref(),
+        file: frame.file.as_deref(),
+        line: frame.line,
+        module: frame.module.as_deref(),
+        inlined: frame.inlined,
+        offset: frame.offset,
+        reason: frame.reason.as_deref(),
+    }
+}

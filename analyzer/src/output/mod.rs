@@ -1,0 +1,12 @@
+//! Reports and diffs as text, JSON and CSV. Every function takes a value and a writer; the order of the output is
+//! that of the value.
+mod csv;
+mod frames;
+mod json;
+mod text;
+mod units;
+
+pub use csv::{diff as diff_csv, report as report_csv};
+pub use json::{diff as diff_json, report as report_json};
+pub use text::{Style, diff as diff_text, report as report_text};
+pub use units::{Number, Size, duration};

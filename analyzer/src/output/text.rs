@@ -1,0 +1,293 @@
+//! Text for people, 80 columns where names allow it. Sizes are KiB and MiB.
+use std::io::{self, Write};
+
+use super::frames::stack;
+use super::units::{Number, Size, counted, duration, signed_number, signed_size};
+use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
+use crate::cli::By;
+use crate::diff::{Change, Diff};
+
+/// Processes that are listed one by one; more are summed up in one line.
+const PROCESSES: usize = 12;
+/// What a line may have before a frame's module goes to the next.
+const COLUMNS: usize = 80;
+
+/// How to draw.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Style {
+    /// With colours.
+    pub colour: bool,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+/// Prints a report with its first `limit` sites that hold memory.
+pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    header(report, style, out)?;
+    let counts = &report.totals.counts;
+    writeln!(
+        out,
+        "unfreed {} in {}, peak {}",
+        style.bold(&Size(counts.unfreed_bytes).to_string()),
+        counted(counts.unfreed_blocks, "block"),
+        Size(report.totals.peak_bytes),
+    )?;
+    writeln!(
+        out,
+        "allocated {} in {}, {} freed",
+        Size(counts.allocated_bytes),
+        counted(counts.allocations, "block"),
+        Number(counts.frees),
+    )?;
+    let holding: Vec<&Site> = report.sites.iter().filter(|site| site.counts.unfreed_blocks > 0).collect();
+    if report.filtered {
+        let mut shown = Counts::default();
+        holding.iter().for_each(|site| shown.add(&site.counts));
+        let share = (Size(shown.unfreed_bytes), counted(shown.unfreed_blocks, "block"));
+        writeln!(out, "selected {} in {}", share.0, share.1)?;
+    }
+    if report.by == By::Stack {
+        for site in holding.iter().take(limit) {
+            stack_site(report, site, style, out)?;
+        }
+    } else {
+        table(report.by, &holding[..limit.min(holding.len())], style, out)?;
+    }
+    let rest = holding.get(limit..).unwrap_or(&[]);
+    let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
+    more(rest.len(), &format!("{} unfreed", Size(bytes)), out)
+}
+
+/// Prints a diff with its first `limit` sites that changed.
+pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let changed: Vec<&Change> =
+        diff.changes.iter().filter(|change| change.bytes() != 0 || change.blocks() != 0).collect();
+    if diff.new.by == By::Line {
+        // The lines alone, as tracemalloc prints them, so that what reads those reads these.
+        for change in diff.changes.iter().take(limit) {
+            line_change(diff, change, out)?;
+        }
+        return Ok(());
+    }
+    for (name, report) in [("old", &diff.old), ("new", &diff.new)] {
+        write!(out, "{name} ")?;
+        header(report, style, out)?;
+    }
+    let total = Change::between(diff.old.totals.counts, diff.new.totals.counts);
+    writeln!(out, "unfreed {}", movement(&total, style))?;
+    for change in changed.iter().take(limit) {
+        let mark = match change {
+            change if change.is_new() => " new",
+            change if change.is_vanished() => " vanished",
+            _ => "",
+        };
+        let (site, report) = diff.site(change);
+        writeln!(out, "\n{}{}  {}", movement(change, style), style.bold(mark), style.dim(&site.id()))?;
+        match &site.name {
+            Some(name) => writeln!(out, "    {name}")?,
+            None => frames(report, site, style, out)?,
+        }
+    }
+    more(changed.len().saturating_sub(limit), "changed", out)
+}
+
+fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
+    match sites {
+        0 => Ok(()),
+        _ => writeln!(out, "\n{} more, {what}; -n 0 shows all", counted(sites as u64, "site")),
+    }
+}
+
+fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let totals = &report.totals;
+    let lost = format!("lost {}", Number(totals.lost));
+    let lost = if totals.lost > 0 { style.paint("31", &lost) } else { lost };
+    writeln!(out, "{}", style.bold(&report.recording))?;
+    writeln!(
+        out,
+        "  {}, {}, {lost}, window {}, log {}",
+        counted(report.processes.len() as u64, "process"),
+        counted(totals.events, "event"),
+        duration(totals.window_ns),
+        Size(totals.log_bytes),
+    )?;
+    for process in report.processes.iter().take(PROCESSES) {
+        process_lines(process, style, out)?;
+    }
+    let rest = report.processes.get(PROCESSES..).unwrap_or(&[]);
+    if !rest.is_empty() {
+        let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
+        writeln!(out, "  {} more, {} unfreed", counted(rest.len() as u64, "process"), Size(bytes))?;
+    }
+    for problem in rest.iter().flat_map(problems).chain(report.unreadable.iter().cloned()) {
+        writeln!(out, "  {}", style.paint("33", &problem))?;
+    }
+    Ok(())
+}
+
+fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let command = process.command.join(" ");
+    let name = match (&process.exe, command.is_empty()) {
+        (_, false) => command,
+        (Some(exe), true) => exe.clone(),
+        (None, true) => "?".to_string(),
+    };
+    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COLUMNS).collect();
+    writeln!(
+        out,
+        "  pid {} {}: {} in {}  {}",
+        process.pid,
+        process.state,
+        Size(process.counts.unfreed_bytes),
+        counted(process.counts.unfreed_blocks, "block"),
+        style.dim(&name),
+    )?;
+    for problem in problems(process) {
+        writeln!(out, "    {}", style.paint("33", &problem))?;
+    }
+    Ok(())
+}
+
+/// What a reader should know before trusting the numbers.
+fn problems(process: &Process) -> Vec<String> {
+    let pid = process.pid;
+    let mut problems: Vec<String> = process.notes.iter().map(|note| format!("pid {pid}: {note}")).collect();
+    if process.lost > 0 {
+        problems.push(format!("pid {pid}: {} lost", counted(process.lost, "event")));
+    }
+    if process.without_stack > 0 {
+        problems.push(format!("pid {pid}: {} without a stack", counted(process.without_stack, "event")));
+    }
+    if process.anomalies.impossible() > 0 {
+        let count = counted(process.anomalies.impossible(), "event");
+        problems
+            .push(format!("pid {pid}: {count} that cannot be: a free of no block, a block handed out twice"));
+    }
+    problems.extend(process.losses.iter().take(3).map(|loss| format!("pid {pid}: {loss}")));
+    if process.losses.len() > 3 {
+        problems.push(format!("pid {pid}: and {} more parts could not be read", process.losses.len() - 3));
+    }
+    problems
+}
+
+fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let counts = &site.counts;
+    writeln!(
+        out,
+        "\n{} unfreed in {}, of {} in {}, {} freed  {}",
+        style.bold(&Size(counts.unfreed_bytes).to_string()),
+        counted(counts.unfreed_blocks, "block"),
+        Size(counts.allocated_bytes),
+        counted(counts.allocations, "allocation"),
+        Number(counts.frees),
+        style.dim(&site.id()),
+    )?;
+    frames(report, site, style, out)
+}
+
+fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    for frame in stack(report, site) {
+        let label = frame.label();
+        let inlined = if frame.inlined { " (inlined)" } else { "" };
+        let label = match frame.kind {
+            Kind::Python => style.paint("32", &label),
+            Kind::Native => label,
+        };
+        writeln!(out, "    {label}{}", style.dim(inlined))?;
+        if let Some(place) = where_is(frame) {
+            writeln!(out, "      {}", style.dim(&place))?;
+        }
+    }
+    match report.paths.incomplete(site.path) {
+        Some(reason) => writeln!(out, "    {}", style.dim(&format!("(the stack ends here: {reason})"))),
+        None => Ok(()),
+    }
+}
+
+/// `at file:line in module`, as far as it is known.
+fn where_is(frame: &Frame) -> Option<String> {
+    let reason = if frame.module.is_none() { frame.reason.as_deref() } else { None };
+    match (frame.place(), frame.module.as_deref().or(reason)) {
+        (Some(place), Some(module)) if place.len() + module.len() + 13 > COLUMNS => {
+            Some(format!("at {place}\n      in {module}"))
+        }
+        (Some(place), Some(module)) => Some(format!("at {place} in {module}")),
+        (Some(place), None) => Some(format!("at {place}")),
+        (None, Some(module)) => Some(format!("in {module}")),
+        (None, None) => None,
+    }
+}
+
+fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let what = match by {
+        By::Stack | By::Function => "function",
+        By::Line => "line",
+        By::Module => "module",
+        By::Thread => "thread",
+        By::Process => "process",
+    };
+    let heading = format!(
+        "{:>10} {:>9}  {:>10} {:>11} {:>5}  {what}",
+        "unfreed", "blocks", "allocated", "allocations", "freed"
+    );
+    writeln!(out, "\n{}", style.bold(&heading))?;
+    for site in sites {
+        let counts = &site.counts;
+        let freed = (counts.frees as u128 * 100).checked_div(counts.allocations.into()).unwrap_or(0);
+        writeln!(
+            out,
+            "{:>10} {:>9}  {:>10} {:>11} {freed:>4}%  {}",
+            Size(counts.unfreed_bytes),
+            Number(counts.unfreed_blocks),
+            Size(counts.allocated_bytes),
+            Number(counts.allocations),
+            site.name.as_deref().unwrap_or("?"),
+        )?;
+    }
+    Ok(())
+}
+
+/// `+15.3 MiB (+100 blocks): 3.0 MiB in 24 -> 18.3 MiB in 124`
+fn movement(change: &Change, style: Style) -> String {
+    let (old, new) = (&change.old_counts, &change.new_counts);
+    let size = signed_size(change.bytes());
+    let size = style.paint(if change.bytes() > 0 { "1;31" } else { "1;32" }, &size);
+    format!(
+        "{size} ({} blocks): {} in {} -> {} in {}",
+        signed_number(change.blocks()),
+        Size(old.unfreed_bytes),
+        Number(old.unfreed_blocks),
+        Size(new.unfreed_bytes),
+        Number(new.unfreed_blocks),
+    )
+}
+
+/// `file:line: size=18.3 MiB (+15.3 MiB), count=124 (+100), average=151 KiB`
+fn line_change(diff: &Diff, change: &Change, out: &mut dyn Write) -> io::Result<()> {
+    let (site, _) = diff.site(change);
+    let (size, count) = (change.new_counts.unfreed_bytes, change.new_counts.unfreed_blocks);
+    write!(
+        out,
+        "{}: size={} ({}), count={count} ({:+})",
+        site.name.as_deref().unwrap_or("?"),
+        Size(size),
+        signed_size(change.bytes()),
+        change.blocks(),
+    )?;
+    match size.checked_div(count) {
+        Some(average) => writeln!(out, ", average={}", Size(average)),
+        None => writeln!(out),
+    }
+}

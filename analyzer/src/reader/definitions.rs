@@ -1,0 +1,205 @@
+//! Stack nodes and modules of one process: what a stack id means.
+//!
+//! Nodes may be corrupt: a chain is followed for a bounded number of frames, and an unknown id ends it.
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use recording::{
+    Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, FrameKind, StackId,
+    layout::IDS_PER_CHUNK,
+};
+
+use super::loss::Loss;
+use super::recording::Recording;
+
+/// The recorder follows stacks of at most 1,024 frames; longer ones can only be cycles of a damaged file.
+const DEEPEST: usize = 1100;
+
+/// A frame of a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// The calling frame, or why there is none.
+    pub parent: StackId,
+    /// Where in the code.
+    pub pc: Address,
+    /// What `pc` is.
+    pub kind: FrameKind,
+    /// The epoch of the module map in which it was taken.
+    pub epoch: u32,
+}
+
+/// A file that was mapped.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Number within the process.
+    pub number: u32,
+    /// The epoch in which it was first seen.
+    pub epoch: u32,
+    /// From this epoch on it was not mapped.
+    pub gone: Option<u32>,
+    /// Address in memory minus address in the file.
+    pub bias: u64,
+    /// Path as the loader had it.
+    pub path: PathBuf,
+    /// Build-id, empty if there was none.
+    pub build_id: Vec<u8>,
+    /// Its loaded segments in memory: first address and the one behind the last.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// The nodes of one chunk: ids from `first` on.
+struct Nodes {
+    first: u32,
+    nodes: Vec<Node>,
+}
+
+/// What the stack ids of a process mean.
+pub struct Definitions {
+    blocks: HashMap<u32, Nodes>,
+    /// The modules, as recorded.
+    pub modules: Vec<Module>,
+    map: ModuleMap,
+    /// What could not be read.
+    pub losses: Vec<Loss>,
+    /// Nodes in all.
+    pub node_count: u64,
+}
+
+impl Definitions {
+    /// Reads all definitions. To be called after the events were read, since a process that still runs writes the
+    /// definition of a stack before the first event with it.
+    pub fn read(recording: &Recording) -> Definitions {
+        let mut read = Definitions {
+            blocks: HashMap::new(),
+            modules: Vec::new(),
+            map: ModuleMap::default(),
+            losses: Vec::new(),
+            node_count: 0,
+        };
+        let mut gone: HashMap<u32, u32> = HashMap::new();
+        let mut model = Box::new(DefinitionModel::new(0));
+        for place in &recording.definitions {
+            let header = &place.header;
+            let mut decoder = DefinitionDecoder::new(recording.records(place), header.first_id, &mut model);
+            let mut epoch = header.epoch;
+            let mut nodes = Vec::new();
+            let stop = loop {
+                match decoder.next_definition() {
+                    Ok(Definition::Node { parent, pc, kind, .. }) => {
+                        nodes.push(Node { parent, pc, kind, epoch })
+                    }
+                    Ok(Definition::Module(module)) => read.modules.push(Module::new(&module)),
+                    Ok(Definition::ModuleGone { number, epoch }) => {
+                        let first = gone.entry(number).or_insert(epoch);
+                        *first = epoch.min(*first);
+                    }
+                    Ok(Definition::Epoch(now)) => epoch = now,
+                    Err(stop) => break stop,
+                }
+            };
+            read.losses.extend(Loss::of_stop(place.number, stop));
+            read.node_count += nodes.len() as u64;
+            read.blocks
+                .entry(header.first_id / IDS_PER_CHUNK)
+                .or_insert(Nodes { first: header.first_id, nodes });
+        }
+        for module in &mut read.modules {
+            module.gone = gone.get(&module.number).copied();
+        }
+        read.map = ModuleMap::new(&read.modules);
+        read
+    }
+
+    /// The frame with this id.
+    pub fn node(&self, id: StackId) -> Option<&Node> {
+        let block = self.blocks.get(&(id.0 / IDS_PER_CHUNK))?;
+        block.nodes.get(id.0.checked_sub(block.first)? as usize)
+    }
+
+    /// The frames of a stack, innermost first, and why it ends; `None` if the recording does not say.
+    pub fn stack(&self, id: StackId, mut each: impl FnMut(StackId, &Node) -> bool) -> Option<EndReason> {
+        let mut id = id;
+        for _ in 0..DEEPEST {
+            if !id.is_frame() {
+                return EndReason::from_id(id);
+            }
+            let node = self.node(id)?;
+            if !each(id, node) {
+                return None;
+            }
+            id = node.parent;
+        }
+        None
+    }
+
+    /// The module that a frame's code belongs to.
+    pub fn module_of(&self, node: &Node) -> Option<usize> {
+        self.map.find(&self.modules, lookup_address(node), node.epoch)
+    }
+}
+
+/// The address to look a frame up by: a return address may be the first byte behind the caller.
+pub fn lookup_address(node: &Node) -> u64 {
+    match node.kind {
+        FrameKind::Return => node.pc.0.wrapping_sub(1),
+        FrameKind::Interrupted => node.pc.0,
+    }
+}
+
+impl Module {
+    fn new(module: &recording::Module) -> Module {
+        use std::os::unix::ffi::OsStrExt;
+        let ranges = module.segments().filter_map(|segment| {
+            let start = segment.address.wrapping_add(module.bias);
+            let end = start.checked_add(segment.size)?;
+            (start < end).then_some((start, end))
+        });
+        Module {
+            number: module.number,
+            epoch: module.epoch,
+            gone: None,
+            bias: module.bias,
+            path: std::ffi::OsStr::from_bytes(module.path).into(),
+            build_id: module.build_id.to_vec(),
+            ranges: ranges.collect(),
+        }
+    }
+
+    fn mapped_in(&self, epoch: u32) -> bool {
+        self.epoch <= epoch && self.gone.is_none_or(|gone| epoch < gone)
+    }
+}
+
+/// Which modules cover an address: for each stretch between two bounds, the modules there, latest epoch first.
+#[derive(Default)]
+struct ModuleMap {
+    starts: Vec<u64>,
+    covering: Vec<Vec<u32>>,
+}
+
+impl ModuleMap {
+    fn new(modules: &[Module]) -> ModuleMap {
+        let ranges = modules.iter().flat_map(|module| module.ranges.iter());
+        let mut starts: Vec<u64> = ranges.flat_map(|&(start, end)| [start, end]).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let mut covering = vec![Vec::new(); starts.len()];
+        for (index, module) in modules.iter().enumerate() {
+            for &(start, end) in &module.ranges {
+                let (from, to) =
+                    (starts.partition_point(|&s| s < start), starts.partition_point(|&s| s < end));
+                covering[from..to].iter_mut().for_each(|stretch: &mut Vec<u32>| stretch.push(index as u32));
+            }
+        }
+        for stretch in &mut covering {
+            stretch.sort_by_key(|&index| std::cmp::Reverse(modules[index as usize].epoch));
+        }
+        ModuleMap { starts, covering }
+    }
+
+    fn find(&self, modules: &[Module], address: u64, epoch: u32) -> Option<usize> {
+        let stretch = self.starts.partition_point(|&start| start <= address).checked_sub(1)?;
+        let found = self.covering[stretch].iter().find(|&&index| modules[index as usize].mapped_in(epoch))?;
+        Some(*found as usize)
+    }
+}

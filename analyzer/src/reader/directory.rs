@@ -1,0 +1,41 @@
+//! All processes of a run: a directory of process files, or one such file.
+use std::path::Path;
+
+use super::loss::{ReadError, Unreadable};
+use super::recording::{Recording, process_files};
+
+/// The processes of a run, in the order in which they began.
+pub struct Run {
+    /// The readable files.
+    pub recordings: Vec<Recording>,
+    /// Files of the directory that are no recordings.
+    pub unreadable: Vec<ReadError>,
+}
+
+/// Opens a run directory or one process's file. At least one recording is there, else it is an error.
+pub fn open(path: &Path) -> Result<Run, ReadError> {
+    let fail = |why| ReadError { path: path.to_path_buf(), why };
+    let metadata = std::fs::metadata(path).map_err(|error| fail(Unreadable::Io(error)))?;
+    if !metadata.is_dir() {
+        return Ok(Run { recordings: vec![Recording::open(path)?], unreadable: Vec::new() });
+    }
+    let files = process_files(path).map_err(|error| fail(Unreadable::Io(error)))?;
+    if files.is_empty() {
+        return Err(fail(Unreadable::EmptyDirectory));
+    }
+    let mut run = Run { recordings: Vec::new(), unreadable: Vec::new() };
+    for file in files {
+        match Recording::open(&file) {
+            Ok(recording) => run.recordings.push(recording),
+            Err(error) => run.unreadable.push(error),
+        }
+    }
+    if run.recordings.is_empty() {
+        return Err(run.unreadable.remove(0));
+    }
+    run.recordings.sort_by_key(|recording| {
+        let header = &recording.header;
+        (header.monotonic_ns, header.realtime_ns, header.pid, header.file_id)
+    });
+    Ok(run)
+}

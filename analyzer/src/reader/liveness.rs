@@ -1,0 +1,93 @@
+//! Whether recorded processes still run, and how they ended if not.
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use recording::layout::{State, StopCause};
+
+use super::recording::Recording;
+
+/// What became of a process, as far as its file and this machine tell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ProcessState {
+    /// It still runs and is recorded.
+    Running,
+    /// It ran its exit handlers.
+    Exited,
+    /// It ended without them: a signal, `_exit`, or the machine stopped.
+    Killed,
+    /// It became another program, which has its own file.
+    Exec,
+    /// Recording stopped before the process did, and why.
+    Stopped(String),
+}
+
+impl fmt::Display for ProcessState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProcessState::Running => f.write_str("running"),
+            ProcessState::Exited => f.write_str("exited"),
+            ProcessState::Killed => f.write_str("killed"),
+            ProcessState::Exec => f.write_str("exec"),
+            ProcessState::Stopped(why) => write!(f, "stopped: {why}"),
+        }
+    }
+}
+
+/// The state of each process of a run. Best effort: a process of another machine or pid namespace does not run.
+pub fn states(recordings: &[Recording]) -> Vec<ProcessState> {
+    recordings
+        .iter()
+        .map(|recording| {
+            let header = &recording.header;
+            match header.state {
+                Some(State::Ended) => ProcessState::Exited,
+                Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
+                _ if recordings.iter().any(|later| is_next_image(recording, later)) => ProcessState::Exec,
+                _ if is_alive(recording) => ProcessState::Running,
+                _ => ProcessState::Killed,
+            }
+        })
+        .collect()
+}
+
+fn stop_reason(recording: &Recording) -> String {
+    let header = &recording.header;
+    let errno = match header.stop_errno {
+        0 => String::new(),
+        errno => {
+            let error = std::io::Error::from_raw_os_error(i32::try_from(errno).unwrap_or(0));
+            format!(" ({})", crate::error::reason(&error))
+        }
+    };
+    match header.stop_cause {
+        Some(StopCause::CannotGrow) => format!("the file could not grow{errno}"),
+        Some(StopCause::Full) => format!("the file is full{errno}"),
+        Some(StopCause::None) | None => format!("unknown cause{errno}"),
+    }
+}
+
+/// Whether `later` is the program that `earlier`'s process became.
+fn is_next_image(earlier: &Recording, later: &Recording) -> bool {
+    let (a, b) = (&earlier.header, &later.header);
+    a.file_id != b.file_id
+        && a.pid == b.pid
+        && a.pid_namespace == b.pid_namespace
+        && a.start_ticks == b.start_ticks
+        && b.monotonic_ns > a.monotonic_ns
+}
+
+fn is_alive(recording: &Recording) -> bool {
+    let header = &recording.header;
+    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino());
+    if header.pid_namespace != 0 && header.pid_namespace != namespace {
+        return false;
+    }
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", header.pid)) else { return false };
+    // The name in parentheses may hold anything, spaces and parentheses included.
+    let Some((_, fields)) = stat.rsplit_once(')') else { return false };
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next();
+    let start = fields.nth(18).and_then(|ticks| ticks.parse::<u64>().ok());
+    !matches!(state, Some("Z" | "X")) && (header.start_ticks == 0 || start == Some(header.start_ticks))
+}

@@ -1,0 +1,18 @@
+//! From files to records: opens the process files of a run, finds their chunks, and decodes them.
+//!
+//! Reading is total. A file is used as far as it makes sense, and what does not is a [`Loss`] with its place. Only a
+//! file that is no recording of this version and architecture, or a directory without one, is a [`ReadError`].
+mod definitions;
+mod directory;
+mod liveness;
+mod loss;
+mod mapping;
+mod recording;
+mod writer;
+
+pub use definitions::{Definitions, Module, Node, lookup_address};
+pub use directory::{Run, open};
+pub use liveness::{ProcessState, states};
+pub use loss::{Loss, ReadError, Unreadable};
+pub use recording::{ChunkPlace, Recording};
+pub use writer::{Step, Writer};

@@ -1,0 +1,101 @@
+//! The events of one writer, chunk after chunk, with a place to leave and come back to.
+//!
+//! A writer holds one predictor model that is used again for each chunk, so memory does not grow with the log.
+use recording::{Event, EventDecoder, EventModel, Stop};
+
+use super::loss::Loss;
+use super::recording::{ChunkPlace, Recording};
+
+/// What a writer says when it is asked to go on.
+pub enum Step {
+    /// The next event.
+    Event(Event),
+    /// A chunk begins, of this thread, with the clock at this many ms.
+    Chunk {
+        /// Number of the thread.
+        thread: u32,
+        /// Its kernel thread id.
+        tid: u32,
+        /// Monotonic clock.
+        clock_ms: u64,
+    },
+    /// There are no more events.
+    End,
+}
+
+/// A writer's events.
+pub struct Writer<'r> {
+    recording: &'r Recording,
+    chunks: &'r [ChunkPlace],
+    next_chunk: usize,
+    records: &'r [u8],
+    at: usize,
+    model: Box<EventModel>,
+    /// What could not be read so far.
+    pub losses: Vec<Loss>,
+}
+
+impl<'r> Writer<'r> {
+    /// Begins before the writer's first chunk.
+    pub fn new(recording: &'r Recording, chunks: &'r [ChunkPlace]) -> Writer<'r> {
+        let model = Box::new(EventModel::new());
+        Writer { recording, chunks, next_chunk: 0, records: &[], at: 0, model, losses: Vec::new() }
+    }
+
+    /// A second reader that goes on from here on its own.
+    pub fn fork(&self) -> Writer<'r> {
+        Writer { model: self.model.clone(), losses: Vec::new(), ..*self }
+    }
+
+    /// Bytes of chunks entered so far.
+    pub fn bytes_read(&self) -> u64 {
+        (self.next_chunk * recording::layout::CHUNK) as u64
+    }
+
+    /// Bytes that may still hold events.
+    pub fn bytes_left(&self) -> u64 {
+        let chunks = self.chunks.len() - self.next_chunk;
+        (chunks * recording::layout::CHUNK + self.records.len() - self.at) as u64
+    }
+
+    /// Hands over steps until `take` returns false, or [`Step::End`] was handed over.
+    #[inline]
+    pub fn run(&mut self, mut take: impl FnMut(Step) -> bool) {
+        loop {
+            let mut decoder = EventDecoder::resume(self.records, self.at, &mut self.model);
+            let stop = loop {
+                match decoder.next_event() {
+                    Ok(event) => {
+                        if !take(Step::Event(event)) {
+                            self.at = decoder.position();
+                            return;
+                        }
+                    }
+                    Err(stop) => break stop,
+                }
+            };
+            self.at = decoder.position();
+            let step = self.turn(stop);
+            let ended = matches!(step, Step::End);
+            if !take(step) || ended {
+                return;
+            }
+        }
+    }
+
+    /// Goes on to the next chunk.
+    fn turn(&mut self, stop: Stop) -> Step {
+        if let Some(entered) = self.next_chunk.checked_sub(1)
+            && let Some(loss) = Loss::of_stop(self.chunks[entered].number, stop)
+            && self.losses.last() != Some(&loss)
+        {
+            self.losses.push(loss);
+        }
+        let Some(place) = self.chunks.get(self.next_chunk) else { return Step::End };
+        self.next_chunk += 1;
+        self.records = self.recording.records(place);
+        let header = &place.header;
+        self.at = EventDecoder::new(self.records, header.clock_ms, &mut self.model).position();
+        Step::Chunk { thread: header.thread, tid: header.tid, clock_ms: header.clock_ms }
+    }
+}

@@ -1,0 +1,333 @@
+//! The events of all writers in one order.
+//!
+//! Each shard's stamps are dense, and all events of an address are in one shard, so an event is due when its stamp is
+//! the shard's next. A writer runs until its event is not due, then it is parked until that stamp's turn. Among the
+//! writers that can run, the one whose clock is behind goes first, and only as far as the next one's clock: so what
+//! happened in different shards is in order to a few milliseconds too, which the peak needs.
+//!
+//! A killed process leaves a stamp that was drawn but whose event was not stored, at most one a writer: nobody saw
+//! its effect. Where all writers are parked, such stamps are looked for once, in what remains of the log, and skipped.
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use recording::layout::SHARDS;
+use recording::{Address, Event, shard_of};
+
+use crate::reader::{Loss, Recording, Step, Writer};
+
+/// Where an event happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Index of the writer, in the order of `Recording::writers`.
+    pub writer: usize,
+    /// Number of the thread.
+    pub thread: u32,
+    /// Monotonic clock, ms, as far as the writer noted it.
+    pub clock_ms: u64,
+}
+
+/// Takes the events.
+pub trait Sink {
+    /// The next event.
+    fn event(&mut self, moment: Moment, event: &Event);
+    /// A writer goes on as this thread's.
+    fn thread(&mut self, number: u32, tid: u32);
+    /// This many more bytes of the log were read.
+    fn progress(&mut self, _bytes: u64) {}
+}
+
+/// Stamps that are not where they should be.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Gaps {
+    /// Stamps of no event.
+    pub missing: u64,
+    /// Events whose stamp had passed already.
+    pub violations: u64,
+}
+
+/// What the ordering found.
+#[derive(Default, Debug)]
+pub struct Order {
+    /// Stamps out of place.
+    pub gaps: Gaps,
+    /// What could not be read.
+    pub losses: Vec<Loss>,
+}
+
+/// Feeds all events of a recording to `sink`, in order.
+pub fn in_order(recording: &Recording, sink: &mut impl Sink) -> Order {
+    let mut merge = Merge::new(recording);
+    let mut cursors: Vec<Cursor> =
+        recording.writers.values().map(|chunks| Cursor::new(Writer::new(recording, chunks))).collect();
+    for (index, chunks) in recording.writers.values().enumerate() {
+        let clock = chunks.first().map_or(0, |place| place.header.clock_ms);
+        merge.ready.push(Reverse((clock, index)));
+    }
+    loop {
+        while let Some(Reverse((_, index))) = merge.ready.pop() {
+            merge.run(index, &mut cursors[index], sink);
+        }
+        if merge.parked == 0 {
+            break;
+        }
+        merge.unblock(&cursors);
+    }
+    let mut losses: Vec<Loss> = cursors.into_iter().flat_map(|cursor| cursor.writer.losses).collect();
+    losses.sort_unstable();
+    Order { gaps: merge.gaps, losses }
+}
+
+/// A writer's place in the merge.
+struct Cursor<'r> {
+    writer: Writer<'r>,
+    /// An event that was read but is not due yet.
+    head: Option<Event>,
+    thread: u32,
+    clock_ms: u64,
+    bytes: u64,
+}
+
+impl<'r> Cursor<'r> {
+    fn new(writer: Writer<'r>) -> Cursor<'r> {
+        Cursor { writer, head: None, thread: 0, clock_ms: 0, bytes: 0 }
+    }
+}
+
+struct Merge {
+    /// The stamp that is due in each shard.
+    next: [u64; SHARDS],
+    /// The least stamp that a parked writer waits for, in each shard.
+    wake_at: [u64; SHARDS],
+    waiting: Vec<BinaryHeap<Reverse<(u64, usize)>>>,
+    /// Writers that can run, by clock.
+    ready: BinaryHeap<Reverse<(u64, usize)>>,
+    /// The clock of each parked writer.
+    clocks: Vec<u64>,
+    parked: usize,
+    gaps: Gaps,
+    /// Stamps known to be of no event, once they were looked for.
+    missing: Option<Missing>,
+}
+
+/// The place in the order of an event of a block.
+#[inline(always)]
+fn place_of(event: &Event) -> Option<(Address, u64)> {
+    match *event {
+        Event::Alloc { address, stamp, .. }
+        | Event::Free { address, stamp }
+        | Event::ReallocBegin { address, stamp }
+        | Event::ReallocEnd { address, stamp, .. }
+        | Event::ReallocUndo { address, stamp } => Some((address, stamp)),
+        _ => None,
+    }
+}
+
+impl Merge {
+    fn new(recording: &Recording) -> Merge {
+        Merge {
+            next: std::array::from_fn(|shard| recording.inherited_stamp(shard)),
+            wake_at: [u64::MAX; SHARDS],
+            waiting: (0..SHARDS).map(|_| BinaryHeap::new()).collect(),
+            ready: BinaryHeap::new(),
+            clocks: vec![0; recording.writers.len()],
+            parked: 0,
+            gaps: Gaps::default(),
+            missing: None,
+        }
+    }
+
+    /// Runs a writer until it is parked, ahead of another one's clock, or at its end.
+    fn run(&mut self, index: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
+        let Cursor { writer, head, thread, clock_ms, bytes } = cursor;
+        let mut limit = self.ready.peek().map_or(u64::MAX, |Reverse((clock, _))| *clock);
+        if let Some(event) = head.take() {
+            let moment = Moment { writer: index, thread: *thread, clock_ms: *clock_ms };
+            if !self.apply(moment, &event, &mut limit, sink) {
+                *head = Some(event);
+                return;
+            }
+        }
+        let mut entered = 0;
+        writer.run(|step| {
+            let event = match step {
+                Step::Event(event) => event,
+                Step::Chunk { thread: number, tid, clock_ms: clock } => {
+                    *thread = number;
+                    *clock_ms = clock.max(*clock_ms);
+                    entered += 1;
+                    sink.thread(number, tid);
+                    return true;
+                }
+                Step::End => return true,
+            };
+            match event {
+                Event::Clock(clock) => {
+                    *clock_ms = clock;
+                    if clock > limit {
+                        self.ready.push(Reverse((clock, index)));
+                        return false;
+                    }
+                    return true;
+                }
+                Event::Thread { number, tid } => {
+                    *thread = number;
+                    sink.thread(number, tid);
+                    return true;
+                }
+                _ => {}
+            }
+            let moment = Moment { writer: index, thread: *thread, clock_ms: *clock_ms };
+            let applied = self.apply(moment, &event, &mut limit, sink);
+            if !applied {
+                *head = Some(event);
+            }
+            applied
+        });
+        if entered > 0 {
+            let read = writer.bytes_read();
+            sink.progress(read - *bytes);
+            *bytes = read;
+        }
+    }
+
+    /// Hands an event over if it is due; parks the writer if not.
+    #[inline(always)]
+    fn apply(&mut self, moment: Moment, event: &Event, limit: &mut u64, sink: &mut impl Sink) -> bool {
+        if let Some((address, stamp)) = place_of(event) {
+            let shard = shard_of(address);
+            let due = self.next[shard];
+            if stamp != due && !self.out_of_turn(moment, shard, stamp) {
+                return false;
+            }
+            if stamp >= due {
+                self.next[shard] = stamp.wrapping_add(1);
+                if self.next[shard] >= self.wake_at[shard] {
+                    *limit = self.wake(shard).min(*limit);
+                }
+            }
+        }
+        sink.event(moment, event);
+        true
+    }
+
+    /// A stamp that is not due: whether to go on with it nonetheless.
+    #[cold]
+    fn out_of_turn(&mut self, moment: Moment, shard: usize, stamp: u64) -> bool {
+        if stamp < self.next[shard] {
+            self.gaps.violations += 1;
+            return true;
+        }
+        if self.skip_missing(shard, stamp) {
+            return true;
+        }
+        self.waiting[shard].push(Reverse((stamp, moment.writer)));
+        self.wake_at[shard] = self.wake_at[shard].min(stamp);
+        self.clocks[moment.writer] = moment.clock_ms;
+        self.parked += 1;
+        false
+    }
+
+    /// Lets the writers run that wait for the stamp now due. Returns the earliest of their clocks.
+    #[cold]
+    fn wake(&mut self, shard: usize) -> u64 {
+        let mut earliest = u64::MAX;
+        while let Some(&Reverse((stamp, writer))) = self.waiting[shard].peek() {
+            if stamp > self.next[shard] && !self.skip_missing(shard, stamp) {
+                break;
+            }
+            self.waiting[shard].pop();
+            self.parked -= 1;
+            earliest = earliest.min(self.clocks[writer]);
+            self.ready.push(Reverse((self.clocks[writer], writer)));
+        }
+        self.wake_at[shard] = self.waiting[shard].peek().map_or(u64::MAX, |Reverse((stamp, _))| *stamp);
+        earliest
+    }
+
+    /// Makes `stamp` due if every stamp before it that is not yet seen is known to be of no event.
+    fn skip_missing(&mut self, shard: usize, stamp: u64) -> bool {
+        let Some(missing) = &self.missing else { return false };
+        if !missing.all(shard, self.next[shard], stamp) {
+            return false;
+        }
+        self.gaps.missing += stamp - self.next[shard];
+        self.next[shard] = stamp;
+        true
+    }
+
+    /// All writers are parked: finds out which stamps are missing, and lets at least one writer run.
+    #[cold]
+    fn unblock(&mut self, cursors: &[Cursor]) {
+        if self.missing.is_none() {
+            self.missing = Some(Missing::find(&self.next, cursors));
+        }
+        for shard in 0..SHARDS {
+            if !self.waiting[shard].is_empty() {
+                self.wake(shard);
+            }
+        }
+        if !self.ready.is_empty() {
+            return;
+        }
+        // Stamps that contradict each other, as only a damaged file has them: the earliest waiting goes on.
+        let waiting = self.waiting.iter().enumerate();
+        let earliest = waiting.filter_map(|(shard, heap)| {
+            heap.peek().map(|&Reverse((stamp, writer))| (self.clocks[writer], writer, shard, stamp))
+        });
+        if let Some((_, _, shard, stamp)) = earliest.min() {
+            self.gaps.missing += stamp - self.next[shard];
+            self.next[shard] = stamp;
+            self.wake(shard);
+        }
+    }
+}
+
+/// The stamps of the events that remain, a bit each, from the stamp due in their shard.
+struct Missing {
+    first: [u64; SHARDS],
+    present: Vec<Vec<u64>>,
+}
+
+impl Missing {
+    fn find(next: &[u64; SHARDS], cursors: &[Cursor]) -> Missing {
+        let mut missing = Missing { first: *next, present: vec![Vec::new(); SHARDS] };
+        // No more events can remain than bytes; a stamp further on is of a damaged file, and ends a gap anyway.
+        let most = cursors.iter().map(|cursor| cursor.writer.bytes_left() + 1).sum();
+        for cursor in cursors {
+            if let Some(event) = &cursor.head {
+                missing.add(event, most);
+            }
+            let mut rest = cursor.writer.fork();
+            rest.run(|step| {
+                if let Step::Event(event) = step {
+                    missing.add(&event, most);
+                }
+                true
+            });
+        }
+        missing
+    }
+
+    fn add(&mut self, event: &Event, most: u64) {
+        let Some((address, stamp)) = place_of(event) else { return };
+        let shard = shard_of(address);
+        let Some(at) = stamp.checked_sub(self.first[shard]) else { return };
+        if at >= most {
+            return;
+        }
+        let words = &mut self.present[shard];
+        let word = (at / 64) as usize;
+        if words.len() <= word {
+            words.resize(word + 1, 0);
+        }
+        words[word] |= 1 << (at % 64);
+    }
+
+    /// Whether no event has a stamp from `from` up to `to`.
+    fn all(&self, shard: usize, from: u64, to: u64) -> bool {
+        let words = &self.present[shard];
+        let start = from.saturating_sub(self.first[shard]);
+        let end = to.saturating_sub(self.first[shard]).min(words.len() as u64 * 64);
+        (start..end).all(|at| words[(at / 64) as usize] >> (at % 64) & 1 == 0)
+    }
+}

@@ -1,0 +1,306 @@
+//! Replays one process: pairs frees with allocations, keeps what is live, and counts for each stack.
+//!
+//! What cannot be is counted and gone on from: a block handed out twice, a free of a block that is not live. Neither
+//! stops the replay, and neither is silent.
+use std::collections::{BTreeMap, HashMap};
+
+use recording::{Address, Event, LostKind, StackId, layout::IDS_PER_CHUNK};
+
+use super::live::{Block, Live};
+use super::merge::{Gaps, Moment, Sink, in_order};
+use crate::reader::{Loss, Recording};
+
+/// What to keep apart.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Options {
+    /// Totals for each stack and thread rather than for each stack.
+    pub by_thread: bool,
+}
+
+/// What one stack allocated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Totals {
+    /// The stack.
+    pub stack: StackId,
+    /// The thread if [`Options::by_thread`], else 0.
+    pub thread: u32,
+    /// Blocks allocated.
+    pub allocations: u64,
+    /// Of these, freed.
+    pub frees: u64,
+    /// Bytes allocated.
+    pub allocated_bytes: u64,
+}
+
+/// A thread of the process.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Thread {
+    /// Kernel thread id.
+    pub tid: u32,
+    /// Its last name.
+    pub name: Option<String>,
+}
+
+/// What does not fit together.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Anomalies {
+    /// Blocks handed out where one was live.
+    pub allocated_twice: u64,
+    /// Frees of a block that was not live, in a process that inherited none.
+    pub unknown_frees: u64,
+    /// Ends of a realloc that was not begun.
+    pub unpaired_reallocs: u64,
+    /// Frees of blocks of the parent, in a forked process; these are in order.
+    pub inherited_frees: u64,
+    /// Stamps out of place.
+    pub gaps: Gaps,
+}
+
+impl Anomalies {
+    /// Sequences that no program can have caused.
+    pub fn impossible(&self) -> u64 {
+        self.allocated_twice + self.unknown_frees + self.unpaired_reallocs + self.gaps.violations
+    }
+}
+
+/// What one process did.
+#[derive(Default)]
+pub struct Replayed {
+    /// The blocks that are live at the end.
+    pub live: Vec<(Address, Block)>,
+    /// Totals of each stack; [`Block::site`] is an index here.
+    pub sites: Vec<Totals>,
+    /// The threads, by number.
+    pub threads: BTreeMap<u32, Thread>,
+    /// Events of blocks; a realloc is two.
+    pub events: u64,
+    /// Events that could not be recorded.
+    pub lost: u64,
+    /// Events that were recorded without a stack.
+    pub without_stack: u64,
+    /// Most bytes live at a time.
+    pub peak_bytes: u64,
+    /// Bytes live at the end.
+    pub live_bytes: u64,
+    /// The last clock seen, ms; 0 if none.
+    pub last_clock_ms: u64,
+    /// What does not fit together.
+    pub anomalies: Anomalies,
+    /// What could not be read.
+    pub losses: Vec<Loss>,
+}
+
+/// Replays the events of one process; `progress` is told of bytes read.
+pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -> Replayed {
+    let mut state = Replay::new(recording, options, progress);
+    let order = in_order(recording, &mut state);
+    let mut replayed = state.finish();
+    replayed.anomalies.gaps = order.gaps;
+    replayed.losses = recording.losses.clone();
+    replayed.losses.extend(order.losses);
+    let lost = &recording.header.lost;
+    for kind in [LostKind::Nested, LostKind::NoWriter, LostKind::AfterStop] {
+        replayed.lost = replayed.lost.saturating_add(lost[kind as usize]);
+    }
+    replayed.without_stack = lost[LostKind::Stack as usize];
+    replayed
+}
+
+/// The block of a realloc between its begin and its end; `None` if it was not live.
+type Pending = Option<(Address, Block)>;
+
+struct Replay<'p> {
+    options: Options,
+    forked: bool,
+    live: Live,
+    index: SiteIndex,
+    /// For each writer, the latest last: a signal handler may interrupt a realloc and begin one of its own.
+    pending: Vec<Vec<Pending>>,
+    out: Replayed,
+    progress: &'p dyn Fn(u64),
+}
+
+impl Sink for Replay<'_> {
+    #[inline(always)]
+    fn event(&mut self, moment: Moment, event: &Event) {
+        match *event {
+            Event::Alloc { address, size, stack, .. } => self.alloc(moment, address, size, stack),
+            Event::Free { address, .. } => self.free(address),
+            Event::ReallocBegin { address, .. } => self.realloc_begin(moment, address),
+            Event::ReallocEnd { address, size, stack, .. } => {
+                self.realloc_end(moment.writer);
+                self.alloc(moment, address, size, stack);
+            }
+            Event::ReallocUndo { .. } => self.realloc_undo(moment.writer),
+            Event::ThreadName(name) => {
+                let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+                let name = String::from_utf8_lossy(&name[..end]).into_owned();
+                self.out.threads.entry(moment.thread).or_default().name = Some(name);
+                return;
+            }
+            Event::Lost(count) => {
+                self.out.lost = self.out.lost.saturating_add(count);
+                return;
+            }
+            Event::Clock(_) | Event::Thread { .. } | Event::Mark(_) => return,
+        }
+        self.out.events += 1;
+        self.out.last_clock_ms = self.out.last_clock_ms.max(moment.clock_ms);
+    }
+
+    fn thread(&mut self, number: u32, tid: u32) {
+        self.out.threads.entry(number).or_default().tid = tid;
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        (self.progress)(bytes);
+    }
+}
+
+impl<'p> Replay<'p> {
+    fn new(recording: &Recording, options: Options, progress: &'p dyn Fn(u64)) -> Self {
+        Replay {
+            options,
+            forked: recording.is_forked(),
+            live: Live::default(),
+            index: SiteIndex::new(recording),
+            pending: vec![Vec::new(); recording.writers.len()],
+            out: Replayed::default(),
+            progress,
+        }
+    }
+
+    #[inline(always)]
+    fn alloc(&mut self, moment: Moment, address: Address, size: u64, stack: StackId) {
+        let thread = if self.options.by_thread { moment.thread } else { 0 };
+        let site = self.index.of(stack, thread, &mut self.out.sites);
+        let totals = &mut self.out.sites[site as usize];
+        totals.allocations += 1;
+        totals.allocated_bytes = totals.allocated_bytes.wrapping_add(size);
+        let block = Block { size, time_ms: moment.clock_ms, site };
+        if let Some(before) = self.live.insert(address.0, block) {
+            self.out.anomalies.allocated_twice += 1;
+            self.gone(before);
+        }
+        self.out.live_bytes = self.out.live_bytes.wrapping_add(size);
+        self.out.peak_bytes = self.out.peak_bytes.max(self.out.live_bytes);
+    }
+
+    /// A block was given back.
+    #[inline(always)]
+    fn gone(&mut self, block: Block) {
+        self.out.sites[block.site as usize].frees += 1;
+        self.out.live_bytes = self.out.live_bytes.wrapping_sub(block.size);
+    }
+
+    #[inline(always)]
+    fn free(&mut self, address: Address) {
+        match self.live.remove(&address.0) {
+            Some(block) => self.gone(block),
+            None => self.unknown(),
+        }
+    }
+
+    #[cold]
+    fn unknown(&mut self) {
+        if self.forked {
+            self.out.anomalies.inherited_frees += 1;
+        } else {
+            self.out.anomalies.unknown_frees += 1;
+        }
+    }
+
+    fn realloc_begin(&mut self, moment: Moment, address: Address) {
+        // The block counts as live until the end: realloc holds it while it copies.
+        let block = self.live.remove(&address.0);
+        if block.is_none() {
+            self.unknown();
+        }
+        self.pending[moment.writer].push(block.map(|block| (address, block)));
+    }
+
+    fn realloc_end(&mut self, writer: usize) {
+        match self.pending[writer].pop() {
+            Some(Some((_, block))) => self.gone(block),
+            Some(None) => {}
+            None => self.out.anomalies.unpaired_reallocs += 1,
+        }
+    }
+
+    fn realloc_undo(&mut self, writer: usize) {
+        match self.pending[writer].pop() {
+            Some(Some((address, block))) => {
+                if let Some(other) = self.live.insert(address.0, block) {
+                    self.out.anomalies.allocated_twice += 1;
+                    self.gone(other);
+                }
+            }
+            Some(None) => {}
+            None => self.out.anomalies.unpaired_reallocs += 1,
+        }
+    }
+
+    fn finish(mut self) -> Replayed {
+        for writer in 0..self.pending.len() {
+            // Begun but not ended: the process ended inside realloc, and the block is as it was.
+            while !self.pending[writer].is_empty() {
+                self.realloc_undo(writer);
+            }
+        }
+        self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
+        self.out
+    }
+}
+
+/// From a stack to the index of its totals: by table for the ids that the file gave out, by map for the rest.
+struct SiteIndex {
+    /// For each block of ids, where its table is, from 1; 0 if there is none.
+    blocks: Vec<u32>,
+    tables: Vec<Vec<u32>>,
+    /// Stacks with a thread, ends of stacks, and ids that no chunk defines.
+    others: HashMap<(u32, u32), u32>,
+}
+
+impl SiteIndex {
+    fn new(recording: &Recording) -> SiteIndex {
+        let mut index = SiteIndex { blocks: Vec::new(), tables: Vec::new(), others: HashMap::new() };
+        for place in &recording.definitions {
+            let block = (place.header.first_id / IDS_PER_CHUNK) as usize;
+            if index.blocks.len() <= block {
+                index.blocks.resize(block + 1, 0);
+            }
+            if index.blocks[block] == 0 {
+                index.tables.push(vec![0; IDS_PER_CHUNK as usize]);
+                index.blocks[block] = index.tables.len() as u32;
+            }
+        }
+        index
+    }
+
+    #[inline(always)]
+    fn of(&mut self, stack: StackId, thread: u32, sites: &mut Vec<Totals>) -> u32 {
+        let table = match self.blocks.get((stack.0 / IDS_PER_CHUNK) as usize) {
+            Some(&table) if table != 0 && thread == 0 => &mut self.tables[table as usize - 1],
+            _ => return self.other(stack, thread, sites),
+        };
+        let entry = &mut table[(stack.0 % IDS_PER_CHUNK) as usize];
+        if *entry == 0 {
+            sites.push(Totals::new(stack, 0));
+            *entry = sites.len() as u32;
+        }
+        *entry - 1
+    }
+
+    fn other(&mut self, stack: StackId, thread: u32, sites: &mut Vec<Totals>) -> u32 {
+        *self.others.entry((stack.0, thread)).or_insert_with(|| {
+            sites.push(Totals::new(stack, thread));
+            sites.len() as u32 - 1
+        })
+    }
+}
+
+impl Totals {
+    fn new(stack: StackId, thread: u32) -> Totals {
+        Totals { stack, thread, allocations: 0, frees: 0, allocated_bytes: 0 }
+    }
+}

@@ -1,0 +1,345 @@
+//! Writes recordings as a process would, without a process: several writers, stamps from shared counters, chunks
+//! handed out as they are needed.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use recording::layout::{
+    self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State,
+};
+use recording::{
+    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, Module, Packed, Segment, StackId,
+    Wide, module_bytes, shard_of,
+};
+
+/// A directory of its own, removed at the end.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Scratch {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("unfreed-{name}-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).expect("a fresh directory");
+        Scratch(path)
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("a file is written");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A chunk being written.
+struct Page {
+    number: usize,
+    at: usize,
+}
+
+/// A process that is being recorded.
+pub struct Recorder {
+    pub header: FileHeader,
+    pub exe: String,
+    pub command: Vec<String>,
+    pub inherited: [u64; SHARDS],
+    next: [u64; SHARDS],
+    chunks: Vec<Vec<u8>>,
+    writers: Vec<(Page, Box<EventModel>, u32)>,
+    definitions: Option<(Page, Box<DefinitionModel>)>,
+    blocks: u32,
+    clock_ms: u64,
+}
+
+impl Recorder {
+    pub fn new(pid: u32) -> Recorder {
+        let header = FileHeader {
+            version: layout::VERSION,
+            machine: 62,
+            file_id: u64::from(pid) << 32 | 1,
+            parent_file_id: 0,
+            pid,
+            parent_pid: 1,
+            pid_namespace: 1,
+            start_ticks: 77,
+            realtime_ns: 1_790_000_000_000_000_000,
+            monotonic_ns: 1_000_000_000 + u64::from(pid),
+            user: 1000,
+            next_chunk: 1,
+            state: Some(State::Ended),
+            stop_cause: None,
+            stop_errno: 0,
+            end_monotonic_ns: 61_000_000_000,
+            lost: [0; LOST_KINDS],
+        };
+        Recorder {
+            header,
+            exe: "/usr/bin/app".into(),
+            command: vec!["app".into(), "--flag".into()],
+            inherited: [0; SHARDS],
+            next: [0; SHARDS],
+            chunks: Vec::new(),
+            writers: Vec::new(),
+            definitions: None,
+            blocks: 1,
+            clock_ms: 1_000,
+        }
+    }
+
+    /// A child that has the blocks of this process.
+    pub fn fork(&self, pid: u32) -> Recorder {
+        let mut child = Recorder::new(pid);
+        child.header.parent_file_id = self.header.file_id;
+        child.header.parent_pid = self.header.pid;
+        child.inherited = self.next;
+        child.next = self.next;
+        child
+    }
+
+    fn page(&mut self, kind: ChunkKind, writer: u32, ordinal: u32, first_id: u32) -> Page {
+        let header = ChunkHeader {
+            kind,
+            writer,
+            ordinal,
+            thread: writer,
+            tid: 100 + writer,
+            clock_ms: self.clock_ms,
+            first_id,
+            epoch: 1,
+        };
+        let mut bytes = vec![0; CHUNK];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(header.to_words()) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        self.chunks.push(bytes);
+        Page { number: self.chunks.len() - 1, at: CHUNK_HEADER }
+    }
+
+    /// A thread begins.
+    pub fn writer(&mut self) -> usize {
+        let index = self.writers.len();
+        let page = self.page(ChunkKind::Events, index as u32, 0, 0);
+        let mut model = Box::new(EventModel::new());
+        model.begin_chunk(self.clock_ms);
+        self.writers.push((page, model, 0));
+        index
+    }
+
+    /// Room for one record of a writer.
+    fn room(&mut self, writer: usize) {
+        if CHUNK - self.writers[writer].0.at >= ROOM {
+            return;
+        }
+        let ordinal = self.writers[writer].2 + 1;
+        let page = self.page(ChunkKind::Events, writer as u32, ordinal, 0);
+        self.writers[writer].0 = page;
+        self.writers[writer].1.begin_chunk(self.clock_ms);
+        self.writers[writer].2 = ordinal;
+    }
+
+    fn packed(&mut self, writer: usize, packed: Packed) {
+        let page = &mut self.writers[writer].0;
+        self.chunks[page.number][page.at..page.at + packed.len()]
+            .copy_from_slice(&packed.bytes()[..packed.len()]);
+        page.at += packed.len();
+    }
+
+    fn wide(&mut self, writer: usize, wide: Wide) {
+        let page = &mut self.writers[writer].0;
+        let bytes: Vec<u8> = wide.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.chunks[page.number][page.at..page.at + wide.len].copy_from_slice(&bytes[..wide.len]);
+        page.at += wide.len;
+    }
+
+    /// Takes a stamp that no event gets, as a thread does that is killed before it stores the event.
+    pub fn skip_stamp(&mut self, address: u64) {
+        self.next[shard_of(Address(address))] += 1;
+    }
+
+    fn stamp(&mut self, writer: usize, address: Address) {
+        let stamp = &mut self.next[shard_of(address)];
+        let now = *stamp;
+        *stamp += 1;
+        if let Some(gap) = self.writers[writer].1.stamp(address, now) {
+            self.packed(writer, gap);
+        }
+    }
+
+    fn new_block(&mut self, writer: usize, address: u64, size: u64, stack: StackId, realloc: bool) {
+        self.room(writer);
+        let address = Address(address);
+        self.stamp(writer, address);
+        match self.writers[writer].1.alloc(address, size, stack, realloc) {
+            Some(packed) => self.packed(writer, packed),
+            None => {
+                let wide = self.writers[writer].1.wide_alloc(address, size, stack, realloc);
+                self.wide(writer, wide);
+            }
+        }
+    }
+
+    fn old_block(&mut self, writer: usize, address: u64, realloc: bool) {
+        self.room(writer);
+        let address = Address(address);
+        self.stamp(writer, address);
+        match self.writers[writer].1.free(address, realloc) {
+            Some(packed) => self.packed(writer, packed),
+            None => {
+                let wide = self.writers[writer].1.wide_free(address, realloc);
+                self.wide(writer, wide);
+            }
+        }
+    }
+
+    pub fn alloc(&mut self, writer: usize, address: u64, size: u64, stack: StackId) {
+        self.new_block(writer, address, size, stack, false);
+    }
+
+    pub fn free(&mut self, writer: usize, address: u64) {
+        self.old_block(writer, address, false);
+    }
+
+    pub fn realloc_begin(&mut self, writer: usize, address: u64) {
+        self.old_block(writer, address, true);
+    }
+
+    pub fn realloc_end(&mut self, writer: usize, address: u64, size: u64, stack: StackId) {
+        self.new_block(writer, address, size, stack, true);
+    }
+
+    pub fn realloc_undo(&mut self, writer: usize, address: u64) {
+        self.room(writer);
+        self.stamp(writer, Address(address));
+        let packed = self.writers[writer].1.realloc_undo(Address(address));
+        self.packed(writer, packed);
+    }
+
+    /// Time passes; a writer notes it with its next record.
+    pub fn clock(&mut self, writer: usize, ms: u64) {
+        self.clock_ms = self.clock_ms.max(ms);
+        self.room(writer);
+        if let Some(packed) = self.writers[writer].1.clock(ms) {
+            self.packed(writer, packed);
+        }
+    }
+
+    pub fn thread_name(&mut self, writer: usize, name: &str) {
+        self.room(writer);
+        let mut bytes = [0; 15];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        let packed = self.writers[writer].1.thread_name(&bytes);
+        self.packed(writer, packed);
+    }
+
+    pub fn lost(&mut self, writer: usize, count: u64) {
+        self.room(writer);
+        let packed = self.writers[writer].1.lost(count);
+        self.packed(writer, packed);
+    }
+
+    fn definitions_room(&mut self, need: usize) {
+        if self.definitions.as_ref().is_some_and(|(page, _)| CHUNK - page.at >= need.max(ROOM)) {
+            return;
+        }
+        let first = self.blocks * layout::IDS_PER_CHUNK;
+        let page = self.page(ChunkKind::Definitions, 0, self.blocks - 1, first);
+        self.blocks += 1;
+        let mut model = Box::new(DefinitionModel::new(first));
+        model.begin_chunk(first);
+        self.definitions = Some((page, model));
+    }
+
+    fn define(&mut self, bytes: &[u8]) {
+        let (page, _) = self.definitions.as_mut().expect("room was made");
+        self.chunks[page.number][page.at..page.at + bytes.len()].copy_from_slice(bytes);
+        page.at += bytes.len();
+    }
+
+    /// A frame and its caller's.
+    pub fn node(&mut self, parent: StackId, pc: u64) -> StackId {
+        self.definitions_room(ROOM);
+        let (_, model) = self.definitions.as_mut().expect("room was made");
+        let id = model.next_id();
+        let packed = model.node(parent, Address(pc), FrameKind::Return);
+        self.define(&packed.bytes()[..packed.len()]);
+        id
+    }
+
+    /// A stack of these pcs, innermost first.
+    pub fn stack(&mut self, pcs: &[u64]) -> StackId {
+        pcs.iter().rev().fold(StackId(0), |parent, &pc| self.node(parent, pc))
+    }
+
+    /// A file is mapped.
+    pub fn module(&mut self, number: u32, epoch: u32, path: &str, bias: u64, size: u64) {
+        self.definitions_room(1 << 10);
+        let segment = Segment { address: 0, size, offset: 0, flags: 5 };
+        let module = Module {
+            number,
+            epoch,
+            bias,
+            device: 0,
+            inode: 0,
+            raw_segments: &segment.to_bytes(),
+            build_id: &[1, 2, 3, 4],
+            path: path.as_bytes(),
+        };
+        let mut bytes = vec![0; 1 << 10];
+        let len = module_bytes(&module, &mut bytes);
+        self.define(&bytes[..len]);
+    }
+
+    pub fn module_gone(&mut self, number: u32, epoch: u32) {
+        self.definitions_room(ROOM);
+        let packed = self.definitions.as_mut().expect("room was made").1.module_gone(number, epoch);
+        self.define(&packed.bytes()[..packed.len()]);
+    }
+
+    pub fn epoch(&mut self, epoch: u32) {
+        self.definitions_room(ROOM);
+        let packed = self.definitions.as_mut().expect("room was made").1.epoch(epoch);
+        self.define(&packed.bytes()[..packed.len()]);
+    }
+
+    /// The file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut file = vec![0; CHUNK];
+        file[..layout::NEXT_CHUNK].copy_from_slice(&self.header.to_bytes());
+        let mut word = |at: usize, value: u64| file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        word(layout::NEXT_CHUNK, self.chunks.len() as u64 + 1);
+        word(layout::STATE, self.header.state.map_or(9, |state| state as u64));
+        word(layout::STOP_CAUSE, self.header.stop_cause.map_or(0, |cause| cause as u64));
+        word(layout::STOP_ERRNO, self.header.stop_errno);
+        word(layout::END_MONOTONIC, self.header.end_monotonic_ns);
+        for (kind, &lost) in self.header.lost.iter().enumerate() {
+            word(layout::LOST + 8 * kind, lost);
+        }
+        for (shard, &stamp) in self.inherited.iter().enumerate() {
+            word(layout::INHERITED_STAMPS + 8 * shard, stamp);
+        }
+        let mut at = layout::STRINGS;
+        let command: String = self.command.iter().flat_map(|argument| [argument.as_str(), "\0"]).collect();
+        for (tag, text) in [(layout::STRING_EXE, &self.exe), (layout::STRING_COMMAND, &command)] {
+            file[at] = tag;
+            file[at + 2..at + 4].copy_from_slice(&(text.len() as u16).to_le_bytes());
+            file[at + 4..at + 4 + text.len()].copy_from_slice(text.as_bytes());
+            at += 4 + text.len();
+        }
+        self.chunks.iter().for_each(|chunk| file.extend_from_slice(chunk));
+        file
+    }
+
+    /// Writes the file into a directory.
+    pub fn write(&self, directory: &Path) -> PathBuf {
+        let path = directory.join(format!("{}.unfreed", self.header.pid));
+        std::fs::write(&path, self.bytes()).expect("a file is written");
+        path
+    }
+}
