@@ -4,6 +4,7 @@
 //! allocated, no lock is taken, so that the first call may come before any constructor. Walked once, while the
 //! process has one thread: the pointers found are those of objects that are never unloaded.
 
+use crate::hooks::operators;
 use core::arch::{asm, global_asm};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -106,6 +107,7 @@ fn resolve() {
         && let Some(objects) = Objects::after_us()
     {
         look_up_all(objects);
+        note_allocator(objects);
         let clock = Objects::all().and_then(|objects| objects.symbol(b"__vdso_clock_gettime"));
         VDSO_CLOCK_GETTIME.store(clock.unwrap_or(0), Relaxed);
     }
@@ -128,10 +130,38 @@ pub fn malloc_is_ours() -> bool {
     true
 }
 
-/// Whether real functions call public ones (musl's calloc calls malloc; no function of glibc does).
+/// The code of an allocator that may call public functions of itself: where it begins and ends, 0 if there is none.
+static NESTING: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+
+/// Whether real functions may call our hooks (musl's calloc calls malloc; no function of glibc does).
 #[inline(always)]
 pub fn may_call_us() -> bool {
-    weak_address!("_r_debug") == 0
+    NESTING[1].load(Relaxed) != 0
+}
+
+/// Whether this address is in the code of such an allocator.
+pub fn is_nesting_allocator(pc: usize) -> bool {
+    (NESTING[0].load(Relaxed)..NESTING[1].load(Relaxed)).contains(&pc)
+}
+
+/// Notes what the allocator is. glibc's is known by a name that it alone exports: it never calls public functions.
+/// Another that defines C++ operators too is called through its malloc; else they are the C++ runtime's.
+fn note_allocator(objects: Objects) {
+    let Some(allocator) = objects.defining(b"malloc") else { return };
+    if allocator.symbol(b"__libc_malloc").is_none() {
+        NESTING[0].store(allocator.bias, Relaxed);
+        NESTING[1].store(allocator.end(), Relaxed);
+    }
+    if allocator.symbol(b"_Znwm").is_none() {
+        operators::note_runtime(|name| objects.symbol(name));
+    }
+}
+
+/// The definition of `name` behind ours as things are now. For when memory has run out: another thread may be
+/// changing the list.
+#[cold]
+pub fn next_definition(name: &[u8]) -> Option<usize> {
+    Objects::after_us()?.symbol(name)
 }
 
 /// `struct link_map` as `<link.h>` declares it.
@@ -234,10 +264,15 @@ impl Objects {
 
     /// The first definition of `name`.
     fn symbol(&self, name: &[u8]) -> Option<usize> {
+        self.defining(name)?.symbol(name)
+    }
+
+    /// The first object that defines `name`.
+    fn defining(&self, name: &[u8]) -> Option<Object> {
         let mut objects = *self;
         while let Some(object) = objects.current() {
-            if let Some(at) = object.symbol(name) {
-                return Some(at);
+            if object.symbol(name).is_some() {
+                return Some(object);
             }
             objects = objects.next();
         }
@@ -261,7 +296,31 @@ struct Tables {
     hash: *const u32,
 }
 
+#[repr(C)]
+struct ProgramHeader {
+    kind: u32,
+    flags: u32,
+    offset: usize,
+    address: usize,
+    physical: usize,
+    file_size: usize,
+    size: usize,
+    align: usize,
+}
+
 impl Object {
+    /// The end of a shared library in memory.
+    fn end(&self) -> usize {
+        // SAFETY: a shared library's first segment begins at its load bias with the ELF header.
+        unsafe {
+            let headers = self.bias + *((self.bias + 32) as *const usize);
+            let count = *((self.bias + 56) as *const u16) as usize;
+            let headers = core::slice::from_raw_parts(headers as *const ProgramHeader, count);
+            let ends = headers.iter().filter(|header| header.kind == libc::PT_LOAD);
+            ends.map(|header| self.bias + header.address + header.size).max().unwrap_or(0)
+        }
+    }
+
     fn tables(&self) -> Option<Tables> {
         let mut found = [0usize; 5];
         let mut entry = self.dynamic;

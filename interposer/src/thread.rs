@@ -69,7 +69,7 @@ struct Wiped {
 struct Kept {
     /// Stack pointer of the hook that is inside this level, 0 if none is.
     entered: usize,
-    /// Inside a real function that may call our hooks (musl): these calls are not the program's.
+    /// Inside a real function that may call our hooks: calls from the allocator's own code are not the program's.
     quiet: bool,
     capture: Capture,
     /// The level of handlers that interrupt this one.
@@ -114,6 +114,7 @@ impl Drop for Entered {
 }
 
 /// Enters the recorder for one event with room for it; `None` where it cannot be recorded (and is counted).
+/// `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
 fn enter(sp: usize) -> Option<Entered> {
     let level = current();
@@ -139,10 +140,16 @@ fn enter(sp: usize) -> Option<Entered> {
 #[inline(never)]
 fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
     // SAFETY: the interrupted hook holds a reference to `outer` but is not running; only words are read and
-    // written here that it does not use.
+    // written here that it does not use. At `sp` is the return address of the hook's call.
     unsafe {
-        if (*outer).kept.quiet {
+        if (*outer).kept.quiet && real::is_nesting_allocator(*(sp as *const usize)) {
             return None;
+        }
+        if (*outer).kept.entered == 0 {
+            // A signal handler that interrupted the real function.
+            (*outer).kept.entered = sp;
+            compiler_fence(SeqCst);
+            return Some(Entered(&mut *outer));
         }
         if (*outer).kept.nested.is_null() {
             (*outer).kept.nested = map_level();
@@ -358,7 +365,7 @@ impl Level {
 /// A block was handed out to `caller`.
 #[inline(always)]
 pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
-    let Some(entered) = enter(caller.sp as usize) else { return };
+    let Some(entered) = enter(caller.sp as usize - 8) else { return };
     let level = &mut *entered.0;
     level.say_thread();
     let mut definer = Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
@@ -366,10 +373,10 @@ pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
     level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
 }
 
-/// A block is about to be given back, or to `realloc`.
+/// A block is about to be given back, or to `realloc`. `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
-pub fn freed(block: usize, realloc: bool) {
-    let Some(mut entered) = enter(stack_pointer()) else { return };
+pub fn freed(block: usize, sp: usize, realloc: bool) {
+    let Some(mut entered) = enter(sp) else { return };
     let level = &mut *entered.0;
     level.say_thread();
     level.wiped.events.freed(Address(block as u64), realloc);
@@ -392,8 +399,8 @@ fn object_unloaded(entered: &mut Entered, block: usize) {
 /// The realloc of this block failed: it is as it was.
 #[cold]
 #[inline(never)]
-pub fn realloc_failed(block: usize) {
-    let Some(entered) = enter(stack_pointer()) else { return };
+pub fn realloc_failed(block: usize, sp: usize) {
+    let Some(entered) = enter(sp) else { return };
     let level = &mut *entered.0;
     level.say_thread();
     level.wiped.events.realloc_failed(Address(block as u64));
@@ -406,6 +413,7 @@ pub fn mark(mark: u64) {
 }
 
 /// Begins the recording, and this thread's part of it, before the first event.
+#[cold]
 pub fn begin() {
     drop(enter(stack_pointer()));
 }
@@ -415,6 +423,9 @@ pub fn begin() {
 pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
     if !real::may_call_us() {
         return call();
+    }
+    if current().is_null() {
+        begin();
     }
     let level = current();
     // SAFETY: null or the thread's own memory; one word of it is used.

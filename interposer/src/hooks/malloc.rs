@@ -5,7 +5,11 @@ use crate::{real, thread};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
-// Unmangled only in the real library: a test binary must not hook itself. There they are ordinary functions.
+stub!(free, on_free, "rsi");
+stub!(cfree, on_free, "rsi");
+stub!(free_sized, on_free_sized, "rdx");
+stub!(free_aligned_sized, on_free_aligned_sized, "rcx");
+
 stub!(malloc, on_malloc, "rsi", "rdx");
 stub!(calloc, on_calloc, "rdx", "rcx");
 stub!(realloc, on_realloc, "rdx", "rcx");
@@ -36,14 +40,14 @@ unsafe extern "C" fn on_realloc(old: *mut c_void, size: usize, sp: usize, bp: us
     // With size 0 some allocators free the block and return null, and others return a block of no size.
     let resizes = !old.is_null() && size != 0;
     if !old.is_null() {
-        thread::freed(old as usize, resizes);
+        thread::freed(old as usize, sp, resizes);
     }
     // SAFETY: the caller's call.
     let block = thread::quietly(|| unsafe { real(old, size) });
     if !block.is_null() {
         thread::allocated(block as usize, size, caller(sp, bp), resizes);
     } else if resizes {
-        thread::realloc_failed(old as usize);
+        thread::realloc_failed(old as usize, sp);
     }
     block
 }
@@ -75,61 +79,40 @@ fn out_of_memory() {
     }
 }
 
-/// The hook of `free`.
-///
 /// # Safety
-/// As for the C function.
-#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
-pub unsafe extern "C" fn free(block: *mut c_void) {
+/// As for `free`; `sp` is the stack pointer at the hook's first instruction.
+pub unsafe extern "C" fn on_free(block: *mut c_void, sp: usize) {
     if block.is_null() {
         return;
     }
-    thread::freed(block as usize, false);
+    thread::freed(block as usize, sp, false);
     if let Some(real) = real::free() {
         // SAFETY: the caller's call.
         unsafe { real(block) };
     }
 }
 
-/// The hook of `cfree`, an old name of `free`.
-///
-/// # Safety
-/// As for `free`.
-#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
-pub unsafe extern "C" fn cfree(block: *mut c_void) {
-    // SAFETY: the caller's call.
-    unsafe { free(block) };
-}
-
-/// The hook of `free_sized` (C23).
-///
-/// # Safety
-/// As for the C function.
-#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
-pub unsafe extern "C" fn free_sized(block: *mut c_void, size: usize) {
+/// C23; where the real allocator does not have it, it means `free`.
+unsafe extern "C" fn on_free_sized(block: *mut c_void, size: usize, sp: usize) {
     let Some(real) = real::free_sized() else {
-        // SAFETY: the caller's call, and without the real function this is what it means.
-        return unsafe { free(block) };
+        // SAFETY: the caller's call.
+        return unsafe { on_free(block, sp) };
     };
     if !block.is_null() {
-        thread::freed(block as usize, false);
+        thread::freed(block as usize, sp, false);
     }
     // SAFETY: the caller's call.
     thread::quietly(|| unsafe { real(block, size) });
 }
 
-/// The hook of `free_aligned_sized` (C23).
-///
-/// # Safety
-/// As for the C function.
-#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
-pub unsafe extern "C" fn free_aligned_sized(block: *mut c_void, alignment: usize, size: usize) {
+/// C23, as [`on_free_sized`].
+unsafe extern "C" fn on_free_aligned_sized(block: *mut c_void, alignment: usize, size: usize, sp: usize) {
     let Some(real) = real::free_aligned_sized() else {
-        // SAFETY: the caller's call, and without the real function this is what it means.
-        return unsafe { free(block) };
+        // SAFETY: the caller's call.
+        return unsafe { on_free(block, sp) };
     };
     if !block.is_null() {
-        thread::freed(block as usize, false);
+        thread::freed(block as usize, sp, false);
     }
     // SAFETY: the caller's call.
     thread::quietly(|| unsafe { real(block, alignment, size) });

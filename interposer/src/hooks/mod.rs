@@ -9,13 +9,15 @@
 pub mod aligned;
 pub mod constructors;
 pub mod malloc;
+pub mod operators;
 
 use crate::stack::Caller;
 
-/// Exports a C function that enters `$hook` with two more arguments, in the registers named: the stack pointer at
-/// the function's first instruction, and the frame pointer.
+/// Exports a C function that enters `$hook` with one or two more arguments, in the registers named: the stack
+/// pointer at the function's first instruction, and the frame pointer. Only in the real library under its own
+/// name: a test binary must not hook itself.
 macro_rules! stub {
-    ($name:ident, $hook:path, $sp:literal, $bp:literal) => {
+    ($name:ident, $hook:path, $sp:literal $(, $bp:literal)?) => {
         /// The hook of the C function of this name.
         ///
         /// # Safety
@@ -24,10 +26,12 @@ macro_rules! stub {
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name() {
             core::arch::naked_asm!(
+                ".cfi_startproc",
                 "endbr64",
                 concat!("mov ", $sp, ", rsp"),
-                concat!("mov ", $bp, ", rbp"),
+                $(concat!("mov ", $bp, ", rbp"),)?
                 "jmp {hook}",
+                ".cfi_endproc",
                 hook = sym $hook
             )
         }
