@@ -73,8 +73,9 @@ pub fn read_file(path: &Path) -> Option<ProcessFile> {
             _ => {}
         }
     }
-    for events in shards.finish() {
-        file.replay(&events);
+    let unfinished: Vec<Address> = shards.begun.values().copied().collect();
+    for events in shards.sorted() {
+        file.replay(&events, &unfinished);
     }
     file.impossible.sort();
     Some(file)
@@ -103,23 +104,20 @@ fn chunks_in_order(bytes: &[u8]) -> Vec<(ChunkHeader, &[u8])> {
 struct Shards {
     events: HashMap<usize, Vec<(u64, Event)>>,
     /// The last realloc-begin of each writer, while nothing followed.
-    begun: HashMap<u32, (Address, u64)>,
+    begun: HashMap<u32, Address>,
 }
 
 impl Shards {
     fn add(&mut self, writer: u32, address: Address, stamp: u64, event: Event) {
         self.begun.remove(&writer);
         if matches!(event, Event::ReallocBegin { .. }) {
-            self.begun.insert(writer, (address, stamp));
+            self.begun.insert(writer, address);
         }
         self.events.entry(shard_of(address)).or_default().push((stamp, event));
     }
 
-    /// Each shard in its order. A realloc that did not come to its end has not given its block back.
-    fn finish(mut self) -> Vec<Vec<(u64, Event)>> {
-        for (address, begun) in self.begun.into_values() {
-            self.events.entry(shard_of(address)).or_default().retain(|&(stamp, _)| stamp != begun);
-        }
+    /// Each shard in its order.
+    fn sorted(self) -> Vec<Vec<(u64, Event)>> {
         let mut shards: Vec<_> = self.events.into_values().collect();
         shards.iter_mut().for_each(|events| events.sort_by_key(|&(stamp, _)| stamp));
         shards
@@ -194,8 +192,11 @@ impl ProcessFile {
         }
     }
 
-    fn replay(&mut self, events: &[(u64, Event)]) {
-        let mut given_back: HashMap<Address, Block> = HashMap::new();
+    /// Plays the events of one shard. A realloc in `unfinished` was begun and the process was killed in it: its block
+    /// is still there, unless somebody else got its address since.
+    fn replay(&mut self, events: &[(u64, Event)], unfinished: &[Address]) {
+        // And whether that was by realloc.
+        let mut given_back: HashMap<Address, (Block, bool)> = HashMap::new();
         let mut last_stamp = None;
         for &(stamp, event) in events {
             if last_stamp.replace(stamp) == Some(stamp) {
@@ -213,7 +214,7 @@ impl ProcessFile {
                 Event::Free { address, .. } | Event::ReallocBegin { address, .. } => {
                     match self.live.remove(&address) {
                         Some(block) => {
-                            given_back.insert(address, block);
+                            given_back.insert(address, (block, matches!(event, Event::ReallocBegin { .. })));
                         }
                         None if given_back.contains_key(&address) => {
                             self.impossible.push(format!("freed twice: {event:x?}"));
@@ -222,11 +223,18 @@ impl ProcessFile {
                     }
                 }
                 Event::ReallocUndo { address, .. } => {
-                    if let Some(block) = given_back.remove(&address) {
+                    if let Some((block, _)) = given_back.remove(&address) {
                         self.live.insert(address, block);
                     }
                 }
                 _ => {}
+            }
+        }
+        for address in unfinished {
+            if let (Some((block, true)), false) =
+                (given_back.remove(address), self.live.contains_key(address))
+            {
+                self.live.insert(*address, block);
             }
         }
     }
