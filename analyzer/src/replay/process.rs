@@ -242,9 +242,15 @@ impl<'p> Replay<'p> {
 
     fn finish(mut self) -> Replayed {
         for writer in 0..self.pending.len() {
-            // Begun but not ended: the process ended inside realloc, and the block is as it was.
-            while !self.pending[writer].is_empty() {
-                self.realloc_undo(writer);
+            // Begun but not ended: the process ended inside realloc, and the block is as it was, unless the real
+            // realloc had given its place away and another thread had got it.
+            while let Some(pending) = self.pending[writer].pop() {
+                let Some((address, block)) = pending else { continue };
+                if self.live.contains_key(&address.0) {
+                    self.gone(block);
+                } else {
+                    self.live.insert(address.0, block);
+                }
             }
         }
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
