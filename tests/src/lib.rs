@@ -70,7 +70,7 @@ impl Run {
         self.directory.path()
     }
 
-    /// Nothing lost, nothing impossible.
+    /// Nothing lost, nothing impossible, and both readers agree on what is unfreed.
     pub fn assert_sound(&self) {
         assert_eq!(self.report.lost(), 0, "events lost");
         for file in &self.files {
