@@ -61,8 +61,9 @@ def spent(size):
 class Events:
     def __init__(self, data, clock):
         self.bytes, self.clock, self.gap = Bytes(data), clock, 0
-        self.last = self.behind = self.begun = 0
-        self.stamp, self.recent, self.sites = [0] * 256, [(0, 0)] * 2048, [(0, 0)] * 1024
+        self.last = self.behind = 0
+        self.stamp, self.recent = [0] * 256, [(0, 0)] * 4096
+        self.sites, self.stacks, self.regions = [(0, 0)] * 1024, [0] * 1024, [0] * 3
         self.freed, self.top = [[0] * 8 for _ in range(66)], [0] * 66
 
     def stamped(self, address):
@@ -78,23 +79,26 @@ class Events:
             self.top[kind] = (self.top[kind] - 1) % 256
         else:
             self.behind = (address + spent(size)) & M64
-        self.recent[hashed(address >> 4, 11)] = (address & (1 << 59) - 1 & ~7, kind)
+        self.recent[hashed(address >> 4, 12)] = (address & (1 << 59) - 1 & ~7, kind)
         self.last = address
         return f"{'ReallocEnd' if ends else 'Alloc'} {self.stamped(address)} size={size} stack={stack}"
 
     def allocation(self, tag):
         place, site, bits = tag >> 4 & 3, tag >> 2 & 3, tag & 3
-        size = 0
         if site == 2:
-            stack = self.bytes.varint()
-            slot = hashed(stack, 10)
+            if bits:
+                raise ValueError(f"unknown tag {tag:#x}")
+            stack = (self.bytes.varint() + 32768) & M32
         else:
             slot = bits << 8 | self.bytes.byte()
-            stack, size = self.sites[slot]
+            stack, size = (self.stacks[slot], 0) if site == 1 else self.sites[slot]
         far = self.bytes.signed() if place == 2 else 0
-        if site:
+        if site in (1, 2):
             size = self.bytes.varint()
-            self.sites[slot] = (stack, size & M32)
+            self.sites[hashed(stack << 32 | size & M32, 10)] = (stack, size & M32)
+            self.stacks[hashed(stack, 10)] = stack
+        if site == 3:
+            self.gap = (self.gap + 1) & M64
         kind = class_of(size)
         newest = self.freed[kind][self.top[kind] % 8]
         address = [newest, self.behind, (self.last + 16 * far) & M64, self.last][place]
@@ -102,19 +106,29 @@ class Events:
 
     def released(self, address, begins):
         self.last = address
-        if begins:
-            self.begun = address
         return f"{'ReallocBegin' if begins else 'Free'} {self.stamped(address)}"
 
     def free(self, tag):
         if tag & 0x10:
-            slot = (tag & 7) << 8 | self.bytes.byte()
+            slot = (tag & 15) << 8 | self.bytes.byte()
             address, kind = self.recent[slot]
             self.recent[slot] = (0, 0)
-            self.top[kind] = (self.top[kind] + 1) % 256
-            self.freed[kind][self.top[kind] % 8] = address
         else:
-            address = (self.last + 16 * self.bytes.signed()) & M64
+            gap, place = tag >> 2 & 3, tag & 3
+            if gap == 3:
+                raise ValueError(f"unknown tag {tag:#x}")
+            self.gap = (self.gap + gap) & M64
+            if place == 3:
+                region = (self.regions[0] + self.bytes.signed()) & M64
+                del self.regions[2]
+            else:
+                region = self.regions.pop(place)
+            self.regions.insert(0, region)
+            low, high, kind = self.bytes.take(3)
+            address = (region << 20 | high << 12 | low << 4) & M64
+            kind %= 66
+        self.top[kind] = (self.top[kind] + 1) % 256
+        self.freed[kind][self.top[kind] % 8] = address
         return self.released(address, tag & 0x20)
 
     def record(self, tag):
@@ -123,6 +137,9 @@ class Events:
             return self.allocation(tag)
         if tag & 0x40:
             return self.free(tag)
+        if tag & 0x20:
+            self.gap = (self.gap + (tag & 31) + 1) & M64
+            return None
         if tag == 1:
             self.gap = (self.gap + b.varint()) & M64
             return None
@@ -134,7 +151,7 @@ class Events:
         if tag == 4:
             return f"ThreadName {b.take(15).hex()}"
         if tag == 5:
-            return f"ReallocUndo {self.stamped(self.begun)}"
+            return f"ReallocUndo {self.stamped(b.number('Q'))}"
         if tag in (6, 7):
             return f"{'Mark' if tag == 6 else 'Lost'} {b.varint()}"
         if tag in (0x10, 0x11):
@@ -142,8 +159,6 @@ class Events:
             return self.allocated(address, size, stack, False, tag == 0x11)
         if tag in (0x12, 0x13):
             return self.released(b.number("Q"), tag == 0x13)
-        if tag == 0x14:
-            return f"ReallocUndo {self.stamped(b.number('Q'))}"
         raise ValueError(f"unknown tag {tag:#x}")
 
 

@@ -3,22 +3,27 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod packing;
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::process::Command;
 
 use packing::{EventWriter, define};
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, MAGIC, NEXT_CHUNK};
 use recording::{
-    Address, Definition, DefinitionModel, Event, EventModel, FrameKind, Module, Segment, StackId,
+    Address, Definition, DefinitionModel, Event, EventModel, FrameKind, Module, Segment, StackId, shard_of,
 };
 
 /// Numbers that only look random, the same in every run.
-struct Random(u64);
+struct Random {
+    state: u64,
+    /// The next stamp of each shard.
+    stamps: [u64; 256],
+}
 
 impl Random {
     fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 20) % limit
+        self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.state >> 20) % limit
     }
 
     fn any(&mut self) -> u64 {
@@ -31,6 +36,7 @@ impl Random {
             0 => self.any(),
             1 => 0x5555_5555_0000 + self.below(4096),
             2 => 0x7fff_f000_0010 + self.below(64) * 4096,
+            3 => 0x7fff_d000_0000 + (self.below(5) << 20) + 16 * self.below(65536),
             _ => 0x5555_5555_0010 + self.below(300) * 48,
         })
     }
@@ -43,10 +49,34 @@ impl Random {
         }
     }
 
+    /// Mostly the next one of the address, or little later.
+    fn stamp(&mut self, address: Address) -> u64 {
+        let gap = match self.below(16) {
+            0 => self.any(),
+            1..=3 => self.below(40),
+            4..=6 => 1,
+            _ => 0,
+        };
+        let next = &mut self.stamps[shard_of(address)];
+        let stamp = next.wrapping_add(gap);
+        *next = stamp.wrapping_add(1);
+        stamp
+    }
+
+    fn stack(&mut self) -> StackId {
+        StackId(match self.below(8) {
+            0 => self.any() as u32,
+            1 | 2 => 32768 + self.below(3000) as u32,
+            _ => 32768 + self.below(8) as u32,
+        })
+    }
+
     fn event(&mut self, clock: &mut u64, freed: &mut Vec<Address>) -> Event {
-        let (address, size, stamp) = (self.address(), self.size(), self.below(3) * self.below(500));
-        let stack = StackId(32768 + self.below(3000) as u32);
-        match self.below(40) {
+        let kind = self.below(40);
+        let again = if (19..=28).contains(&kind) { freed.pop() } else { None };
+        let address = again.unwrap_or_else(|| self.address());
+        let (size, stack, stamp) = (self.size(), self.stack(), self.stamp(address));
+        match kind {
             0 => {
                 *clock += 1 + self.below(5000);
                 Event::Clock(*clock)
@@ -62,7 +92,6 @@ impl Random {
                 freed.push(address);
                 Event::Free { address, stamp }
             }
-            19..=28 => Event::Alloc { address: freed.pop().unwrap_or(address), size, stack, stamp },
             _ => Event::Alloc { address, size, stack, stamp },
         }
     }
@@ -159,14 +188,15 @@ fn definitions_chunk(random: &mut Random) -> (Vec<u8>, Vec<String>) {
 
 #[test]
 fn the_document_is_enough_to_write_a_reader() {
-    let mut random = Random(4);
+    let mut random = Random { state: 4, stamps: [0; 256] };
     let (mut writer, mut clock, mut freed) = (EventWriter::new(77), 77, Vec::new());
     for _ in 0..60_000 {
-        writer.push(random.event(&mut clock, &mut freed));
+        let event = random.event(&mut clock, &mut freed);
+        writer.push_with(event, random.any() as usize % 2000);
     }
     let mut file = vec![0; CHUNK];
     let mut expected = String::new();
-    let chunks = writer.finish();
+    let (chunks, mut tags) = (writer.finish(), HashSet::new());
     for chunk in &chunks {
         let clock_ms = ChunkHeader::decode(&chunk.bytes).expect("a begun chunk").clock_ms;
         let (found, _, model): (_, _, Box<EventModel>) =
@@ -174,7 +204,15 @@ fn the_document_is_enough_to_write_a_reader() {
         assert!(model == chunk.model && found == chunk.records);
         writeln!(expected, "Chunk {}", file.len() / CHUNK).expect("a string");
         found.iter().for_each(|(_, event)| writeln!(expected, "{}", event_line(*event)).expect("a string"));
+        let mut start = CHUNK_HEADER;
+        for &(end, _) in &found {
+            tags.extend(packing::event_tags(&chunk.bytes[start..CHUNK_HEADER + end]));
+            start = CHUNK_HEADER + end;
+        }
         file.extend(&chunk.bytes);
+    }
+    for form in packing::EVENT_FORMS {
+        assert!(tags.iter().any(|&tag| form.matches(tag)), "no {} was written", form.name);
     }
     let (bytes, lines) = definitions_chunk(&mut random);
     writeln!(expected, "Chunk {}\n{}", file.len() / CHUNK, lines.join("\n")).expect("a string");

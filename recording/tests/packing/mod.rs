@@ -82,17 +82,28 @@ impl EventWriter {
 
     /// Writes `event`; a clock that did not move is no record.
     pub fn push(&mut self, event: Event) {
+        let usable = match event {
+            Event::Free { address, .. } | Event::ReallocBegin { address, .. } => {
+                address.0 as usize >> 4 & 2047
+            }
+            _ => 0,
+        };
+        self.push_with(event, usable);
+    }
+
+    /// The same where the allocator says that a block to be freed holds `usable` bytes.
+    pub fn push_with(&mut self, event: Event, usable: usize) {
         if self.page.left() < ROOM {
             self.turn();
         }
         let before = self.page.at;
-        self.write(event);
+        self.write(event, usable);
         if self.page.at > before {
             self.records.push((self.page.at - CHUNK_HEADER, event));
         }
     }
 
-    fn write(&mut self, event: Event) {
+    fn write(&mut self, event: Event, usable: usize) {
         let (page, model) = (&mut self.page, &mut self.model);
         match event {
             Event::Alloc { address, size, stack, stamp }
@@ -108,7 +119,7 @@ impl EventWriter {
             }
             Event::Free { address, stamp } | Event::ReallocBegin { address, stamp } => {
                 let realloc = matches!(event, Event::ReallocBegin { .. });
-                match model.free(address, realloc, stamp, || address.0 as usize >> 4 & 2047) {
+                match model.free(address, realloc, stamp, || usable) {
                     Some(said) => page.said(said),
                     None => {
                         page.stamp(model.stamp(address, stamp));
@@ -176,6 +187,74 @@ pub fn define(model: &mut DefinitionModel, definition: &Definition<'_>) -> Vec<u
 
 fn header(kind: ChunkKind, ordinal: u32, clock_ms: u64, first_id: u32) -> ChunkHeader {
     ChunkHeader { kind, writer: 0, ordinal, thread: 0, tid: 1, clock_ms, first_id, epoch: 0 }
+}
+
+/// A form of an event's tag.
+pub struct Form {
+    pub name: &'static str,
+    mask: u8,
+    value: u8,
+}
+
+impl Form {
+    pub fn matches(&self, tag: u8) -> bool {
+        tag & self.mask == self.value
+    }
+}
+
+const fn form(name: &'static str, mask: u8, value: u8) -> Form {
+    Form { name, mask, value }
+}
+
+/// All forms of events and of what is before them.
+pub const EVENT_FORMS: &[Form] = &[
+    form("allocation", 0xc0, 0x80),
+    form("realloc end", 0xc0, 0xc0),
+    form("allocation where the last free was", 0xb0, 0x80),
+    form("allocation behind the last", 0xb0, 0x90),
+    form("allocation elsewhere", 0xb0, 0xa0),
+    form("allocation at the last address", 0xb0, 0xb0),
+    form("known site", 0x8c, 0x80),
+    form("known stack", 0x8c, 0x84),
+    form("new stack", 0x8c, 0x88),
+    form("known site with a gap", 0x8c, 0x8c),
+    form("free of a recent block", 0xf0, 0x50),
+    form("realloc begin of a recent block", 0xf0, 0x70),
+    form("free by region", 0xf0, 0x40),
+    form("realloc begin by region", 0xf0, 0x60),
+    form("free in the latest region", 0xd3, 0x40),
+    form("free in the second region", 0xd3, 0x41),
+    form("free in the third region", 0xd3, 0x42),
+    form("free in a new region", 0xd3, 0x43),
+    form("free without a gap", 0xdc, 0x40),
+    form("free with a gap of 1", 0xdc, 0x44),
+    form("free with a gap of 2", 0xdc, 0x48),
+    form("short gap", 0xe0, 0x20),
+    form("stamp gap", 0xff, 0x01),
+    form("clock", 0xff, 0x02),
+    form("thread", 0xff, 0x03),
+    form("thread name", 0xff, 0x04),
+    form("realloc undo", 0xff, 0x05),
+    form("mark", 0xff, 0x06),
+    form("lost", 0xff, 0x07),
+    form("wide allocation", 0xff, 0x10),
+    form("wide realloc end", 0xff, 0x11),
+    form("wide free", 0xff, 0x12),
+    form("wide realloc begin", 0xff, 0x13),
+];
+
+/// The tags of one event's bytes: of its gap records, and its own.
+pub fn event_tags(bytes: &[u8]) -> Vec<u8> {
+    let (mut at, mut found) = (0, Vec::new());
+    loop {
+        let tag = bytes[at];
+        found.push(tag);
+        at += match tag {
+            1 => 2 + bytes[at + 1..].iter().take_while(|&&byte| byte >= 0x80).count(),
+            0x20..=0x3f => 1,
+            _ => return found,
+        };
+    }
 }
 
 /// Everything that decodes from the bytes behind a chunk's header, why it stops, and the model then.
