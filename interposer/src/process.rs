@@ -27,8 +27,9 @@ const RECORDING: u64 = 2;
 const STOPPED: u64 = 3;
 const OFF: u64 = 4;
 
-/// Address of the word, 0 until it is mapped.
+/// Address of the word, 0 until it is mapped, [`UNAVAILABLE`] if it cannot be.
 static WORD: AtomicUsize = AtomicUsize::new(0);
+const UNAVAILABLE: usize = 1;
 static PID: AtomicU32 = AtomicU32::new(0);
 /// Whether [`config`] was read; survives fork.
 static CONFIGURED: AtomicU32 = AtomicU32::new(0);
@@ -44,17 +45,32 @@ static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 4096]));
 fn life() -> Option<&'static AtomicU64> {
     let mut at = WORD.load(Acquire);
     if at == 0 {
-        at = sys::map_private(4096).ok()?;
-        // Without it a forked child would write into its parent's file: rather record nothing.
-        sys::advise(at, 4096, libc::MADV_WIPEONFORK).ok()?;
+        at = map_word();
         if let Err(other) = WORD.compare_exchange(0, at, AcqRel, Acquire) {
-            // SAFETY: nobody else has seen this page.
-            unsafe { sys::unmap(at, 4096) };
+            if at != UNAVAILABLE {
+                // SAFETY: nobody else has seen this page.
+                unsafe { sys::unmap(at, 4096) };
+            }
             at = other;
         }
     }
+    if at == UNAVAILABLE {
+        return None;
+    }
     // SAFETY: a mapped page that is never unmapped.
     Some(unsafe { &*(at as *const AtomicU64) })
+}
+
+/// Without a page that fork wipes (Linux before 4.14) a forked child would write into its parent's file: rather
+/// nothing is recorded.
+fn map_word() -> usize {
+    let Ok(at) = sys::map_private(4096) else { return UNAVAILABLE };
+    if sys::advise(at, 4096, libc::MADV_WIPEONFORK).is_err() {
+        // SAFETY: nobody else has seen this page.
+        unsafe { sys::unmap(at, 4096) };
+        return UNAVAILABLE;
+    }
+    at
 }
 
 /// Process id, as of the beginning of the recording.
@@ -141,12 +157,17 @@ fn begin_file() -> u64 {
         return OFF;
     }
     let parent = file::id();
+    let parents_mapping = file::forget();
     if parent != 0 {
-        leave_parents_file();
+        intern::forked();
     }
     PID.store(sys::pid(), Relaxed);
     thread::forked();
-    if file::begin().is_err() {
+    let begun = file::begin();
+    if parent != 0 {
+        leave_parents_file(parents_mapping, begun.is_ok());
+    }
+    if begun.is_err() {
         return OFF;
     }
     // SAFETY: this thread alone begins the file.
@@ -160,10 +181,14 @@ fn begin_file() -> u64 {
     RECORDING
 }
 
-/// In a forked child.
-fn leave_parents_file() {
-    let (base, size) = file::forget();
-    intern::forked();
+/// In a forked child, whose own file has begun or not.
+fn leave_parents_file((base, size): (usize, usize), begun: bool) {
+    if !begun {
+        // SAFETY: the parent's header is still mapped, and its counters are only ever added to.
+        let unrecorded =
+            unsafe { &*((base + layout::LOST + 8 * LostKind::Children as usize) as *const AtomicU64) };
+        unrecorded.fetch_add(1, Relaxed);
+    }
     // Where the fork came from a signal handler that interrupted the recorder, the interrupted event still has an
     // address in the parent's chunk in a register: it writes there what the parent writes there too.
     if !thread::is_nested() {

@@ -314,6 +314,8 @@ pub enum LostKind {
     AfterStop = 2,
     /// Events that were recorded, but without their stack.
     Stack = 3,
+    /// Forked children that could not begin a file of their own.
+    Children = 4,
 }
 
 /// Why decoding ends.
