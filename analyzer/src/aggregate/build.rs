@@ -10,7 +10,7 @@ use super::paths::{PathId, Paths};
 use super::report::{Counts, Process, Report, Site, SumTotals};
 use super::stacks::{NodePlaces, Places, Resolver};
 use crate::cli::By;
-use crate::reader::{Definitions, ProcessState, Recording, Run, states};
+use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns};
 use crate::replay::{self, Replayed, Totals};
 use crate::symbols;
 
@@ -28,7 +28,6 @@ pub struct Selection {
 /// A run after its events were replayed.
 pub struct Loaded {
     processes: Vec<LoadedProcess>,
-    states: Vec<ProcessState>,
     places: Places,
 }
 
@@ -53,7 +52,7 @@ impl Loaded {
             let nodes = places.add(&definitions, replayed.sites.iter().map(|site| site.stack));
             processes.push(LoadedProcess { replayed, definitions, nodes });
         }
-        Loaded { processes, states: states(&run.recordings), places }
+        Loaded { processes, places }
     }
 
     /// How many addresses are to be looked up.
@@ -63,12 +62,8 @@ impl Loaded {
 
     /// The processes, without any symbol.
     pub fn processes(&self, run: &Run) -> Vec<Process> {
-        let loaded = self.processes.iter().zip(&self.states);
-        run.recordings
-            .iter()
-            .zip(loaded)
-            .map(|(r, (loaded, state))| process(r, &loaded.replayed, state))
-            .collect()
+        let loaded = run.recordings.iter().zip(&self.processes);
+        loaded.map(|(recording, loaded)| process(recording, &loaded.replayed)).collect()
     }
 
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
@@ -164,12 +159,12 @@ fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
     counts
 }
 
-fn process(recording: &Recording, replayed: &Replayed, state: &ProcessState) -> Process {
+fn process(recording: &Recording, replayed: &Replayed) -> Process {
     let mut counts = Counts::default();
     counts_of(replayed, None).iter().for_each(|site| counts.add(site));
     let header = &recording.header;
     let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
-    let end = match state {
+    let end = match &recording.state {
         ProcessState::Running => monotonic_ns().max(last_clock),
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
@@ -181,7 +176,7 @@ fn process(recording: &Recording, replayed: &Replayed, state: &ProcessState) -> 
         parent_pid: header.parent_pid,
         exe: recording.exe.as_deref().map(text),
         command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
-        state: state.clone(),
+        state: recording.state.clone(),
         events: replayed.events,
         lost: replayed.lost,
         without_stack: replayed.without_stack,
@@ -193,14 +188,6 @@ fn process(recording: &Recording, replayed: &Replayed, state: &ProcessState) -> 
         losses: replayed.losses.clone(),
         notes: recording.notes.clone(),
     }
-}
-
-/// The clock that recordings use.
-fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a valid timespec to write to, and the call has no other effect.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0;
-    if failed { 0 } else { now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 }
 }
 
 fn totals(processes: &[Process]) -> SumTotals {

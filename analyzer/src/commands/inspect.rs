@@ -9,16 +9,15 @@ use recording::{Event, StackId};
 use super::report::failure;
 use super::to_stdout;
 use crate::cli::InspectArgs;
-use crate::reader::{self, Definitions, ProcessState, Recording};
+use crate::reader::{self, Definitions, Recording};
 use crate::replay::{self, Moment, Replayed, Sink};
 
 /// Does it.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let run = reader::open(&args.recording).map_err(failure)?;
-    let states = reader::states(&run.recordings);
     to_stdout(|out| {
-        for (recording, state) in run.recordings.iter().zip(&states) {
-            process(recording, state, args, out)?;
+        for recording in &run.recordings {
+            process(recording, args, out)?;
         }
         for error in &run.unreadable {
             writeln!(out, "{error}")?;
@@ -28,10 +27,10 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn process(r: &Recording, state: &ProcessState, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
+fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
     let replayed = replay::replay(r, replay::Options::default(), &|_| {});
     let definitions = Definitions::read(r);
-    header(r, &r.header, state, out)?;
+    header(r, &r.header, out)?;
     counts(r, &replayed, &definitions, out)?;
     if args.threads {
         for (number, thread) in &replayed.threads {
@@ -53,7 +52,7 @@ fn process(r: &Recording, state: &ProcessState, args: &InspectArgs, out: &mut dy
     Ok(())
 }
 
-fn header(r: &Recording, header: &FileHeader, state: &ProcessState, out: &mut dyn Write) -> io::Result<()> {
+fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", r.path.display())?;
     writeln!(out, "  version {}, machine {}, id {:016x}", header.version, header.machine, header.file_id)?;
     writeln!(
@@ -66,7 +65,7 @@ fn header(r: &Recording, header: &FileHeader, state: &ProcessState, out: &mut dy
         header.start_ticks,
         header.user
     )?;
-    writeln!(out, "  state {state} ({:?}, {:?})", header.state, header.stop_cause)?;
+    writeln!(out, "  state {} ({:?}, {:?})", r.state, header.state, header.stop_cause)?;
     writeln!(
         out,
         "  clock {} ns to {} ns, wall clock {} ns",

@@ -29,7 +29,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 /// Opens, replays, symbolises and groups a recording.
 pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
     let run = reader::open(path).map_err(failure)?;
-    let bar = progress::bytes("reading", run.recordings.iter().map(|recording| recording.log_bytes()).sum());
+    let bar = progress::bytes("reading", run.log_bytes());
     let loaded = Loaded::read(&run, view.by, &|bytes| bar.inc(bytes));
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);

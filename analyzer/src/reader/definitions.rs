@@ -78,9 +78,21 @@ impl Definitions {
         };
         let mut gone: HashMap<u32, u32> = HashMap::new();
         let mut model = Box::new(DefinitionModel::new(0));
-        for place in &recording.definitions {
+        let chunks = recording.chunks();
+        let mut records = Vec::new();
+        // A process that still runs may have begun more chunks since its file was opened.
+        let again = if recording.is_running() { Recording::open(&recording.path).ok() } else { None };
+        for place in &again.as_ref().unwrap_or(recording).definitions {
             let header = &place.header;
-            let mut decoder = DefinitionDecoder::new(recording.records(place), header.first_id, &mut model);
+            let loaded = if recording.is_running() {
+                chunks.read_settled(place, &mut records)
+            } else {
+                chunks.read(place, &mut records)
+            };
+            if let Err(loss) = loaded {
+                read.losses.push(loss);
+            }
+            let mut decoder = DefinitionDecoder::new(&records, header.first_id, &mut model);
             let mut epoch = header.epoch;
             let mut nodes = Vec::new();
             let stop = loop {
@@ -97,7 +109,9 @@ impl Definitions {
                     Err(stop) => break stop,
                 }
             };
-            read.losses.extend(Loss::of_stop(place.number, stop));
+            if !recording.is_running() {
+                read.losses.extend(Loss::of_stop(place.number, stop));
+            }
             read.node_count += nodes.len() as u64;
             read.blocks
                 .entry(header.first_id / IDS_PER_CHUNK)

@@ -1,6 +1,7 @@
 //! All processes of a run: a directory of process files, or one such file.
 use std::path::Path;
 
+use super::liveness::states;
 use super::loss::{ReadError, Unreadable};
 use super::recording::{Recording, process_files};
 
@@ -17,7 +18,7 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
     let fail = |why| ReadError { path: path.to_path_buf(), why };
     let metadata = std::fs::metadata(path).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
-        return Ok(Run { recordings: vec![Recording::open(path)?], unreadable: Vec::new() });
+        return Ok(Run { recordings: vec![Recording::open(path)?], unreadable: Vec::new() }.with_states());
     }
     let files = process_files(path).map_err(|error| fail(Unreadable::Io(error)))?;
     if files.is_empty() {
@@ -37,5 +38,20 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
         let header = &recording.header;
         (header.monotonic_ns, header.realtime_ns, header.pid, header.file_id)
     });
-    Ok(run)
+    Ok(run.with_states())
+}
+
+impl Run {
+    fn with_states(mut self) -> Run {
+        let states = states(&self.recordings);
+        for (recording, state) in self.recordings.iter_mut().zip(states) {
+            recording.state = state;
+        }
+        self
+    }
+
+    /// Bytes of log in all files.
+    pub fn log_bytes(&self) -> u64 {
+        self.recordings.iter().map(Recording::log_bytes).sum()
+    }
 }

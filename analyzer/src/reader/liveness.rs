@@ -1,4 +1,5 @@
 //! Whether recorded processes still run, and how they ended if not.
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -35,20 +36,28 @@ impl fmt::Display for ProcessState {
 }
 
 /// The state of each process of a run. Best effort: a process of another machine or pid namespace does not run.
-pub fn states(recordings: &[Recording]) -> Vec<ProcessState> {
-    recordings
-        .iter()
-        .map(|recording| {
-            let header = &recording.header;
-            match header.state {
-                Some(State::Ended) => ProcessState::Exited,
-                Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
-                _ if recordings.iter().any(|later| is_next_image(recording, later)) => ProcessState::Exec,
-                _ if is_alive(recording) => ProcessState::Running,
-                _ => ProcessState::Killed,
-            }
-        })
-        .collect()
+/// `recordings` is in the order in which they began.
+pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
+    let mut last_image: HashMap<ProcessKey, u64> = HashMap::new();
+    for recording in recordings {
+        last_image.insert(process_key(recording), recording.header.file_id);
+    }
+    let state = |recording: &Recording| match recording.header.state {
+        Some(State::Ended) => ProcessState::Exited,
+        Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
+        _ if last_image[&process_key(recording)] != recording.header.file_id => ProcessState::Exec,
+        _ if is_alive(recording) => ProcessState::Running,
+        _ => ProcessState::Killed,
+    };
+    recordings.iter().map(state).collect()
+}
+
+/// What the images of one process have in common: pid, pid namespace, start.
+type ProcessKey = (u32, u64, u64);
+
+fn process_key(recording: &Recording) -> ProcessKey {
+    let header = &recording.header;
+    (header.pid, header.pid_namespace, header.start_ticks)
 }
 
 fn stop_reason(recording: &Recording) -> String {
@@ -67,16 +76,6 @@ fn stop_reason(recording: &Recording) -> String {
     }
 }
 
-/// Whether `later` is the program that `earlier`'s process became.
-fn is_next_image(earlier: &Recording, later: &Recording) -> bool {
-    let (a, b) = (&earlier.header, &later.header);
-    a.file_id != b.file_id
-        && a.pid == b.pid
-        && a.pid_namespace == b.pid_namespace
-        && a.start_ticks == b.start_ticks
-        && b.monotonic_ns > a.monotonic_ns
-}
-
 fn is_alive(recording: &Recording) -> bool {
     let header = &recording.header;
     let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino());
@@ -90,4 +89,12 @@ fn is_alive(recording: &Recording) -> bool {
     let state = fields.next();
     let start = fields.nth(18).and_then(|ticks| ticks.parse::<u64>().ok());
     !matches!(state, Some("Z" | "X")) && (header.start_ticks == 0 || start == Some(header.start_ticks))
+}
+
+/// The clock that recordings use, now.
+pub fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a valid timespec to write to, and the call has no other effect.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) } != 0;
+    if failed { 0 } else { now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 }
 }

@@ -98,6 +98,13 @@ pub enum Loss {
         /// What is wrong there, in words.
         what: Damage,
     },
+    /// A chunk could not be read from the file.
+    Unreadable {
+        /// Which chunk of the file.
+        chunk: u64,
+        /// The kind of the error.
+        why: io::ErrorKind,
+    },
     /// A chunk of a kind that this version does not know.
     UnknownChunk(u64),
     /// A writer's chunk is not there: its writer and ordinal.
@@ -143,6 +150,7 @@ impl fmt::Display for Loss {
             Loss::Damaged { chunk, offset, what: Damage::Malformed } => {
                 write!(f, "chunk {chunk} is damaged at offset {offset}")
             }
+            Loss::Unreadable { chunk, why } => write!(f, "chunk {chunk} cannot be read: {why}"),
             Loss::UnknownChunk(chunk) => write!(f, "chunk {chunk} is of an unknown kind"),
             Loss::MissingChunk(writer, ordinal) => write!(f, "chunk {ordinal} of writer {writer} is missing"),
         }

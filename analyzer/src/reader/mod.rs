@@ -6,13 +6,12 @@ mod definitions;
 mod directory;
 mod liveness;
 mod loss;
-mod mapping;
 mod recording;
 mod writer;
 
 pub use definitions::{Definitions, Module, Node, lookup_address};
 pub use directory::{Run, open};
-pub use liveness::{ProcessState, states};
+pub use liveness::{ProcessState, monotonic_ns};
 pub use loss::{Loss, ReadError, Unreadable};
-pub use recording::{ChunkPlace, Recording};
+pub use recording::{ChunkPlace, ChunkReader, Recording};
 pub use writer::{Step, Writer};

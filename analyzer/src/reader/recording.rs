@@ -1,20 +1,23 @@
 //! One process's file: its header, its strings, and where its chunks are.
 //!
 //! Files are sparse and longer than what is used of them; only the chunks handed out when the file was opened are
-//! mapped and looked at.
+//! looked at. They are read with `pread`, a chunk at a time: the file may be gigabytes, may still be written, and may
+//! be cut by someone while it is read, none of which may end this process. No descriptor is kept, since a run of a
+//! build has thousands of files.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use recording::layout::{
-    self, CHUNK, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, ChunkKind, FileHeader, HeaderError,
+    self, CHUNK, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS,
 };
 
+use super::liveness::{ProcessState, monotonic_ns};
 use super::loss::{Loss, ReadError, Unreadable};
-use super::mapping::Mapping;
 
 /// `e_machine` of the recordings that are read.
 const MACHINE: u32 = 62; // EM_X86_64, the one architecture that is recorded so far
@@ -48,7 +51,19 @@ pub struct Recording {
     pub losses: Vec<Loss>,
     /// Bytes that the file takes on disk.
     pub disk_bytes: u64,
-    mapping: Mapping,
+    /// Bytes of the file that were handed out and are there.
+    used: u64,
+    /// What became of the process.
+    pub state: ProcessState,
+    /// When it was opened, monotonic ms.
+    pub opened_ms: u64,
+    /// The parent's stamp counters at the fork; 0 if there was no recorded parent.
+    pub inherited_stamps: Vec<u64>,
+}
+
+/// Reads chunks of one file.
+pub struct ChunkReader {
+    file: io::Result<File>,
 }
 
 impl Recording {
@@ -64,9 +79,10 @@ impl Recording {
             return Err(Unreadable::NotAFile);
         }
         let len = metadata.len();
-        let head = Mapping::new(&file, len.min(CHUNK as u64) as usize).map_err(Unreadable::Io)?;
-        let header = FileHeader::decode(head.bytes()).map_err(|error| match error {
-            HeaderError::NotARecording if layout::MAGIC.starts_with(head.bytes()) => Unreadable::Cut(len),
+        let mut head = vec![0; len.min(layout::STRINGS_END as u64) as usize];
+        file.read_exact_at(&mut head, 0).map_err(Unreadable::Io)?;
+        let header = FileHeader::decode(&head).map_err(|error| match error {
+            HeaderError::NotARecording if layout::MAGIC.starts_with(&head) => Unreadable::Cut(len),
             HeaderError::NotARecording => Unreadable::NotARecording,
             HeaderError::Cut => Unreadable::Cut(len),
             HeaderError::NewerVersion(version) => Unreadable::NewerVersion(version),
@@ -75,9 +91,7 @@ impl Recording {
             return Err(Unreadable::OtherArchitecture(header.machine));
         }
         let said = header.next_chunk.saturating_mul(CHUNK as u64);
-        let used = said.min(len);
-        let mapping =
-            Mapping::new(&file, used.max(len.min(CHUNK as u64)) as usize).map_err(Unreadable::Io)?;
+        let stamps = (0..SHARDS).map(|shard| layout::inherited_stamp(&head, shard).unwrap_or(0));
         let mut recording = Recording {
             path: path.to_path_buf(),
             exe: None,
@@ -87,19 +101,22 @@ impl Recording {
             writers: BTreeMap::new(),
             losses: Vec::new(),
             disk_bytes: metadata.blocks() * 512,
+            used: said.min(len),
+            state: ProcessState::Killed,
+            opened_ms: monotonic_ns() / 1_000_000,
+            inherited_stamps: stamps.collect(),
             header,
-            mapping,
         };
         if said > len {
             recording.losses.push(Loss::FileCut(said - len));
         }
-        recording.read_strings();
-        recording.find_chunks();
+        recording.read_strings(&head);
+        recording.find_chunks(&file).map_err(Unreadable::Io)?;
         Ok(recording)
     }
 
-    fn read_strings(&mut self) {
-        for (tag, text) in FileHeader::strings(self.mapping.bytes()) {
+    fn read_strings(&mut self, head: &[u8]) {
+        for (tag, text) in FileHeader::strings(head) {
             let text = text.to_vec();
             match tag {
                 layout::STRING_EXE => self.exe = Some(OsString::from_vec(text).into()),
@@ -114,12 +131,14 @@ impl Recording {
         }
     }
 
-    fn find_chunks(&mut self) {
-        let bytes = self.mapping.bytes();
-        for (number, chunk) in bytes.chunks(CHUNK).enumerate().skip(1) {
-            let number = number as u64;
+    fn find_chunks(&mut self, file: &File) -> io::Result<()> {
+        let mut chunk = [0; CHUNK_HEADER];
+        for number in 1..self.used.div_ceil(CHUNK as u64) {
+            if read_fully(file, &mut chunk, number * CHUNK as u64)? < CHUNK_HEADER {
+                break;
+            }
             let magic = chunk.first_chunk::<4>().map(|magic| u32::from_le_bytes(*magic));
-            match ChunkHeader::decode(chunk) {
+            match ChunkHeader::decode(&chunk) {
                 Some(header) => match header.kind {
                     ChunkKind::Definitions => self.definitions.push(ChunkPlace { number, header }),
                     ChunkKind::Events => {
@@ -142,28 +161,27 @@ impl Recording {
                 expected = place.header.ordinal.saturating_add(1);
             }
         }
+        Ok(())
     }
 
-    /// The records of a chunk, as far as the file goes.
-    pub fn records(&self, place: &ChunkPlace) -> &[u8] {
-        let start = place.number as usize * CHUNK;
-        let bytes = self.mapping.bytes();
-        bytes.get(start + CHUNK_HEADER..bytes.len().min(start + CHUNK)).unwrap_or(&[])
+    /// Bytes of log.
+    pub fn log_bytes(&self) -> u64 {
+        self.used
     }
 
-    /// The parent's stamp counter of a shard at the fork; 0 if there was no recorded parent.
-    pub fn inherited_stamp(&self, shard: usize) -> u64 {
-        layout::inherited_stamp(self.mapping.bytes(), shard).unwrap_or(0)
+    /// Whether the process still writes.
+    pub fn is_running(&self) -> bool {
+        self.state == ProcessState::Running
+    }
+
+    /// Opens the file again to read chunks of it.
+    pub fn chunks(&self) -> ChunkReader {
+        ChunkReader { file: File::open(&self.path) }
     }
 
     /// Whether it began as a fork of a recorded process, so that it holds blocks which its own file does not list.
     pub fn is_forked(&self) -> bool {
         self.header.parent_file_id != 0
-    }
-
-    /// Bytes of the file that hold something.
-    pub fn log_bytes(&self) -> u64 {
-        self.mapping.bytes().len() as u64
     }
 
     /// Name of the executable without its directory, or of the command, or `?`.
@@ -172,6 +190,50 @@ impl Recording {
         let command = self.command.first().and_then(|first| Path::new(first).file_name());
         exe.or(command).map_or_else(|| "?".to_string(), |name| name.to_string_lossy().into_owned())
     }
+}
+
+impl ChunkReader {
+    /// Reads the records of a chunk into `records`, as far as the file goes.
+    pub fn read(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
+        records.resize(CHUNK - CHUNK_HEADER, 0);
+        let start = place.number * CHUNK as u64 + CHUNK_HEADER as u64;
+        let read = self.file.as_ref().map_err(io::Error::kind);
+        match read.and_then(|file| read_fully(file, records, start).map_err(|error| error.kind())) {
+            Ok(len) => {
+                records.truncate(len);
+                Ok(())
+            }
+            Err(kind) => {
+                records.clear();
+                Err(Loss::Unreadable { chunk: place.number, why: kind })
+            }
+        }
+    }
+
+    /// The same for a chunk that its process may be writing: what two readings agree on. A record's first bytes may lie
+    /// in two cache lines, of which another processor can see one some nanoseconds before the other.
+    pub fn read_settled(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
+        let mut later = Vec::new();
+        self.read(place, records)?;
+        self.read(place, &mut later)?;
+        let agreed = records.iter().zip(&later).take_while(|(a, b)| a == b).count();
+        records.truncate(agreed);
+        Ok(())
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; returns how much.
+fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// The process files of a directory.

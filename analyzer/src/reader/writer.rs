@@ -1,10 +1,10 @@
 //! The events of one writer, chunk after chunk, with a place to leave and come back to.
 //!
-//! A writer holds one predictor model that is used again for each chunk, so memory does not grow with the log.
+//! A writer holds one chunk and one predictor model, used again for each chunk, so memory does not grow with the log.
 use recording::{Event, EventDecoder, EventModel, Stop};
 
 use super::loss::Loss;
-use super::recording::{ChunkPlace, Recording};
+use super::recording::{ChunkPlace, ChunkReader, Recording};
 
 /// What a writer says when it is asked to go on.
 pub enum Step {
@@ -26,9 +26,10 @@ pub enum Step {
 /// A writer's events.
 pub struct Writer<'r> {
     recording: &'r Recording,
+    reader: &'r ChunkReader,
     chunks: &'r [ChunkPlace],
     next_chunk: usize,
-    records: &'r [u8],
+    records: Vec<u8>,
     at: usize,
     model: Box<EventModel>,
     /// What could not be read so far.
@@ -37,14 +38,23 @@ pub struct Writer<'r> {
 
 impl<'r> Writer<'r> {
     /// Begins before the writer's first chunk.
-    pub fn new(recording: &'r Recording, chunks: &'r [ChunkPlace]) -> Writer<'r> {
+    pub fn new(recording: &'r Recording, reader: &'r ChunkReader, chunks: &'r [ChunkPlace]) -> Writer<'r> {
         let model = Box::new(EventModel::new());
-        Writer { recording, chunks, next_chunk: 0, records: &[], at: 0, model, losses: Vec::new() }
+        Writer {
+            recording,
+            reader,
+            chunks,
+            next_chunk: 0,
+            records: Vec::new(),
+            at: 0,
+            model,
+            losses: Vec::new(),
+        }
     }
 
     /// A second reader that goes on from here on its own.
     pub fn fork(&self) -> Writer<'r> {
-        Writer { model: self.model.clone(), losses: Vec::new(), ..*self }
+        Writer { records: self.records.clone(), model: self.model.clone(), losses: Vec::new(), ..*self }
     }
 
     /// Bytes of chunks entered so far.
@@ -62,7 +72,7 @@ impl<'r> Writer<'r> {
     #[inline]
     pub fn run(&mut self, mut take: impl FnMut(Step) -> bool) {
         loop {
-            let mut decoder = EventDecoder::resume(self.records, self.at, &mut self.model);
+            let mut decoder = EventDecoder::resume(&self.records, self.at, &mut self.model);
             let stop = loop {
                 match decoder.next_event() {
                     Ok(event) => {
@@ -85,7 +95,10 @@ impl<'r> Writer<'r> {
 
     /// Goes on to the next chunk.
     fn turn(&mut self, stop: Stop) -> Step {
+        let running = self.recording.is_running();
         if let Some(entered) = self.next_chunk.checked_sub(1)
+            // The last record of a process that still runs may be in the making.
+            && !(running && self.next_chunk == self.chunks.len())
             && let Some(loss) = Loss::of_stop(self.chunks[entered].number, stop)
             && self.losses.last() != Some(&loss)
         {
@@ -93,9 +106,14 @@ impl<'r> Writer<'r> {
         }
         let Some(place) = self.chunks.get(self.next_chunk) else { return Step::End };
         self.next_chunk += 1;
-        self.records = self.recording.records(place);
+        let loaded = if running && self.next_chunk == self.chunks.len() {
+            self.reader.read_settled(place, &mut self.records)
+        } else {
+            self.reader.read(place, &mut self.records)
+        };
+        self.losses.extend(loaded.err());
         let header = &place.header;
-        self.at = EventDecoder::new(self.records, header.clock_ms, &mut self.model).position();
+        self.at = EventDecoder::new(&self.records, header.clock_ms, &mut self.model).position();
         Step::Chunk { thread: header.thread, tid: header.tid, clock_ms: header.clock_ms }
     }
 }

@@ -15,6 +15,9 @@ use recording::{Address, Event, shard_of};
 
 use crate::reader::{Loss, Recording, Step, Writer};
 
+/// A thread that runs stores an event within microseconds of drawing its stamp; one that was preempted, within this.
+const SETTLED_MS: u64 = 1_000;
+
 /// Where an event happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
@@ -57,8 +60,10 @@ pub struct Order {
 /// Feeds all events of a recording to `sink`, in order.
 pub fn in_order(recording: &Recording, sink: &mut impl Sink) -> Order {
     let mut merge = Merge::new(recording);
+    let reader = recording.chunks();
+    let writers = recording.writers.values();
     let mut cursors: Vec<Cursor> =
-        recording.writers.values().map(|chunks| Cursor::new(Writer::new(recording, chunks))).collect();
+        writers.map(|chunks| Cursor::new(Writer::new(recording, &reader, chunks))).collect();
     for (index, chunks) in recording.writers.values().enumerate() {
         let clock = chunks.first().map_or(0, |place| place.header.clock_ms);
         merge.ready.push(Reverse((clock, index)));
@@ -67,10 +72,9 @@ pub fn in_order(recording: &Recording, sink: &mut impl Sink) -> Order {
         while let Some(Reverse((_, index))) = merge.ready.pop() {
             merge.run(index, &mut cursors[index], sink);
         }
-        if merge.parked == 0 {
+        if merge.parked == 0 || !merge.unblock(&cursors) {
             break;
         }
-        merge.unblock(&cursors);
     }
     let mut losses: Vec<Loss> = cursors.into_iter().flat_map(|cursor| cursor.writer.losses).collect();
     losses.sort_unstable();
@@ -105,6 +109,9 @@ struct Merge {
     clocks: Vec<u64>,
     parked: usize,
     gaps: Gaps,
+    /// Of a process that still runs, the clock from which on a missing stamp may be of an event that was stored after
+    /// its writer's last chunk was read. What waits for such a one is later than this reading.
+    horizon_ms: Option<u64>,
     /// Stamps known to be of no event, once they were looked for.
     missing: Option<Missing>,
 }
@@ -125,13 +132,14 @@ fn place_of(event: &Event) -> Option<(Address, u64)> {
 impl Merge {
     fn new(recording: &Recording) -> Merge {
         Merge {
-            next: std::array::from_fn(|shard| recording.inherited_stamp(shard)),
+            next: std::array::from_fn(|shard| recording.inherited_stamps.get(shard).copied().unwrap_or(0)),
             wake_at: [u64::MAX; SHARDS],
             waiting: (0..SHARDS).map(|_| BinaryHeap::new()).collect(),
             ready: BinaryHeap::new(),
             clocks: vec![0; recording.writers.len()],
             parked: 0,
             gaps: Gaps::default(),
+            horizon_ms: recording.is_running().then(|| recording.opened_ms.saturating_sub(SETTLED_MS)),
             missing: None,
         }
     }
@@ -217,7 +225,7 @@ impl Merge {
             self.gaps.violations += 1;
             return true;
         }
-        if self.skip_missing(shard, stamp) {
+        if self.skip_missing(shard, stamp, moment.clock_ms) {
             return true;
         }
         self.waiting[shard].push(Reverse((stamp, moment.writer)));
@@ -232,7 +240,7 @@ impl Merge {
     fn wake(&mut self, shard: usize) -> u64 {
         let mut earliest = u64::MAX;
         while let Some(&Reverse((stamp, writer))) = self.waiting[shard].peek() {
-            if stamp > self.next[shard] && !self.skip_missing(shard, stamp) {
+            if stamp > self.next[shard] && !self.skip_missing(shard, stamp, self.clocks[writer]) {
                 break;
             }
             self.waiting[shard].pop();
@@ -245,19 +253,23 @@ impl Merge {
     }
 
     /// Makes `stamp` due if every stamp before it that is not yet seen is known to be of no event.
-    fn skip_missing(&mut self, shard: usize, stamp: u64) -> bool {
+    fn skip_missing(&mut self, shard: usize, stamp: u64, clock_ms: u64) -> bool {
         let Some(missing) = &self.missing else { return false };
+        if self.horizon_ms.is_some_and(|horizon| clock_ms >= horizon) {
+            return false;
+        }
         if !missing.all(shard, self.next[shard], stamp) {
             return false;
         }
-        self.gaps.missing += stamp - self.next[shard];
+        self.gaps.missing = self.gaps.missing.saturating_add(stamp - self.next[shard]);
         self.next[shard] = stamp;
         true
     }
 
-    /// All writers are parked: finds out which stamps are missing, and lets at least one writer run.
+    /// All writers are parked: finds out which stamps are missing, and lets at least one writer run. `false`: what
+    /// remains is later than this reading.
     #[cold]
-    fn unblock(&mut self, cursors: &[Cursor]) {
+    fn unblock(&mut self, cursors: &[Cursor]) -> bool {
         if self.missing.is_none() {
             self.missing = Some(Missing::find(&self.next, cursors));
         }
@@ -266,8 +278,8 @@ impl Merge {
                 self.wake(shard);
             }
         }
-        if !self.ready.is_empty() {
-            return;
+        if !self.ready.is_empty() || self.horizon_ms.is_some() {
+            return !self.ready.is_empty();
         }
         // Stamps that contradict each other, as only a damaged file has them: the earliest waiting goes on.
         let waiting = self.waiting.iter().enumerate();
@@ -275,10 +287,11 @@ impl Merge {
             heap.peek().map(|&Reverse((stamp, writer))| (self.clocks[writer], writer, shard, stamp))
         });
         if let Some((_, _, shard, stamp)) = earliest.min() {
-            self.gaps.missing += stamp - self.next[shard];
+            self.gaps.missing = self.gaps.missing.saturating_add(stamp - self.next[shard]);
             self.next[shard] = stamp;
             self.wake(shard);
         }
+        true
     }
 }
 

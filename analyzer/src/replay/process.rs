@@ -131,7 +131,7 @@ impl Sink for Replay<'_> {
                 self.realloc_end(moment.writer);
                 self.alloc(moment, address, size, stack);
             }
-            Event::ReallocUndo { .. } => self.realloc_undo(moment.writer),
+            Event::ReallocUndo { address, .. } => self.realloc_undo(moment.writer, address),
             Event::ThreadName(name) => {
                 let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
                 let name = String::from_utf8_lossy(&name[..end]).into_owned();
@@ -227,30 +227,35 @@ impl<'p> Replay<'p> {
         }
     }
 
-    fn realloc_undo(&mut self, writer: usize) {
-        match self.pending[writer].pop() {
-            Some(Some((address, block))) => {
-                if let Some(other) = self.live.insert(address.0, block) {
-                    self.out.anomalies.allocated_twice += 1;
-                    self.gone(other);
-                }
+    fn realloc_undo(&mut self, writer: usize, address: Address) {
+        // Of a block that was not live nothing is known, not even its address.
+        let begun = |pending: &Pending| pending.is_none_or(|(begun, _)| begun == address);
+        match self.pending[writer].iter().rposition(begun) {
+            Some(index) => {
+                let pending = self.pending[writer].remove(index);
+                self.restore(pending);
             }
-            Some(None) => {}
             None => self.out.anomalies.unpaired_reallocs += 1,
         }
     }
 
+    /// The block of a realloc that was not done is as it was.
+    fn restore(&mut self, pending: Pending) {
+        let Some((address, block)) = pending else { return };
+        if let Some(other) = self.live.insert(address.0, block) {
+            self.out.anomalies.allocated_twice += 1;
+            self.gone(other);
+        }
+    }
+
     fn finish(mut self) -> Replayed {
-        for writer in 0..self.pending.len() {
-            // Begun but not ended: the process ended inside realloc, and the block is as it was, unless the real
-            // realloc had given its place away and another thread had got it.
-            while let Some(pending) = self.pending[writer].pop() {
-                let Some((address, block)) = pending else { continue };
-                if self.live.contains_key(&address.0) {
-                    self.gone(block);
-                } else {
-                    self.live.insert(address.0, block);
-                }
+        // Begun but not ended: the process ended inside realloc, and the block is as it was, unless the real realloc
+        // had given its place away and another thread had got it.
+        for (address, block) in std::mem::take(&mut self.pending).into_iter().flatten().flatten() {
+            if self.live.contains_key(&address.0) {
+                self.gone(block);
+            } else {
+                self.live.insert(address.0, block);
             }
         }
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();

@@ -9,8 +9,8 @@ use recording::layout::{
     self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State,
 };
 use recording::{
-    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, Module, Packed, Segment, StackId,
-    Wide, module_bytes, shard_of,
+    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, Module, Packed, Said, Segment,
+    StackId, Wide, module_bytes, shard_of,
 };
 
 /// A directory of its own, removed at the end.
@@ -163,11 +163,22 @@ impl Recorder {
         self.next[shard_of(Address(address))] += 1;
     }
 
-    fn stamp(&mut self, writer: usize, address: Address) {
+    fn stamp(&mut self, address: Address) -> u64 {
         let stamp = &mut self.next[shard_of(address)];
-        let now = *stamp;
         *stamp += 1;
-        if let Some(gap) = self.writers[writer].1.stamp(address, now) {
+        *stamp - 1
+    }
+
+    fn said(&mut self, writer: usize, said: Said) {
+        if let Some(gap) = said.gap {
+            self.packed(writer, gap);
+        }
+        self.packed(writer, said.record);
+    }
+
+    /// A record that has no short form for its stamp.
+    fn gap(&mut self, writer: usize, address: Address, stamp: u64) {
+        if let Some(gap) = self.writers[writer].1.stamp(address, stamp) {
             self.packed(writer, gap);
         }
     }
@@ -175,10 +186,11 @@ impl Recorder {
     fn new_block(&mut self, writer: usize, address: u64, size: u64, stack: StackId, realloc: bool) {
         self.room(writer);
         let address = Address(address);
-        self.stamp(writer, address);
-        match self.writers[writer].1.alloc(address, size, stack, realloc) {
-            Some(packed) => self.packed(writer, packed),
+        let stamp = self.stamp(address);
+        match self.writers[writer].1.alloc(address, size, stack, realloc, stamp) {
+            Some(said) => self.said(writer, said),
             None => {
+                self.gap(writer, address, stamp);
                 let wide = self.writers[writer].1.wide_alloc(address, size, stack, realloc);
                 self.wide(writer, wide);
             }
@@ -188,10 +200,11 @@ impl Recorder {
     fn old_block(&mut self, writer: usize, address: u64, realloc: bool) {
         self.room(writer);
         let address = Address(address);
-        self.stamp(writer, address);
-        match self.writers[writer].1.free(address, realloc) {
-            Some(packed) => self.packed(writer, packed),
+        let stamp = self.stamp(address);
+        match self.writers[writer].1.free(address, realloc, stamp, || 24) {
+            Some(said) => self.said(writer, said),
             None => {
+                self.gap(writer, address, stamp);
                 let wide = self.writers[writer].1.wide_free(address, realloc);
                 self.wide(writer, wide);
             }
@@ -216,7 +229,8 @@ impl Recorder {
 
     pub fn realloc_undo(&mut self, writer: usize, address: u64) {
         self.room(writer);
-        self.stamp(writer, Address(address));
+        let stamp = self.stamp(Address(address));
+        self.gap(writer, Address(address), stamp);
         let packed = self.writers[writer].1.realloc_undo(Address(address));
         self.packed(writer, packed);
     }
