@@ -152,6 +152,11 @@ pub fn functions(file: &Path, flags: &[&str]) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// The name as binutils demangles it.
+pub fn cxxfilt(name: &str) -> String {
+    output(Command::new("c++filt").arg(name)).expect("c++filt runs").trim_end().to_owned()
+}
+
 /// The build-id, by `readelf`; empty if there is none.
 pub fn build_id(file: &Path) -> Vec<u8> {
     let text = output(Command::new("readelf").arg("-n").arg(file)).expect("readelf runs");
