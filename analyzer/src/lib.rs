@@ -2,6 +2,7 @@
 pub mod aggregate;
 pub mod cli;
 pub mod commands;
+pub mod destination;
 pub mod diff;
 pub mod error;
 pub mod launch;

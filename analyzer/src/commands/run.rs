@@ -1,17 +1,18 @@
 //! `unfreed run`: checks, starts the command under the interposer, waits for it, and sums up.
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::RunArgs;
+use crate::aggregate::{Counts, Loaded, Process};
+use crate::cli::{By, RunArgs};
+use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
-use crate::{preload, tails, target};
+use crate::output::{Number, Size, counted};
+use crate::reader::{self, ProcessState};
+use crate::{preload, progress, tails, target};
 
 /// Runs the command; the exit status is its own.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -61,163 +62,65 @@ fn start(
     })
 }
 
-/// The recording's directory, and whether it is to go again when nothing was started.
-struct Directory {
-    path: PathBuf,
-    created: bool,
-}
-
-impl Directory {
-    fn prepare(args: &RunArgs, command: &OsStr) -> Result<Directory, Failure> {
-        let directory = match &args.output {
-            Some(path) => Directory::named(path, args.force)?,
-            None => Directory::numbered(command)?,
-        };
-        if directory.path.as_os_str().len() > PATH_MAX {
-            let why = format!("its absolute path is longer than {PATH_MAX} bytes");
-            let failure = Failure::new(directory.path.display(), why, "choose a shorter one with -o");
-            directory.discard();
-            return Err(failure);
-        }
-        Ok(directory)
-    }
-
-    /// `unfreed.PROGRAM.N`, new.
-    fn numbered(command: &OsStr) -> Result<Directory, Failure> {
-        let program = Path::new(command).file_name().unwrap_or(OsStr::new("program"));
-        for number in 1..=u32::MAX {
-            let mut name = OsString::from("unfreed.");
-            name.push(program);
-            name.push(format!(".{number}"));
-            match DirBuilder::new().mode(0o700).create(&name) {
-                Ok(()) => return Directory::absolute(Path::new(&name), true),
-                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(why) => {
-                    let why = format!("cannot be created here: {}", reason(&why));
-                    return Err(Failure::new(name.display(), why, "choose a directory with -o"));
-                }
-            }
-        }
-        Err(Failure::new("unfreed.*", "too many recordings here", "choose a directory with -o"))
-    }
-
-    fn named(path: &Path, force: bool) -> Result<Directory, Failure> {
-        let fail = |why: &str, advice: &str| Failure::new(path.display(), why, advice);
-        let failed = |why: io::Error| fail(&reason(&why), "choose another directory with -o");
-        match fs::read_dir(path) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    if !force {
-                        return Err(fail(
-                            "is not empty",
-                            "choose another directory, or add --force to replace its recording",
-                        ));
-                    }
-                    remove_recording(path)?;
-                }
-                Directory::absolute(path, false)
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotFound => {
-                // What a program was asked to do is in its recording: nobody else may look.
-                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-                Directory::absolute(path, true)
-            }
-            Err(why) if why.kind() == io::ErrorKind::NotADirectory => {
-                Err(fail("is not a directory", "choose another with -o"))
-            }
-            Err(why) => Err(failed(why)),
-        }
-    }
-
-    fn absolute(path: &Path, created: bool) -> Result<Directory, Failure> {
-        let path = path
-            .canonicalize()
-            .map_err(|why| Failure::new(path.display(), reason(&why), "choose another with -o"))?;
-        Ok(Directory { path, created })
-    }
-
-    /// Nothing was started: leaves no new directory behind.
-    fn discard(&self) {
-        if self.created {
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-/// Longest path of a directory that the interposer takes, with room for a file's name.
-const PATH_MAX: usize = 960;
-
-fn remove_recording(directory: &Path) -> Result<(), Failure> {
-    let failed = |path: &Path, why: &io::Error| {
-        Failure::new(
-            path.display(),
-            format!("cannot be removed: {}", reason(why)),
-            "choose another directory with -o",
-        )
-    };
-    let files = tails::recording_files(directory).map_err(|why| failed(directory, &why))?;
-    if let Some((path, pid)) = files.iter().find_map(|path| Some((path, tails::writer(path)?))) {
-        let why = format!("process {pid} still records into it");
-        return Err(Failure::new(path.display(), why, "end it first, or choose another directory with -o"));
-    }
-    files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))
-}
-
-/// Tries what the interposer does: a new file, made larger, written through a shared mapping.
-fn can_be_recorded_into(directory: &Path) -> Result<(), Failure> {
-    let probe = directory.join(format!(".probe-{}", std::process::id()));
-    let tried = try_to_record(&probe);
-    let _ = fs::remove_file(&probe);
-    tried.map_err(|why| {
-        Failure::new(
-            directory.display(),
-            format!("cannot be recorded into: {}", reason(&why)),
-            "choose a directory on a local file system with -o",
-        )
-    })
-}
-
-fn try_to_record(probe: &Path) -> io::Result<()> {
-    const PAGE: usize = 4096;
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(probe)?;
-    // SAFETY: the descriptor is open; no memory is involved.
-    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, PAGE as i64) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping of our own file, at a place of the kernel's choice, unmapped once and never touched.
-    unsafe {
-        let address =
-            libc::mmap(std::ptr::null_mut(), PAGE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0);
-        if address == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        libc::munmap(address, PAGE);
-    }
-    Ok(())
-}
-
 /// What was recorded, and the next command. Failing here must not change the program's status.
 fn sum_up(directory: &Path, ended: Ended) {
     if let Ended::Killed(signal) = ended {
         print(&format!("the program was ended by signal {signal}"));
     }
     let shown = shown(directory);
-    match tails::recording_files(directory) {
-        Ok(files) if files.is_empty() => {
-            print(&format!(
-                "{shown}: nothing was recorded; the command did not load the library: it may have started with \
-                 another environment (sudo, env -i), or see the loader's message above"
-            ));
-            return;
-        }
-        Ok(_) => {}
-        Err(why) => return print(&format!("{shown}: {}", reason(&why))),
+    if tails::recording_files(directory).is_ok_and(|files| files.is_empty()) {
+        return print(&format!(
+            "{shown}: nothing was recorded; the command did not load the library: it may have started with \
+             another environment (sudo, env -i), or see the loader's message above"
+        ));
     }
     if let Err(why) = tails::cut(directory) {
         print(&format!("{shown}: unused space could not be cut off: {}", reason(&why)));
     }
-    let _ = std::io::Write::write_all(&mut io::stderr(), format!("unfreed report {shown}\n").as_bytes());
+    match replay(directory) {
+        Ok(processes) => {
+            print(&totals(&processes));
+            for process in &processes {
+                if let ProcessState::Stopped(why) = &process.state {
+                    print(&format!("process {}: recording stopped before it ended: {why}", process.pid));
+                }
+            }
+        }
+        Err(why) => print(&why.to_string()),
+    }
+    let _ = writeln!(io::stderr(), "unfreed report {shown}");
+}
+
+fn replay(directory: &Path) -> Result<Vec<Process>, reader::ReadError> {
+    let run = reader::open(directory)?;
+    for unreadable in &run.unreadable {
+        print(&unreadable.to_string());
+    }
+    let bar = progress::bytes("summary", run.recordings.iter().map(reader::Recording::log_bytes).sum());
+    Ok(Loaded::read(&run, By::Process, &|bytes| bar.inc(bytes)).processes(&run))
+}
+
+/// One line of numbers.
+fn totals(processes: &[Process]) -> String {
+    let mut counts = Counts::default();
+    let (mut events, mut lost, mut log, mut running) = (0u64, 0u64, 0, 0);
+    for process in processes {
+        counts.add(&process.counts);
+        events = events.saturating_add(process.events);
+        lost = lost.saturating_add(process.lost);
+        log += process.log_bytes;
+        running += u64::from(process.state == ProcessState::Running);
+    }
+    let running = if running == 0 { String::new() } else { format!(" ({} still running)", Number(running)) };
+    format!(
+        "{}{running}, {}, lost {}; unfreed {} in {}; log {}",
+        counted(processes.len() as u64, "process"),
+        counted(events, "event"),
+        Number(lost),
+        Size(counts.unfreed_bytes),
+        counted(counts.unfreed_blocks, "block"),
+        Size(log)
+    )
 }
 
 /// The directory as one would type it: relative if it lies below the current one, quoted if need be.
