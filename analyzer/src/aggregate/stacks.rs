@@ -114,8 +114,7 @@ impl Places {
 /// What is known of an address, innermost first; at least one frame.
 fn frames_of(module: Option<&ModuleFile>, address: u64, answer: Option<&Symbolized>) -> Vec<Frame> {
     let Some(module) = module else {
-        let reason =
-            Some("the address is in no module: generated code, or a module that was not recorded".into());
+        let reason = Some("in no module: generated code, or a file that was not recorded".into());
         return vec![Frame { reason, ..Frame::unknown() }];
     };
     let path = Some(module.path.to_string_lossy().into_owned());

@@ -216,17 +216,16 @@ fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io
     }
 }
 
-/// `at file:line in module`, as far as it is known.
+/// `at file:line in module`, as far as it is known; else why it is not.
 fn where_is(frame: &Frame) -> Option<String> {
-    let reason = if frame.module.is_none() { frame.reason.as_deref() } else { None };
-    match (frame.place(), frame.module.as_deref().or(reason)) {
+    match (frame.place(), frame.module.as_deref()) {
         (Some(place), Some(module)) if place.len() + module.len() + 13 > COLUMNS => {
             Some(format!("at {place}\n      in {module}"))
         }
         (Some(place), Some(module)) => Some(format!("at {place} in {module}")),
         (Some(place), None) => Some(format!("at {place}")),
         (None, Some(module)) => Some(format!("in {module}")),
-        (None, None) => None,
+        (None, None) => frame.reason.as_ref().map(|reason| format!("({reason})")),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! What cannot be is counted and gone on from: a block handed out twice, a free of a block that is not live. Neither
 //! stops the replay, and neither is silent.
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use recording::{Address, Event, LostKind, StackId, layout::IDS_PER_CHUNK};
@@ -252,10 +253,9 @@ impl<'p> Replay<'p> {
         // Begun but not ended: the process ended inside realloc, and the block is as it was, unless the real realloc
         // had given its place away and another thread had got it.
         for (address, block) in std::mem::take(&mut self.pending).into_iter().flatten().flatten() {
-            if self.live.contains_key(&address.0) {
-                self.gone(block);
-            } else {
-                self.live.insert(address.0, block);
+            match self.live.entry(address.0) {
+                Entry::Occupied(_) => self.gone(block),
+                Entry::Vacant(place) => _ = place.insert(block),
             }
         }
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();

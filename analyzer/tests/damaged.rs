@@ -1,0 +1,172 @@
+//! Files that were cut, scribbled on, or are no recordings: what can be read is read, what cannot is said, and nothing
+//! panics.
+mod synthetic;
+
+use std::path::Path;
+
+use analyzer::aggregate::{Filter, Report, Selection};
+use analyzer::cli::By;
+use analyzer::reader::{self, Recording};
+use analyzer::replay;
+use recording::layout::{self, CHUNK};
+use synthetic::{Recorder, Scratch};
+
+/// Three threads, frees across them, reallocs, modules and stacks: five chunks of events, one of definitions.
+fn sample() -> Recorder {
+    let mut r = Recorder::new(1);
+    r.module(0, 1, "/usr/bin/app", 0x5000_0000, 0x10_0000);
+    let stacks: Vec<_> = (0..40).map(|i| r.stack(&[0x5000_1000 + i, 0x5000_2000, 0x5000_3000 + i])).collect();
+    let writers = [r.writer(), r.writer(), r.writer()];
+    let mut state = 1u64;
+    let mut held = Vec::new();
+    for i in 0..60_000u64 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let (writer, random) = (writers[(state >> 40) as usize % 3], state >> 33);
+        let address = 0x7000_0000 + 48 * i;
+        match random % 5 {
+            0..3 => {
+                r.alloc(writer, address, random % 5000, stacks[random as usize % 40]);
+                held.push(address);
+            }
+            3 if !held.is_empty() => {
+                r.free(writer, held.swap_remove(random as usize % held.len()));
+            }
+            4 if !held.is_empty() => {
+                r.realloc_begin(writer, held.swap_remove(random as usize % held.len()));
+                r.realloc_end(writer, address, 77, stacks[7]);
+                held.push(address);
+            }
+            _ => r.clock(writer, 1_000 + i / 100),
+        }
+    }
+    r
+}
+
+fn report(path: &Path) -> Result<Report, reader::ReadError> {
+    let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+    analyzer::aggregate::report(path, &selection)
+}
+
+#[test]
+fn a_file_cut_anywhere_is_read_as_far_as_it_goes() {
+    let scratch = Scratch::new("cut");
+    let whole = sample().bytes();
+    let path = scratch.write("1.unfreed", &whole);
+    let all = report(&path).expect("the whole file").totals.events;
+    assert!(whole.len() > 5 * CHUNK && all > 50_000, "{} bytes, {all} events", whole.len());
+    // Every 97th byte of what is special, and every 9,973rd of the rest, prime so that all places in a record are met.
+    let cuts = (0..3000).step_by(97).chain((3000..whole.len()).step_by(9_973)).chain([whole.len() - 1]);
+    for cut in cuts {
+        std::fs::write(&path, &whole[..cut]).expect("a file is written");
+        match Recording::open(&path) {
+            Ok(recording) => {
+                let replayed = replay::replay(&recording, replay::Options::default(), &|_| {});
+                assert!(replayed.events <= all);
+                assert!(!replayed.losses.is_empty(), "cut at {cut} is not told");
+            }
+            Err(error) => {
+                assert!(cut < layout::INHERITED_STAMPS, "cut at {cut}: {error}");
+                assert!(
+                    error.to_string().contains("empty") || error.to_string().contains("cut within"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_byte_of_garbage_is_survived() {
+    let scratch = Scratch::new("garbage");
+    let whole = sample().bytes();
+    let mut state = 7u64;
+    for round in 0..60 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 << (round % 12) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            // Behind the fixed part of the header, else it is no recording at all.
+            let at = layout::NEXT_CHUNK + (state >> 20) as usize % (bytes.len() - layout::NEXT_CHUNK);
+            bytes[at] = (state >> 11) as u8;
+        }
+        let path = scratch.write("1.unfreed", &bytes);
+        let report = report(&path).expect("its header is whole");
+        let mut out = Vec::new();
+        analyzer::output::report_json(&report, usize::MAX, &mut out).expect("it can be printed");
+        analyzer::output::report_text(&report, 20, Default::default(), &mut out).expect("it can be printed");
+    }
+}
+
+#[test]
+fn a_damaged_chunk_costs_its_own_rest_only() {
+    let scratch = Scratch::new("chunk");
+    let recorder = sample();
+    let mut bytes = recorder.bytes();
+    let path = scratch.write("1.unfreed", &bytes);
+    let before = report(&path).expect("the whole file");
+    let recording = Recording::open(&path).expect("it is a recording");
+    let second = recording.writers[&0][1].number as usize;
+    let middle = second * CHUNK + CHUNK / 2;
+    bytes[middle..middle + 400].fill(0x0f);
+    scratch.write("1.unfreed", &bytes);
+    let after = report(&path).expect("the damaged file");
+    let lost = before.totals.events - after.totals.events;
+    assert!(lost > 1000 && lost < 20_000, "{lost} of {} events are gone", before.totals.events);
+    let process = &after.processes[0];
+    assert_eq!(process.losses.len(), 1, "{:?}", process.losses);
+    assert!(process.losses[0].to_string().contains("offset"), "{}", process.losses[0]);
+    assert!(process.anomalies.gaps.missing > 1000, "{:?}", process.anomalies);
+}
+
+#[test]
+fn what_is_no_recording_is_told_in_one_line() {
+    let scratch = Scratch::new("bad");
+    let told = |path: &Path| match reader::open(path) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => {
+            let line = error.to_string();
+            assert!(line.starts_with(&path.display().to_string()), "{line} names the file");
+            assert!(!line.contains('\n'));
+            line
+        }
+    };
+    assert!(told(&scratch.0).contains("no recording in this directory"));
+    assert!(told(&scratch.0.join("nothing")).contains("No such file"));
+    assert!(told(&scratch.write("text", b"hello, this is a text")).contains("not a recording"));
+    assert!(told(&scratch.write("empty", b"")).contains("empty"));
+    let whole = sample().bytes();
+    let mut newer = whole.clone();
+    newer[layout::AT_VERSION] = 9;
+    assert!(told(&scratch.write("newer", &newer)).contains("format version 9, this unfreed reads up to 1"));
+    let mut other = whole.clone();
+    other[layout::AT_MACHINE] = 183;
+    assert!(told(&scratch.write("other", &other)).contains("aarch64"));
+    assert!(told(Path::new("/dev/null")).contains("neither a file nor a directory"));
+}
+
+#[test]
+fn a_directory_with_one_bad_file_is_reported_without_it() {
+    let scratch = Scratch::new("mixed");
+    sample().write(&scratch.0);
+    scratch.write("2.unfreed", b"not one");
+    let report = report(&scratch.0).expect("one file is good");
+    assert_eq!(report.processes.len(), 1);
+    assert_eq!(report.unreadable.len(), 1);
+    assert!(report.unreadable[0].contains("2.unfreed: not a recording"), "{:?}", report.unreadable);
+}
+
+#[test]
+fn stacks_that_go_in_circles_end() {
+    let mut r = Recorder::new(1);
+    let writer = r.writer();
+    let own = r.node(recording::StackId(0), 0x1000);
+    let circle = r.node(recording::StackId(own.0 + 1), 0x2000);
+    assert_eq!(circle.0, own.0 + 1, "its parent is itself");
+    r.alloc(writer, 0x10000, 1, circle);
+    r.alloc(writer, 0x20000, 1, recording::StackId(4_000_000_000));
+    r.alloc(writer, 0x30000, 1, recording::StackId(6));
+    let scratch = Scratch::new("circle");
+    let report = report(&r.write(&scratch.0)).expect("it is a recording");
+    assert_eq!(report.totals.counts.unfreed_blocks, 3);
+    let ends: Vec<_> = report.sites.iter().filter_map(|site| report.paths.incomplete(site.path)).collect();
+    assert_eq!(ends.len(), 3, "{ends:?}");
+}
