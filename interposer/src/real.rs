@@ -144,6 +144,23 @@ pub fn is_nesting_allocator(pc: usize) -> bool {
     (NESTING[0].load(Relaxed)..NESTING[1].load(Relaxed)).contains(&pc)
 }
 
+/// `malloc_usable_size` of the object that defines `malloc`, 0 if it has none: another allocator's would misread
+/// its blocks.
+static USABLE_SIZE: AtomicUsize = AtomicUsize::new(0);
+
+/// The bytes that the allocator says its block holds; 0 where it cannot be asked.
+///
+/// # Safety
+/// `block` must be a live block of the real allocator.
+#[inline(always)]
+pub unsafe fn usable_size(block: usize) -> usize {
+    // SAFETY: 0 is None; any other value is the address of the function of this signature.
+    let ask: Option<unsafe extern "C" fn(usize) -> usize> =
+        unsafe { core::mem::transmute(USABLE_SIZE.load(Relaxed)) };
+    // SAFETY: handed to the caller.
+    ask.map_or(0, |ask| unsafe { ask(block) })
+}
+
 /// Notes what the allocator is. glibc's is known by a name that it alone exports: it never calls public functions.
 /// Another that defines C++ operators too is called through its malloc; else they are the C++ runtime's.
 fn note_allocator(objects: Objects) {
@@ -152,6 +169,7 @@ fn note_allocator(objects: Objects) {
         NESTING[0].store(allocator.bias, Relaxed);
         NESTING[1].store(allocator.end(), Relaxed);
     }
+    USABLE_SIZE.store(allocator.symbol(b"malloc_usable_size").unwrap_or(0), Relaxed);
     if allocator.symbol(b"_Znwm").is_none() {
         operators::note_runtime(|name| objects.symbol(name));
     }

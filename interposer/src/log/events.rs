@@ -115,10 +115,8 @@ impl Events {
     #[inline(always)]
     pub fn freed(&mut self, address: Address, realloc: bool) {
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
-        let usable = || {
-            // SAFETY: the block is the program's until it is given to the real allocator after this.
-            real::malloc_usable_size().map_or(0, |usable| unsafe { usable(address.0 as *mut _) })
-        };
+        // SAFETY: the block is the program's until it is given to the real allocator after this.
+        let usable = || unsafe { real::usable_size(address.0 as usize) };
         match self.model.free(address, realloc, stamp, usable) {
             Some(said) => self.put_said(said),
             None => self.freed_wide(address, realloc, stamp),
