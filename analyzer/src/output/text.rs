@@ -76,10 +76,7 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
         diff.changes.iter().filter(|change| change.bytes() != 0 || change.blocks() != 0).collect();
     if diff.new.by == By::Line {
         // The lines alone, as tracemalloc prints them, so that what reads those reads these.
-        for change in diff.changes.iter().take(limit) {
-            line_change(diff, change, out)?;
-        }
-        return Ok(());
+        return changed.iter().take(limit).try_for_each(|change| line_change(diff, change, out));
     }
     for (name, report) in [("old", &diff.old), ("new", &diff.new)] {
         write!(out, "{name} ")?;
@@ -87,26 +84,54 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
     }
     let total = Change::between(diff.old.totals.counts, diff.new.totals.counts);
     writeln!(out, "unfreed {}", movement(&total, style))?;
-    for change in changed.iter().take(limit) {
-        let mark = match change {
-            change if change.is_new() => " new",
-            change if change.is_vanished() => " vanished",
-            _ => "",
-        };
-        let (site, report) = diff.site(change);
-        writeln!(out, "\n{}{}  {}", movement(change, style), style.bold(mark), style.dim(&site.id()))?;
-        match &site.name {
-            Some(name) => writeln!(out, "    {name}")?,
-            None => frames(report, site, style, out)?,
+    let shown = &changed[..limit.min(changed.len())];
+    if diff.new.by == By::Stack {
+        for change in shown {
+            let (site, report) = diff.site(change);
+            let mark = style.bold(mark(change));
+            writeln!(out, "\n{}{mark}  {}", movement(change, style), style.dim(&site.id()))?;
+            frames(report, site, style, out)?;
         }
+    } else {
+        change_table(diff, shown, style, out)?;
     }
-    more(changed.len().saturating_sub(limit), "changed", out)
+    more(changed.len() - shown.len(), "changed", out)
+}
+
+fn mark(change: &Change) -> &'static str {
+    match change {
+        change if change.is_new() => " new",
+        change if change.is_vanished() => " vanished",
+        _ => "",
+    }
+}
+
+fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let what = column(diff.new.by);
+    let heading =
+        format!("{:>11} {:>10}  {:>10} {:>10}  {:>9}  {what}", "change", "blocks", "old", "new", "blocks");
+    writeln!(out, "\n{}", style.bold(&heading))?;
+    for change in changes {
+        let (site, _) = diff.site(change);
+        writeln!(
+            out,
+            "{:>11} {:>10}  {:>10} {:>10}  {:>9}  {}{}",
+            signed_size(change.bytes()),
+            signed_number(change.blocks()),
+            Size(change.old_counts.unfreed_bytes),
+            Size(change.new_counts.unfreed_bytes),
+            Number(change.new_counts.unfreed_blocks),
+            site.name.as_deref().unwrap_or("?"),
+            style.bold(mark(change)),
+        )?;
+    }
+    Ok(())
 }
 
 fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     match sites {
         0 => Ok(()),
-        _ => writeln!(out, "\n{} more, {what}; -n 0 shows all", counted(sites as u64, "site")),
+        _ => writeln!(out, "\n{}, {what}; -n 0 shows all", counted(sites as u64, "more site")),
     }
 }
 
@@ -129,7 +154,7 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
     let rest = report.processes.get(PROCESSES..).unwrap_or(&[]);
     if !rest.is_empty() {
         let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
-        writeln!(out, "  {} more, {} unfreed", counted(rest.len() as u64, "process"), Size(bytes))?;
+        writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
     for problem in rest.iter().flat_map(problems).chain(report.unreadable.iter().cloned()) {
         writeln!(out, "  {}", style.paint("33", &problem))?;
@@ -229,14 +254,18 @@ fn where_is(frame: &Frame) -> Option<String> {
     }
 }
 
-fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let what = match by {
+fn column(by: By) -> &'static str {
+    match by {
         By::Stack | By::Function => "function",
         By::Line => "line",
         By::Module => "module",
         By::Thread => "thread",
         By::Process => "process",
-    };
+    }
+}
+
+fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let what = column(by);
     let heading = format!(
         "{:>10} {:>9}  {:>10} {:>11} {:>5}  {what}",
         "unfreed", "blocks", "allocated", "allocations", "freed"

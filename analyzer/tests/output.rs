@@ -1,0 +1,252 @@
+//! Reports and diffs of made-up recordings, in every format, as golden files: `UNFREED_BLESS=1 cargo test -p analyzer
+//! --test output` rewrites them. JSON is checked against the schemas too.
+mod synthetic;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use synthetic::{Recorder, Scratch};
+
+/// Two processes with two threads. `round` is how far they got; the load address differs from run to run.
+fn record(directory: &Path, bias: u64, round: u64) {
+    for pid in [41, 42] {
+        let mut r = Recorder::new(pid);
+        r.command = vec!["./app".into(), format!("--worker={pid}")];
+        r.module(0, 1, "/opt/shop/app", bias, 0x10_0000);
+        r.module(1, 1, "/opt/shop/lib,odd\"name.so", bias + 0x100_0000, 0x10_0000);
+        let (app, lib) = (|offset: u64| bias + offset + 1, |offset: u64| bias + 0x100_0000 + offset + 1);
+        let cache = r.stack(&[lib(0x10), app(0x200), app(0x300)]);
+        let request = r.stack(&[app(0x400), app(0x300)]);
+        let start = r.stack(&[app(0x500)]);
+        let cut = r.node(recording::StackId(2), bias + 0x601);
+        let (main, worker) = (r.writer(), r.writer());
+        r.thread_name(main, "app");
+        r.thread_name(worker, "worker");
+        r.alloc(main, 0x10_0000, 1 << 20, start);
+        for i in 0..50 * round {
+            r.clock(worker, 1_000 + 10 * i);
+            r.alloc(worker, 0x20_0000 + 64 * i, 40, cache);
+            r.alloc(worker, 0x40_0000 + 64 * i, 4000, request);
+            r.free(main, 0x40_0000 + 64 * i);
+        }
+        if round == 1 {
+            r.alloc(main, 0x30_0000, 700, cut);
+        }
+        r.write(directory);
+    }
+}
+
+fn two_recordings() -> Scratch {
+    let scratch = Scratch::new("output");
+    for (name, bias, round) in [("old", 0x5555_0000_0000, 1), ("new", 0x5600_1234_0000, 3)] {
+        std::fs::create_dir(scratch.0.join(name)).expect("a directory");
+        record(&scratch.0.join(name), bias, round);
+    }
+    scratch
+}
+
+fn unfreed(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.args(arguments).current_dir(&scratch.0).output().expect("unfreed starts")
+}
+
+fn stdout(scratch: &Scratch, arguments: &[&str]) -> String {
+    let output = unfreed(scratch, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn outputs_are_as_before() {
+    let scratch = two_recordings();
+    let mut wrong = Vec::new();
+    for (name, arguments) in [
+        ("report-stack.txt", &["report", "new"][..]),
+        ("report-limit.txt", &["report", "old", "-n", "1"]),
+        ("report-function.txt", &["report", "new", "--by", "function"]),
+        ("report-module.txt", &["report", "new", "--by", "module"]),
+        ("report-thread.txt", &["report", "new", "--by", "thread"]),
+        ("report-process.txt", &["report", "new", "--by", "process"]),
+        ("report-focus.txt", &["report", "new", "--focus", "app.0x2", "--by", "line"]),
+        ("report.json", &["report", "old", "--format", "json"]),
+        ("report.csv", &["report", "old", "--format", "csv"]),
+        ("diff-stack.txt", &["diff", "old", "new"]),
+        ("diff-line.txt", &["diff", "old", "new", "--by", "line"]),
+        ("diff-function.txt", &["diff", "old", "new", "--by", "function"]),
+        ("diff.json", &["diff", "old", "new", "--format", "json"]),
+        ("diff.csv", &["diff", "old", "new", "--format", "csv"]),
+    ] {
+        let text = stdout(&scratch, arguments);
+        assert_eq!(text, stdout(&scratch, arguments), "{arguments:?} twice");
+        let file = golden(name);
+        if std::env::var_os("UNFREED_BLESS").is_some() {
+            std::fs::write(&file, &text).expect("a golden file");
+        } else if std::fs::read_to_string(&file).unwrap_or_default() != text {
+            wrong.push(format!("{}:\n{text}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "UNFREED_BLESS=1 rewrites:\n{}", wrong.join("\n"));
+}
+
+fn json(scratch: &Scratch, arguments: &[&str]) -> Value {
+    serde_json::from_str(&stdout(scratch, arguments)).expect("it is JSON")
+}
+
+fn sum(sites: &Value, key: &str) -> u64 {
+    sites.as_array().expect("sites").iter().map(|site| site[key].as_u64().expect("a number")).sum()
+}
+
+#[test]
+fn every_grouping_adds_up_to_the_totals() {
+    let scratch = two_recordings();
+    for by in ["stack", "function", "line", "module", "thread", "process"] {
+        let report = json(&scratch, &["report", "new", "--format", "json", "--by", by]);
+        for key in ["unfreed_bytes", "unfreed_blocks", "allocated_bytes", "allocations", "frees"] {
+            assert_eq!(sum(&report["sites"], key), report["totals"][key], "{by}: {key}");
+        }
+        let ids = report["sites"].as_array().expect("sites").iter().map(|site| site["id"].as_str());
+        let distinct: std::collections::HashSet<_> = ids.clone().collect();
+        assert_eq!(distinct.len(), ids.count(), "{by}: ids are unique");
+    }
+}
+
+#[test]
+fn ids_are_the_same_at_another_load_address() {
+    let scratch = two_recordings();
+    let diff = json(&scratch, &["diff", "old", "new", "--format", "json"]);
+    let sites = diff["sites"].as_array().expect("sites");
+    // Two processes at 50 blocks of 40 bytes, then at 150.
+    let cache = &sites[0];
+    assert_eq!((&cache["old_blocks"], &cache["new_blocks"]), (&100.into(), &300.into()));
+    assert_eq!((&cache["delta_blocks"], &cache["delta_bytes"]), (&200.into(), &8000.into()));
+    let status = |site: &Value| site["status"].as_str().map(str::to_string);
+    let statuses: Vec<_> = sites.iter().filter_map(status).collect();
+    assert_eq!(statuses, ["changed", "vanished", "unchanged"]);
+}
+
+#[test]
+fn older_leaves_out_what_is_young() {
+    let scratch = Scratch::new("older");
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let writer = r.writer();
+    for (ms, size) in [(10_000, 1), (30_000, 20), (60_500, 300)] {
+        r.clock(writer, ms);
+        r.alloc(writer, 0x10000 * ms, size, stack);
+    }
+    r.write(&scratch.0); // it ends at 61 s
+    for (older, bytes) in [("0s", 321), ("1s", 21), ("31s", 21), ("32s", 1), ("1m", 0)] {
+        let report = json(&scratch, &["report", ".", "--older", older, "--format", "json"]);
+        assert_eq!(report["sites"][0]["unfreed_bytes"], bytes, "older than {older}");
+        assert_eq!(report["totals"]["unfreed_bytes"], 321);
+    }
+}
+
+#[test]
+fn focus_and_ignore_look_at_every_frame() {
+    let scratch = two_recordings();
+    let blocks = |arguments: &[&str]| {
+        let report = json(&scratch, &[&["report", "old", "--format", "json"], arguments].concat());
+        sum(&report["sites"], "unfreed_blocks")
+    };
+    assert_eq!(blocks(&[]), 104);
+    assert_eq!(blocks(&["--focus", "odd.name"]), 100);
+    assert_eq!(blocks(&["--ignore", "odd.name"]), 4);
+    assert_eq!(blocks(&["--focus", r"app\+0x300$"]), 100);
+    assert_eq!(blocks(&["--focus", "^/opt/", "--ignore", r"app\+0x500"]), 102);
+    assert_eq!(blocks(&["--focus", "nothing of that kind"]), 0);
+}
+
+#[test]
+fn a_closed_pipe_and_a_full_disk() {
+    let scratch = two_recordings();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.args(["report", "new", "--format", "json"]).current_dir(&scratch.0);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let output = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().expect("unfreed starts");
+    let output = output.wait_with_output().expect("unfreed ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+    assert!(stderr.contains("No space left"), "{stderr}");
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    let output = command
+        .args(["report", "new"])
+        .current_dir(&scratch.0)
+        .stdout(writer)
+        .output()
+        .expect("unfreed starts");
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}
+
+/// What the schemas use of JSON Schema, checked without any package.
+fn check(schema: &Value, root: &Value, value: &Value, at: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let pointer = reference.strip_prefix('#').expect("a local reference");
+        check(root.pointer(pointer).expect("a definition"), root, value, at);
+    }
+    if let Some(constant) = schema.get("const") {
+        assert_eq!(value, constant, "{at}");
+    }
+    if let Some(choices) = schema["enum"].as_array() {
+        assert!(choices.contains(value), "{at}: {value}");
+    }
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
+        _ => vec![],
+    };
+    let is = |name: &&str| match *name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        other => panic!("{at}: type {other}"),
+    };
+    assert!(types.is_empty() || types.iter().any(is), "{at}: {value} is not of {types:?}");
+    if let (Some(minimum), Some(number)) = (schema["minimum"].as_f64(), value.as_f64()) {
+        assert!(number >= minimum, "{at}: {number}");
+    }
+    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
+        assert!(regex::Regex::new(pattern).expect("a pattern").is_match(text), "{at}: {text}");
+    }
+    if let Some(object) = value.as_object() {
+        for key in schema["required"].as_array().into_iter().flatten() {
+            assert!(object.contains_key(key.as_str().expect("a key")), "{at}: {key} is missing");
+        }
+        if let Some(properties) = schema["properties"].as_object() {
+            for (key, value) in object {
+                let property = properties.get(key).unwrap_or_else(|| panic!("{at}: {key} is not described"));
+                check(property, root, value, &format!("{at}.{key}"));
+            }
+        }
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        check(&schema["items"], root, item, &format!("{at}[{index}]"));
+    }
+}
+
+#[test]
+fn json_is_as_the_schemas_say() {
+    let scratch = two_recordings();
+    for (verb, arguments) in [("report", &["report", "old"][..]), ("diff", &["diff", "old", "new"])] {
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(format!("{verb}.schema.json"));
+        let schema: Value =
+            serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("it is JSON");
+        for by in ["stack", "function", "thread"] {
+            let value = json(&scratch, &[arguments, &["--format", "json", "--by", by]].concat());
+            check(&schema, &schema, &value, verb);
+        }
+    }
+}
