@@ -253,7 +253,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
         match usage.kind() {
             DisplayHelp | DisplayVersion | DisplayHelpOnMissingArgumentOrSubcommand => match usage.print() {
                 Err(failed) if failed.kind() != std::io::ErrorKind::BrokenPipe => {
-                    error::print(&format!("standard output: {}; free some space", reason(&failed)));
+                    error::print(&format!(
+                        "standard output: {}; the output is not complete",
+                        reason(&failed)
+                    ));
                     2
                 }
                 _ => usage.exit_code() as u8,

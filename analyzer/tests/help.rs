@@ -99,7 +99,7 @@ fn a_full_output_is_an_error_and_a_closed_one_is_not() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "unfreed: standard output: No space left on device; free some space\n"
+        "unfreed: standard output: No space left on device; the output is not complete\n"
     );
     let (reader, writer) = std::io::pipe().expect("pipe");
     drop(reader);

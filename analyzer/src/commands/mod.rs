@@ -1,8 +1,6 @@
 //! One file for each verb: what the typed arguments mean. I/O and processes begin here.
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-
-use anyhow::Context;
 
 mod diff;
 mod inspect;
@@ -11,6 +9,7 @@ mod report;
 mod run;
 
 use crate::cli::{Cli, Verb};
+use crate::error::{Failure, reason};
 
 /// Does what was asked.
 pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
@@ -27,6 +26,9 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
 /// in `main`.
 pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-    write(&mut out)?;
-    out.flush().context("standard output")
+    write(&mut out).and_then(|()| Ok(out.flush()?)).map_err(|failed| match failed.downcast::<io::Error>() {
+        Ok(why) if why.kind() == io::ErrorKind::BrokenPipe => why.into(),
+        Ok(why) => Failure::new("standard output", reason(&why), "the output is not complete").into(),
+        Err(other) => other,
+    })
 }

@@ -96,7 +96,7 @@ fn replay(directory: &Path) -> Result<Vec<Process>, reader::ReadError> {
     for unreadable in &run.unreadable {
         print(&unreadable.to_string());
     }
-    let bar = progress::bytes("summary", run.recordings.iter().map(reader::Recording::log_bytes).sum());
+    let bar = progress::bytes("summary", run.log_bytes());
     Ok(Loaded::read(&run, By::Process, &|bytes| bar.inc(bytes)).processes(&run))
 }
 
