@@ -1,6 +1,28 @@
-//! Native stacks (placeholder: the caller alone; the unwinder is on its way).
+//! Native stacks: from the caller's registers to a stack id, without a lock, an allocation or a call of libc.
+//!
+//! The unwinder reads call frame information. On top of it is the verified suffix cache: the thread's previous
+//! stack is kept; a new one is unwound only until it meets a frame of it with equal state, and the rest is taken
+//! over with its ids once every word that its unwinding depends on was found unchanged. What must stay true:
+//! - A spliced stack equals the one that a full unwind gives: words are compared in the order in which the
+//!   unwinder would read them, so that no word is read before those that lead to it are proved.
+//! - Nothing is written to the stack: longjmp, exceptions and coroutines need no care.
+//! - The kept stack is valid at every instant: a signal may interrupt a capture, and its handler never return.
+//! - All-zero memory is a valid [`Capture`].
+
+pub(crate) mod cfi;
+mod frame_pointer;
+mod region;
+mod rule;
+mod step;
+
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 use recording::{Address, EndReason, FrameKind, Module, StackId};
+
+use self::region::Region;
+use self::rule::Generation;
+use self::step::{Step, Walk};
+use crate::modules;
 
 /// What a capture and the module map need of the recorder. Implemented by the log; by a vector in tests.
 pub trait Sink {
@@ -14,26 +36,334 @@ pub trait Sink {
     fn module_gone(&mut self, number: u32, epoch: u32);
 }
 
-/// State at the instruction after the call of a hook.
+/// Deeper stacks are cut: the innermost frames are kept.
+pub const MAX_FRAMES: usize = 1024;
+
+/// Stacks of a thread that are remembered: its own, the signal stack and some coroutines.
+const REGIONS: usize = 8;
+
+/// The caller's registers at the instruction behind its call of the hook.
+#[derive(Clone, Copy, Debug)]
 pub struct Caller {
-    /// Return address.
+    /// The return address.
     pub pc: u64,
-    /// Stack pointer after the return.
+    /// rsp after the return.
     pub sp: u64,
-    /// Frame pointer at the call.
+    /// rbp.
     pub bp: u64,
 }
 
-/// A thread's capture state.
+/// A frame of the kept stack.
+#[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Capture {}
+struct Frame {
+    pc: u64,
+    sp: u64,
+    /// The rbp on which this frame and those outward of it depend, or [`Frame::NONE`].
+    bp_need: u64,
+    id: u32,
+    /// Flags; in the upper half the offset of the saved rbp from the CFA.
+    flags: u32,
+}
+
+const _: () = assert!(size_of::<Frame>() == 32, "two frames in a cache line");
+
+impl Frame {
+    const NONE: u64 = u64::MAX;
+    const EMPTY: Frame = Frame { pc: 0, sp: 0, bp_need: 0, id: 0, flags: 0 };
+
+    /// Its step is repeated, not compared word by word.
+    const SPECIAL: u32 = 1;
+    /// It saves the rbp of its caller.
+    const SAVES_RBP: u32 = 2;
+    /// Its caller depends on the saved rbp.
+    const CHECK_RBP: u32 = 4;
+    /// Its own step needs rbp.
+    const USES_RBP: u32 = 8;
+    /// A signal interrupted it.
+    const INTERRUPTED: u32 = 16;
+    /// The outermost of [`MAX_FRAMES`], of which the caller is not known.
+    const CUT: u32 = 32;
+
+    #[inline(always)]
+    fn has(&self, flags: u32) -> bool {
+        self.flags & flags != 0
+    }
+
+    #[inline(always)]
+    fn set_rbp_offset(&mut self, offset: i16) {
+        self.flags |= Frame::SAVES_RBP | (offset as u16 as u32) << 16;
+    }
+
+    /// Where it saved its caller's rbp. Not for special frames.
+    #[inline(always)]
+    fn saved_rbp(&self, cfa: u64) -> u64 {
+        cfa.wrapping_add((self.flags as i32 >> 16) as u64)
+    }
+
+    fn kind(&self) -> FrameKind {
+        if self.has(Frame::INTERRUPTED) { FrameKind::Interrupted } else { FrameKind::Return }
+    }
+}
+
+/// What a thread keeps for its captures.
+#[repr(C)]
+pub struct Capture {
+    /// The kept stack: so many of `frames`, outermost first.
+    len: usize,
+    /// Epoch of the module map for which they hold.
+    epoch: u32,
+    /// Why the stack ends, as an id.
+    end: u32,
+    region: Region,
+    regions: [Region; REGIONS],
+    next_region: usize,
+    frames: [Frame; MAX_FRAMES],
+    /// The frames of the capture under way that are not taken over, innermost first.
+    fresh: [Frame; MAX_FRAMES],
+}
+
+/// How the stack of a capture is put together: `kept` frames of the last one, then the `fresh` ones.
+struct Plan {
+    kept: usize,
+    fresh: usize,
+    end: EndReason,
+}
+
+/// What the comparison with the kept stack found.
+enum Verdict {
+    /// The kept frames hold from this one outward.
+    Holds,
+    /// The step of this frame no longer leads to the next.
+    DiffersAt(usize),
+}
 
 impl Capture {
-    /// The stack of `caller`.
-    pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
-        sink.epoch(1);
-        sink.node(EndReason::Unsupported.id(), Address(caller.pc), FrameKind::Return)
+    /// Ids of nodes are void; called in a forked child.
+    pub fn forget(&mut self) {
+        self.len = 0;
     }
-    /// Node ids are void.
-    pub fn forget(&mut self) {}
+
+    /// The id of the caller's stack.
+    #[inline(always)]
+    pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
+        let epoch = modules::epoch();
+        if self.epoch != epoch {
+            self.len = 0;
+            self.epoch = epoch;
+        }
+        if !self.region.contains(caller.sp) {
+            let region = self.region_of(caller.sp);
+            self.region.set(region);
+        }
+        let mut walk = Walk::new(caller.pc, caller.sp, caller.bp, self.region, Generation::new(epoch));
+        // The commonest case: the same place with the same stack.
+        if let Some(top) = self.len.checked_sub(1)
+            && self.meets(top, &mut walk)
+            && !self.frames[top & (MAX_FRAMES - 1)].has(Frame::CUT)
+            && matches!(self.verify(top, &walk, sink), Verdict::Holds)
+        {
+            return StackId(self.frames[top & (MAX_FRAMES - 1)].id);
+        }
+        self.take_new(walk, sink)
+    }
+
+    #[inline(never)]
+    fn take_new(&mut self, walk: Walk, sink: &mut impl Sink) -> StackId {
+        sink.epoch(self.epoch);
+        let plan = self.unwind(walk, sink);
+        self.keep(plan, sink)
+    }
+
+    #[inline(always)]
+    fn frame(&self, index: usize) -> &Frame {
+        &self.frames[index & (MAX_FRAMES - 1)]
+    }
+
+    /// Whether the unwinder is in the state of kept frame `index`.
+    #[inline(always)]
+    fn meets(&self, index: usize, walk: &mut Walk) -> bool {
+        let frame = self.frame(index);
+        frame.sp == walk.sp
+            && frame.pc == walk.pc
+            && !walk.interrupted
+            && !frame.has(Frame::INTERRUPTED)
+            && (frame.bp_need == Frame::NONE || frame.bp_need == walk.bp())
+    }
+
+    /// Compares what the unwinder would read from kept frame `index` outward with what it read then.
+    #[inline(always)]
+    fn verify(&mut self, index: usize, walk: &Walk, sink: &mut impl Sink) -> Verdict {
+        let mut index = index;
+        while index > 0 {
+            let (frame, caller) = (self.frame(index), self.frame(index - 1));
+            if frame.has(Frame::SPECIAL | Frame::CHECK_RBP) {
+                if frame.has(Frame::SPECIAL) {
+                    if !self.steps_as_before(index, walk, sink) {
+                        return Verdict::DiffersAt(index);
+                    }
+                    index -= 1;
+                    continue;
+                }
+                if kept_word(frame.saved_rbp(caller.sp)) != caller.bp_need {
+                    return Verdict::DiffersAt(index);
+                }
+            }
+            if kept_word(caller.sp - 8) != caller.pc {
+                return Verdict::DiffersAt(index);
+            }
+            index -= 1;
+        }
+        let ends = self.frame(0);
+        if ends.has(Frame::SPECIAL) && !ends.has(Frame::CUT) && !self.steps_as_before(0, walk, sink) {
+            return Verdict::DiffersAt(0);
+        }
+        Verdict::Holds
+    }
+
+    /// Steps from kept frame `index` again and compares the result.
+    #[cold]
+    #[inline(never)]
+    fn steps_as_before(&mut self, index: usize, walk: &Walk, sink: &mut impl Sink) -> bool {
+        let frame = *self.frame(index);
+        let region = if walk.region.contains(frame.sp) { walk.region } else { self.region_of(frame.sp) };
+        let mut again = Walk::new(frame.pc, frame.sp, frame.bp_need, region, walk.generation);
+        again.interrupted = frame.has(Frame::INTERRUPTED);
+        let step = again.step(&mut Frame::EMPTY.clone(), sink);
+        let Some(caller) = index.checked_sub(1).map(|caller| self.frame(caller)) else {
+            return step == self.end_step();
+        };
+        matches!(step, Step::Caller | Step::OtherStack)
+            && again.pc == caller.pc
+            && again.sp == caller.sp
+            && again.interrupted == caller.has(Frame::INTERRUPTED)
+            && (caller.bp_need == Frame::NONE || again.bp() == caller.bp_need)
+    }
+
+    fn end_step(&self) -> Step {
+        Step::End(EndReason::from_id(StackId(self.end)).unwrap_or(EndReason::Unsupported))
+    }
+
+    /// Unwinds until the kept stack can take over, or to the end.
+    fn unwind(&mut self, mut walk: Walk, sink: &mut impl Sink) -> Plan {
+        let mut fresh = 0;
+        let mut candidates = self.len;
+        loop {
+            // Finding a region may have dropped the kept stack.
+            candidates = candidates.min(self.len);
+            while candidates > 0 && self.frame(candidates - 1).sp < walk.sp {
+                candidates -= 1;
+            }
+            if let Some(index) = candidates.checked_sub(1)
+                && self.meets(index, &mut walk)
+            {
+                candidates = match self.verify(index, &walk, sink) {
+                    Verdict::Holds => match self.splice(index, fresh) {
+                        Some(plan) => return plan,
+                        None => self.carry(index, 0, &mut fresh, &mut walk),
+                    },
+                    Verdict::DiffersAt(other) => self.carry(index, other, &mut fresh, &mut walk),
+                };
+            }
+            let Some(frame) = self.fresh.get_mut(fresh) else {
+                return Plan { kept: 0, fresh, end: EndReason::TooDeep };
+            };
+            let step = walk.step(frame, sink);
+            fresh += 1;
+            match step {
+                Step::Caller => {}
+                Step::OtherStack => {
+                    if !walk.region.contains(walk.sp) {
+                        walk.region = self.region_of(walk.sp);
+                    }
+                }
+                Step::End(end) => return Plan { kept: 0, fresh, end },
+            }
+        }
+    }
+
+    /// Takes over the kept frames up to `index`, if the whole is not too deep and a cut stack is cut there again.
+    fn splice(&mut self, index: usize, fresh: usize) -> Option<Plan> {
+        let kept = index + 1;
+        let is_cut = self.frame(0).has(Frame::CUT);
+        let fits = if is_cut { kept + fresh == MAX_FRAMES } else { kept + fresh <= MAX_FRAMES };
+        fits.then_some(Plan { kept, fresh, end: EndReason::Complete })
+    }
+
+    /// Counts the kept frames from `index` to above `last` as fresh, since the frames outward of them change, and
+    /// moves the unwinder to `last`: their steps were verified. Stops early at a special frame, from where stepping goes on, and
+    /// when the fresh frames are full. Returns how many kept frames may be met further out.
+    #[inline(never)]
+    fn carry(&mut self, index: usize, last: usize, fresh: &mut usize, walk: &mut Walk) -> usize {
+        let mut index = index;
+        while index > last && !self.frame(index).has(Frame::SPECIAL) {
+            let (frame, caller) = (*self.frame(index), *self.frame(index - 1));
+            let Some(place) = self.fresh.get_mut(*fresh) else { break };
+            *place = Frame { flags: frame.flags & !(Frame::CHECK_RBP | Frame::CUT), ..frame };
+            *fresh += 1;
+            if frame.has(Frame::SAVES_RBP) {
+                walk.set_bp_slot(frame.saved_rbp(caller.sp));
+            }
+            (walk.pc, walk.sp) = (caller.pc, caller.sp);
+            index -= 1;
+        }
+        index
+    }
+
+    /// Makes the planned stack the kept one and gives its new frames their ids.
+    fn keep(&mut self, plan: Plan, sink: &mut impl Sink) -> StackId {
+        // Frames above are overwritten: the kept stack must not include them at any instant.
+        self.len = plan.kept;
+        compiler_fence(SeqCst);
+        let (mut parent, mut bp_need) = match plan.kept.checked_sub(1) {
+            Some(top) => (StackId(self.frame(top).id), self.frame(top).bp_need),
+            None => {
+                self.end = plan.end.id().0;
+                (plan.end.id(), Frame::NONE)
+            }
+        };
+        let mut cut = if plan.kept == 0 && plan.end == EndReason::TooDeep { Frame::CUT } else { 0 };
+        let mut len = plan.kept;
+        for place in (0..plan.fresh).rev() {
+            let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
+            frame.flags |= cut;
+            cut = 0;
+            if bp_need != Frame::NONE && frame.has(Frame::SAVES_RBP) {
+                frame.flags |= Frame::CHECK_RBP;
+            }
+            if !frame.has(Frame::USES_RBP) {
+                frame.bp_need = if frame.has(Frame::SAVES_RBP) { Frame::NONE } else { bp_need };
+            }
+            bp_need = frame.bp_need;
+            parent = sink.node(parent, Address(frame.pc), frame.kind());
+            frame.id = parent.0;
+            self.frames[len & (MAX_FRAMES - 1)] = frame;
+            len += 1;
+        }
+        compiler_fence(SeqCst);
+        self.len = len;
+        parent
+    }
+
+    /// The region that holds `sp`. A new look-up drops the kept stack, which was read within the old bounds.
+    #[cold]
+    #[inline(never)]
+    fn region_of(&mut self, sp: u64) -> Region {
+        if let Some(region) = self.regions.iter().find(|region| region.contains(sp)) {
+            return *region;
+        }
+        self.len = 0;
+        let found = region::find(sp);
+        self.regions[self.next_region % REGIONS].set(found);
+        self.next_region = self.next_region.wrapping_add(1);
+        found
+    }
+}
+
+/// A word of the kept stack that the unwinder would read next.
+#[inline(always)]
+fn kept_word(address: u64) -> u64 {
+    // SAFETY: the address was within the region of this stack when the stack was kept, the bounds are still those
+    // (a look-up drops the kept stack), and the words compared before lead the unwinder here.
+    unsafe { (address as *const u64).read_unaligned() }
 }

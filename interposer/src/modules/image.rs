@@ -1,0 +1,144 @@
+//! A module as it lies in memory: its ELF header, program headers, and what they lead to.
+//!
+//! Reads only what the file's own headers say is loaded readable; nothing is read from the file itself.
+
+use crate::sys;
+
+/// `Elf64_Phdr`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ProgramHeader {
+    pub kind: u32,
+    pub flags: u32,
+    pub offset: u64,
+    pub address: u64,
+    pub physical: u64,
+    pub file_size: u64,
+    pub size: u64,
+    pub alignment: u64,
+}
+
+const PT_LOAD: u32 = 1;
+const PT_NOTE: u32 = 4;
+const PT_PHDR: u32 = 6;
+const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
+const EXECUTE: u32 = 1;
+const READ: u32 = 4;
+const PAGE: u64 = 4096;
+
+/// A loaded module. Valid while it is mapped.
+#[derive(Clone, Copy)]
+pub struct Image {
+    /// Address in memory minus address in the file.
+    pub bias: u64,
+    /// Address and number of its program headers.
+    pub(super) headers: u64,
+    pub(super) count: u64,
+}
+
+impl Image {
+    /// The module whose ELF header lies at `base`, if one does.
+    pub fn at(base: u64, bias: u64) -> Option<Image> {
+        if base & (PAGE - 1) != 0 || base == 0 || !sys::is_readable(base as usize) {
+            return None;
+        }
+        // SAFETY: the page is readable, and what is read lies within it.
+        let (magic, offset, size, count) = unsafe {
+            (
+                (base as *const u32).read(),
+                ((base + 32) as *const u64).read(),
+                ((base + 54) as *const u16).read(),
+                ((base + 56) as *const u16).read(),
+            )
+        };
+        let end = offset.checked_add(count as u64 * size_of::<ProgramHeader>() as u64)?;
+        let is_elf = magic == u32::from_le_bytes(*b"\x7fELF") && size as usize == size_of::<ProgramHeader>();
+        (is_elf && end <= PAGE && offset & 7 == 0).then_some(Image {
+            bias,
+            headers: base + offset,
+            count: count as u64,
+        })
+    }
+
+    /// The main program, whose program headers the kernel gave to the loader.
+    pub fn of_main_program(bias: u64) -> Option<Image> {
+        const AT_PHDR: u64 = 3;
+        const AT_PHNUM: u64 = 5;
+        let mut raw = [0u8; 512];
+        let raw = sys::Fd::open_read(b"/proc/self/auxv\0").ok()?.read_all(&mut raw).ok()?;
+        let value = |wanted: u64| {
+            let word = |bytes: &[u8], at| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+            let entry = raw.chunks_exact(16).find(|entry| word(entry, 0) == Some(wanted))?;
+            word(entry, 8)
+        };
+        let image = Image { bias, headers: value(AT_PHDR)?, count: value(AT_PHNUM)? };
+        // Under a loader called by hand (`ld.so program`) these are the loader's own headers.
+        let own = image.headers().find(|header| header.kind == PT_PHDR)?;
+        (bias.wrapping_add(own.address) == image.headers).then_some(image)
+    }
+
+    fn headers(&self) -> impl Iterator<Item = ProgramHeader> + use<> {
+        let Image { headers, count, .. } = *self;
+        // SAFETY: the constructors checked that `count` headers lie there in mapped memory; the module is mapped.
+        (0..count).map(move |i| unsafe { (headers as *const ProgramHeader).add(i as usize).read_unaligned() })
+    }
+
+    /// The loaded segments.
+    pub fn segments(&self) -> impl Iterator<Item = ProgramHeader> + use<> {
+        self.headers().filter(|header| header.kind == PT_LOAD)
+    }
+
+    /// The loaded segment that holds `address`.
+    fn segment(&self, address: u64) -> Option<ProgramHeader> {
+        let wanted = address.wrapping_sub(self.bias);
+        self.segments().find(|segment| wanted.wrapping_sub(segment.address) < segment.size)
+    }
+
+    /// Whether `address` lies in one of its segments.
+    pub fn contains(&self, address: u64) -> bool {
+        self.segment(address).is_some()
+    }
+
+    /// Whether `address` lies in code that can also be read.
+    pub fn is_code(&self, address: u64) -> bool {
+        self.segment(address).is_some_and(|segment| segment.flags & (EXECUTE | READ) == EXECUTE | READ)
+    }
+
+    /// The bytes from `address` to the end of what the file has of its segment.
+    pub fn bytes_from(&self, address: u64) -> Option<&'static [u8]> {
+        let segment = self.segment(address).filter(|segment| segment.flags & READ != 0)?;
+        let end = self.bias.wrapping_add(segment.address).wrapping_add(segment.file_size);
+        let len = end.checked_sub(address)?;
+        // SAFETY: the segment is mapped and readable. The lifetime is the module's, which callers hold for as
+        // long as one of its functions is on their stack.
+        Some(unsafe { core::slice::from_raw_parts(address as *const u8, len as usize) })
+    }
+
+    /// Address of `.eh_frame_hdr`.
+    pub fn unwind_header(&self) -> Option<u64> {
+        let header = self.headers().find(|header| header.kind == PT_GNU_EH_FRAME)?;
+        Some(self.bias.wrapping_add(header.address))
+    }
+
+    /// The build-id, empty if there is none.
+    pub fn build_id(&self) -> &'static [u8] {
+        let notes = self.headers().filter(|header| header.kind == PT_NOTE);
+        notes.filter_map(|note| self.build_id_in(&note)).next().unwrap_or(&[])
+    }
+
+    fn build_id_in(&self, note: &ProgramHeader) -> Option<&'static [u8]> {
+        const NT_GNU_BUILD_ID: u32 = 3;
+        let mut rest = self.bytes_from(self.bias.wrapping_add(note.address))?;
+        rest = rest.get(..note.file_size as usize)?;
+        let alignment = if note.alignment == 8 { 8 } else { 4 };
+        let word = |bytes: &[u8], at| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        loop {
+            let (name, len, kind) = (word(rest, 0)? as usize, word(rest, 4)? as usize, word(rest, 8)?);
+            let begin = (12 + name).next_multiple_of(alignment);
+            if kind == NT_GNU_BUILD_ID && rest.get(12..12 + name) == Some(b"GNU\0") {
+                return rest.get(begin..begin + len);
+            }
+            rest = rest.get((begin + len).next_multiple_of(alignment)..)?;
+        }
+    }
+}

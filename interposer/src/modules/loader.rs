@@ -1,0 +1,144 @@
+//! What the dynamic loader knows: which loaded object holds an address.
+//!
+//! `_dl_find_object` (glibc 2.35) takes no lock. Without it (older glibc, musl) the public list of `link.h` is
+//! walked, without the loader's lock too: an object is put in the list when it is mapped and taken out before it
+//! is unmapped, and every node is asked of the kernel before it is read. No other function of the loader is
+//! called: they take its lock, which the program may hold.
+
+use core::arch::asm;
+
+use super::image::Image;
+use crate::sys;
+
+/// `struct link_map` of `link.h`: the public part.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LinkMap {
+    /// Load bias.
+    pub bias: u64,
+    /// Path, ending with NUL; empty for the main program.
+    pub name: *const u8,
+    dynamic: u64,
+    next: *const LinkMap,
+    previous: *const LinkMap,
+}
+
+/// A loaded object.
+#[derive(Clone, Copy)]
+pub struct Object {
+    /// Address of the loader's `struct link_map`, which is freed when the object is unloaded.
+    pub link_map: u64,
+    /// An address at which its ELF header may lie.
+    pub start: u64,
+    /// Address of `.eh_frame_hdr`, if the loader says.
+    pub unwind_header: Option<u64>,
+}
+
+/// The loader's entry at `link_map`.
+pub fn entry(link_map: u64) -> LinkMap {
+    // SAFETY: the loader gave this address, for an object that is loaded.
+    unsafe { (link_map as *const LinkMap).read() }
+}
+
+impl Object {
+    /// The object in memory.
+    pub fn image(&self) -> Option<Image> {
+        let LinkMap { bias, name, .. } = entry(self.link_map);
+        // SAFETY: the loader's names end with NUL.
+        let is_main = name.is_null() || unsafe { name.read() } == 0;
+        let main = if is_main { Image::of_main_program(bias) } else { None };
+        main.or_else(|| Image::at(bias, bias)).or_else(|| Image::at(self.start, bias))
+    }
+}
+
+/// `struct dl_find_object` of `dlfcn.h`.
+#[repr(C)]
+struct Found {
+    flags: u64,
+    map_start: u64,
+    map_end: u64,
+    link_map: u64,
+    eh_frame: u64,
+    reserved: [u64; 7],
+}
+
+type FindObject = unsafe extern "C" fn(u64, *mut Found) -> i32;
+
+/// Defines a function that gives the address of a symbol which need not exist: 0 then.
+macro_rules! weak {
+    ($function:ident, $name:literal) => {
+        fn $function() -> u64 {
+            let address: u64;
+            // SAFETY: loads an entry of the global offset table, which the loader has filled; nothing changes.
+            unsafe {
+                asm!(
+                    concat!(".weak ", $name), concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
+                    out(reg) address, options(pure, readonly, nostack, preserves_flags)
+                );
+            }
+            address
+        }
+    };
+}
+
+weak!(find_object_address, "_dl_find_object");
+weak!(glibc_debug, "_r_debug");
+weak!(musl_debug, "_dl_debug_addr");
+
+/// Whether [`find`] can be used.
+pub fn has_find_object() -> bool {
+    find_object_address() != 0
+}
+
+/// The object that holds the code at `pc`, by the loader's own look-up.
+pub fn find(pc: u64) -> Option<Object> {
+    // SAFETY: the symbol is this function where it exists, which callers checked.
+    let find_object = unsafe { core::mem::transmute::<u64, FindObject>(find_object_address()) };
+    let mut found = Found { flags: 0, map_start: 0, map_end: 0, link_map: 0, eh_frame: 0, reserved: [0; 7] };
+    // SAFETY: the function fills the structure that it is given; it takes no lock and any address.
+    if unsafe { find_object(pc, &mut found) } != 0 {
+        return None;
+    }
+    let Found { link_map, map_start, eh_frame, .. } = found;
+    Some(Object { link_map, start: map_start, unwind_header: (eh_frame != 0).then_some(eh_frame) })
+}
+
+/// First node of the loader's list.
+fn list() -> *const LinkMap {
+    /// `struct r_debug` of `link.h`.
+    #[repr(C)]
+    struct Debug {
+        version: i32,
+        map: *const LinkMap,
+    }
+    let glibc = glibc_debug() as *const Debug;
+    let musl = musl_debug() as *const *const Debug;
+    // SAFETY: these are the loader's variables where they exist.
+    unsafe {
+        let debug = if !glibc.is_null() || musl.is_null() { glibc } else { musl.read() };
+        if debug.is_null() { core::ptr::null() } else { (*debug).map }
+    }
+}
+
+/// The same from the list, for loaders that have nothing better.
+#[cold]
+pub fn find_in_list(pc: u64) -> Option<Object> {
+    let mut node = list();
+    for _ in 0..super::MAX * 2 {
+        if node.is_null() || !sys::is_readable(node as usize) {
+            return None;
+        }
+        // SAFETY: the page is readable; a node of another thread's dlclose gives an object that fails the checks.
+        let entry = unsafe { node.read_unaligned() };
+        let object = Object { link_map: node as u64, start: entry.bias, unwind_header: None };
+        let readable_name = entry.name.is_null() || sys::is_readable(entry.name as usize);
+        if readable_name
+            && let Some(image) = object.image()
+            && image.contains(pc)
+        {
+            return Some(Object { unwind_header: image.unwind_header(), ..object });
+        }
+        node = entry.next;
+    }
+    None
+}

@@ -1,0 +1,217 @@
+//! One step of the unwinder: from a frame to its caller.
+//!
+//! Deterministic: the result follows from pc, sp, rbp where it is live, the words read, and the rules. Every word
+//! is read within the mapped stack.
+
+use recording::EndReason;
+
+use super::frame_pointer;
+use super::region::Region;
+use super::rule::{self, Generation, Kind, Rule};
+use super::{Frame, Sink, cfi};
+use crate::modules;
+
+/// State of the unwinder: the registers at a frame.
+#[derive(Clone, Copy)]
+pub struct Walk {
+    pub pc: u64,
+    pub sp: u64,
+    bp: u64,
+    /// Where the value of rbp is in memory, if it has not been read yet; else 0.
+    bp_slot: u64,
+    /// The frame was interrupted by a signal: `pc` is the next instruction, not a return address.
+    pub interrupted: bool,
+    /// The stack of `sp`.
+    pub region: Region,
+    /// Frame-pointer links below this address were checked.
+    checked: u64,
+    pub generation: Generation,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The state is the caller's, on the same stack.
+    Caller,
+    /// The state is the caller's; its stack may be another one.
+    OtherStack,
+    /// There is no caller to be found.
+    End(EndReason),
+}
+
+impl Walk {
+    /// The state at a frame.
+    #[inline(always)]
+    pub fn new(pc: u64, sp: u64, bp: u64, region: Region, generation: Generation) -> Walk {
+        Walk { pc, sp, bp, bp_slot: 0, interrupted: false, region, checked: 0, generation }
+    }
+
+    /// The value of rbp. A slot is within the region: it was checked when it was set.
+    #[inline(always)]
+    pub fn bp(&mut self) -> u64 {
+        if self.bp_slot != 0 {
+            self.bp = self.region.word(self.bp_slot).unwrap_or(0);
+            self.bp_slot = 0;
+        }
+        self.bp
+    }
+
+    /// rbp is what the word at `slot` holds.
+    #[inline(always)]
+    pub fn set_bp_slot(&mut self, slot: u64) {
+        self.bp_slot = slot;
+    }
+
+    /// Where the code of the frame is looked up: a return address may be the first of the next function.
+    #[inline(always)]
+    fn code(&self) -> u64 {
+        self.pc.wrapping_sub(!self.interrupted as u64)
+    }
+
+    /// Describes the frame in `frame` and moves to its caller.
+    #[inline(always)]
+    pub fn step(&mut self, frame: &mut Frame, sink: &mut impl Sink) -> Step {
+        let rule = match rule::lookup(self.code(), self.generation) {
+            Some(rule) => rule,
+            None => find_rule(self, sink),
+        };
+        *frame = Frame { pc: self.pc, sp: self.sp, ..Frame::EMPTY };
+        if self.interrupted {
+            frame.flags = Frame::SPECIAL | Frame::INTERRUPTED;
+        }
+        let cfa = if rule.is(Kind::Sp) {
+            self.sp.wrapping_add(rule.cfa_offset())
+        } else if rule.is(Kind::Bp) {
+            frame.bp_need = self.bp();
+            frame.flags |= Frame::USES_RBP;
+            frame.bp_need.wrapping_add(rule.cfa_offset())
+        } else {
+            return self.step_special(rule, frame, sink);
+        };
+        if rule.saves_rbp() {
+            frame.set_rbp_offset(rule.rbp_offset());
+            let slot = cfa.wrapping_add(rule.rbp_offset() as u64);
+            self.return_to(cfa, Some(slot), frame)
+        } else {
+            self.return_to(cfa, None, frame)
+        }
+    }
+
+    /// To the caller's frame at `cfa`.
+    #[inline(always)]
+    fn return_to(&mut self, cfa: u64, saved_bp: Option<u64>, frame: &mut Frame) -> Step {
+        if cfa <= self.sp || cfa & 7 != 0 {
+            return self.end(EndReason::BadFrame, frame);
+        }
+        let Some(pc) = self.region.word(cfa - 8) else { return self.end(EndReason::OutsideStack, frame) };
+        if let Some(slot) = saved_bp {
+            if !self.region.contains(slot) || !self.region.contains(slot.wrapping_add(7)) {
+                return self.end(EndReason::OutsideStack, frame);
+            }
+            self.bp_slot = slot;
+        }
+        if pc < 4096 {
+            return self.end(EndReason::BadFrame, frame);
+        }
+        self.pc = pc;
+        self.sp = cfa;
+        self.interrupted = false;
+        Step::Caller
+    }
+
+    #[inline(always)]
+    fn end(&self, reason: EndReason, frame: &mut Frame) -> Step {
+        frame.flags |= Frame::SPECIAL;
+        Step::End(reason)
+    }
+
+    #[inline(never)]
+    fn step_special(&mut self, rule: Rule, frame: &mut Frame, sink: &mut impl Sink) -> Step {
+        if rule.is(Kind::Outermost) {
+            return Step::End(EndReason::Complete);
+        }
+        if rule.is(Kind::NoInfo) {
+            return self.step_frame_pointer(frame, sink);
+        }
+        frame.flags |= Frame::SPECIAL;
+        let stepped = if rule.is(Kind::Load) {
+            self.step_load(rule, frame)
+        } else if rule.is(Kind::Signal) {
+            self.step_signal(frame)
+        } else {
+            Some(Step::End(EndReason::Unsupported))
+        };
+        stepped.unwrap_or(Step::End(EndReason::OutsideStack))
+    }
+
+    fn step_load(&mut self, rule: Rule, frame: &mut Frame) -> Option<Step> {
+        let mut base = self.sp;
+        if rule.from_rbp() || rule.rbp_at_rbp() {
+            frame.bp_need = self.bp();
+            frame.flags |= Frame::USES_RBP;
+        }
+        if rule.from_rbp() {
+            base = frame.bp_need;
+        }
+        let cfa = self.region.word(base.wrapping_add(rule.cfa_offset()))?.wrapping_add(rule.added());
+        let saved = rule.saves_rbp().then(|| {
+            frame.flags |= Frame::SAVES_RBP;
+            let from = if rule.rbp_at_rbp() { frame.bp_need } else { cfa };
+            from.wrapping_add(rule.rbp_offset() as u64)
+        });
+        Some(self.return_to(cfa, saved, frame))
+    }
+
+    /// The kernel saved the interrupted registers in a `ucontext_t`, which begins at rsp.
+    fn step_signal(&mut self, frame: &mut Frame) -> Option<Step> {
+        const RBP: u64 = 120;
+        const RSP: u64 = 160;
+        const RIP: u64 = 168;
+        frame.flags |= Frame::SAVES_RBP;
+        let word = |offset| self.region.word(self.sp.wrapping_add(offset));
+        let (bp, sp, pc) = (word(RBP)?, word(RSP)?, word(RIP)?);
+        if pc < 4096 {
+            // A call of a null pointer: the caller's return address lies on top of the stack.
+            return Some(Step::End(EndReason::BadFrame));
+        }
+        (self.pc, self.sp, self.bp, self.bp_slot) = (pc, sp, bp, 0);
+        (self.interrupted, self.checked) = (true, 0);
+        Some(Step::OtherStack)
+    }
+
+    fn step_frame_pointer(&mut self, frame: &mut Frame, sink: &mut impl Sink) -> Step {
+        let bp = self.bp();
+        frame.bp_need = bp;
+        frame.flags |= Frame::USES_RBP;
+        if bp < self.sp || bp >= self.checked || bp & 7 != 0 {
+            let Some(chain) = frame_pointer::check(self.sp, bp, self.region, sink) else {
+                return self.end(EndReason::NoUnwindInfo, frame);
+            };
+            self.checked = chain.end;
+        }
+        frame.set_rbp_offset(-16);
+        self.return_to(bp + 16, Some(bp), frame)
+    }
+}
+
+/// Computes the rule for the frame's code. Code outside of all modules gets none in the table: a module may
+/// come there, and nothing says so.
+#[cold]
+#[inline(never)]
+fn find_rule(walk: &Walk, sink: &mut impl Sink) -> Rule {
+    let pc = walk.code();
+    let Some(code) = modules::find(pc, sink) else { return Rule::plain(Kind::NoInfo) };
+    let rule = if code.image.bytes_from(walk.pc).is_some_and(is_signal_return) {
+        Rule::plain(Kind::Signal)
+    } else {
+        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| cfi::rule_at(&info, pc))
+    };
+    rule::store(pc, walk.generation, rule);
+    rule
+}
+
+/// `mov $15, %rax` or `%eax`; `syscall`: what the kernel returns to after a handler. C libraries describe it
+/// differently or not at all, so it is known by its bytes, as in gdb and libgcc.
+fn is_signal_return(code: &[u8]) -> bool {
+    code.starts_with(b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05") || code.starts_with(b"\xb8\x0f\0\0\0\x0f\x05")
+}
