@@ -324,6 +324,7 @@ impl Capture {
         };
         let mut cut = if plan.kept == 0 && plan.end == EndReason::TooDeep { Frame::CUT } else { 0 };
         let mut len = plan.kept;
+        let mut recorded = true;
         for place in (0..plan.fresh).rev() {
             let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
             frame.flags |= cut;
@@ -336,12 +337,14 @@ impl Capture {
             }
             bp_need = frame.bp_need;
             parent = sink.node(parent, Address(frame.pc), frame.kind());
+            recorded &= parent.is_frame();
             frame.id = parent.0;
             self.frames[len & (MAX_FRAMES - 1)] = frame;
             len += 1;
         }
         compiler_fence(SeqCst);
-        self.len = len;
+        // What could not be recorded is tried again next time.
+        self.len = if recorded { len } else { plan.kept };
         parent
     }
 
