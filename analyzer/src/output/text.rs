@@ -7,7 +7,7 @@ use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
 use crate::cli::By;
 use crate::diff::{Change, Diff};
 
-/// Processes that are listed one by one; more are summed up in one line.
+/// Processes that are listed one by one; the others, which hold less, are summed up in one line.
 const PROCESSES: usize = 12;
 /// What a line may have before a frame's module goes to the next.
 const COLUMNS: usize = 80;
@@ -39,9 +39,10 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
     let counts = &report.totals.counts;
     writeln!(
         out,
-        "unfreed {} in {}, peak {}",
+        "unfreed {} in {}, {} {}",
         style.bold(&Size(counts.unfreed_bytes).to_string()),
         counted(counts.unfreed_blocks, "block"),
+        if report.processes.len() == 1 { "peak" } else { "sum of the processes' peaks" },
         Size(report.totals.peak_bytes),
     )?;
     writeln!(
@@ -148,18 +149,29 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
         duration(totals.window_ns),
         Size(totals.log_bytes),
     )?;
-    for process in report.processes.iter().take(PROCESSES) {
+    let (listed, rest) = largest(&report.processes);
+    for process in listed {
         process_lines(process, style, out)?;
     }
-    let rest = report.processes.get(PROCESSES..).unwrap_or(&[]);
     if !rest.is_empty() {
         let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
         writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
-    for problem in rest.iter().flat_map(problems).chain(report.unreadable.iter().cloned()) {
+    for problem in rest.into_iter().flat_map(problems).chain(report.unreadable.iter().cloned()) {
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
+}
+
+/// The processes to list, in the order in which they began, and the others: those that hold least.
+fn largest(processes: &[Process]) -> (Vec<&Process>, Vec<&Process>) {
+    let mut order: Vec<usize> = (0..processes.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(processes[index].counts), index));
+    let mut listed = vec![false; processes.len()];
+    order.iter().take(PROCESSES).for_each(|&index| listed[index] = true);
+    let (listed, rest): (Vec<_>, Vec<_>) = processes.iter().zip(listed).partition(|(_, listed)| *listed);
+    let processes = |pairs: Vec<(_, bool)>| pairs.into_iter().map(|(process, _)| process).collect();
+    (processes(listed), processes(rest))
 }
 
 fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Result<()> {

@@ -1,0 +1,82 @@
+//! Reading what a process that still runs has written so far: this test's own process plays it.
+mod synthetic;
+
+use std::os::unix::fs::MetadataExt;
+
+use analyzer::aggregate::{Filter, Report, Selection};
+use analyzer::cli::By;
+use analyzer::reader::{ProcessState, monotonic_ns};
+use recording::layout::State;
+use synthetic::{Recorder, Scratch};
+
+/// A recorder of this very process.
+fn own() -> Recorder {
+    let mut r = Recorder::new(std::process::id());
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc is there");
+    let fields = stat.rsplit_once(')').expect("a name in parentheses").1;
+    r.header.start_ticks =
+        fields.split_ascii_whitespace().nth(19).expect("field 22").parse().expect("a number");
+    r.header.pid_namespace = std::fs::metadata("/proc/self/ns/pid").expect("a pid namespace").ino();
+    r.header.state = Some(State::Recording);
+    r.header.end_monotonic_ns = 0;
+    r
+}
+
+fn report(r: &Recorder) -> Report {
+    let scratch = Scratch::new("live");
+    let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+    analyzer::aggregate::report(&r.write(&scratch.0), &selection).expect("it is a recording")
+}
+
+#[test]
+fn what_was_not_yet_stored_is_later_not_missing() {
+    let now = monotonic_ns() / 1_000_000;
+    let mut r = own();
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    r.clock(a, now);
+    r.clock(b, now);
+    r.alloc(a, 0x10000, 1, stack);
+    r.alloc(b, 0x20000, 20, stack);
+    // Thread a allocates 0x10040; its chunk was read just before. Thread b frees it, and its chunk is read after.
+    r.skip_stamp(0x10040);
+    r.free(b, 0x10040);
+    r.alloc(b, 0x10080, 300, stack);
+    let report = report(&r);
+    let process = &report.processes[0];
+    assert_eq!(process.state, ProcessState::Running);
+    assert_eq!(process.anomalies, Default::default());
+    assert_eq!(report.totals.counts.unfreed_bytes, 21);
+    assert!(process.losses.is_empty(), "{:?}", process.losses);
+}
+
+#[test]
+fn what_was_lost_long_ago_does_not_hold_up_the_rest() {
+    let now = monotonic_ns() / 1_000_000;
+    let mut r = own();
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    r.clock(a, now - 60_000);
+    r.alloc(a, 0x10000, 1, stack);
+    r.skip_stamp(0x10000);
+    r.alloc(a, 0x10040, 20, stack);
+    r.clock(b, now);
+    r.alloc(b, 0x10080, 300, stack);
+    let report = report(&r);
+    assert_eq!(report.processes[0].anomalies.gaps.missing, 1);
+    assert_eq!(report.totals.counts.unfreed_bytes, 321);
+}
+
+#[test]
+fn the_same_file_of_a_process_that_is_gone() {
+    let mut r = own();
+    r.header.start_ticks += 1; // another process had the pid before
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    r.alloc(a, 0x10000, 1, stack);
+    r.skip_stamp(0x10040);
+    r.alloc(b, 0x10080, 300, stack);
+    let report = report(&r);
+    assert_eq!(report.processes[0].state, ProcessState::Killed);
+    assert_eq!(report.totals.counts.unfreed_bytes, 301);
+}
