@@ -19,7 +19,7 @@ use crate::error::{Failure, reason};
 static LIBRARY: &[u8] = include_bytes!(env!("UNFREED_LIBRARY"));
 
 /// Writes the library where a loader can load it from: the recording's directory, or where that does not do, the
-/// user's runtime or cache directory, or the directory for temporary files. Returns its absolute path.
+/// user's runtime or cache directory, or one of the user's among the temporary files. Returns its absolute path.
 pub fn extract(recording: &Path) -> Result<PathBuf, Failure> {
     let name = hashed_name();
     let mut refused = Vec::new();
@@ -91,7 +91,13 @@ fn places(recording: &Path) -> Vec<PathBuf> {
     let mut places = vec![recording.to_path_buf()];
     places
         .extend([variable("XDG_RUNTIME_DIR"), cache].into_iter().flatten().map(|path| path.join("unfreed")));
-    places.push(env::temp_dir());
+    // SAFETY: takes no argument and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    // Everybody can write to the directory for temporary files: one of our own in it, or none.
+    let own = env::temp_dir().join(format!("unfreed-{user}"));
+    if fs::symlink_metadata(&own).map_or(true, |found| found.is_dir() && found.uid() == user) {
+        places.push(own);
+    }
     places
 }
 

@@ -357,3 +357,19 @@ fn a_noexec_or_read_only_directory() {
     );
     assert!(stderr(&full).starts_with(&expected) || full.status.success(), "{}", stderr(&full));
 }
+
+#[test]
+fn a_file_size_limit() {
+    let scratch = Scratch::new();
+    let mut shell = Command::new("sh");
+    let script = "ulimit -f 100; exec \"$UNFREED\" run -o rec true";
+    shell.args(["-c", script]).current_dir(&*scratch).env("UNFREED", env!("CARGO_BIN_EXE_unfreed"));
+    let limited = output(shell.env_remove("LD_PRELOAD"));
+    let expected = format!(
+        "unfreed: {}/rec: cannot be recorded into: the file size limit (ulimit -f) is below 1024 KiB; raise it",
+        scratch.display()
+    );
+    assert!(stderr(&limited).starts_with(&expected), "{}", stderr(&limited));
+    assert_eq!(limited.status.code(), Some(2));
+    assert!(!scratch.join("rec").exists());
+}
