@@ -39,7 +39,8 @@ pub enum Verb {
     /// Run a command and record what it allocates
     ///
     /// The command runs as it would without unfreed: same terminal, signals, environment and exit status. Its children
-    /// are recorded too, each in a file of its own. When it ends, a summary and the next command go to standard error.
+    /// are recorded too, each in a file of its own; one that changes its user must be able to write to DIR. When the
+    /// command ends, a summary and the next command go to standard error.
     ///
     /// The exit status is the command's; 128 + N if signal N ended it, 127 if it was not found, 126 if it cannot be
     /// executed, and 2 if it cannot be recorded.
@@ -280,6 +281,11 @@ fn usage_error(rendered: &str, arguments: &[OsString]) -> String {
             line += "; ";
             line += tip.split(" tip: ").next().unwrap_or(tip);
         }
+    }
+    let unknown =
+        arguments.get(1).filter(|_| line.starts_with("unrecognized subcommand") && !line.contains("; "));
+    if let Some(command) = unknown {
+        return format!("{line}; to record a command: 'unfreed run {}'", command.display());
     }
     let known = Cli::command();
     let verb =

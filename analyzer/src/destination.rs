@@ -114,20 +114,29 @@ fn remove_recording(directory: &Path) -> Result<(), Failure> {
     files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))
 }
 
-/// The library and the first chunks of a process fit in this.
-const SMALLEST: u64 = 1 << 20;
+/// Below these limits the interposer begins no file.
+const LIMITS: [(libc::__rlimit_resource_t, u64, &str); 2] = [
+    (libc::RLIMIT_FSIZE, 4 << 20, "file size limit (ulimit -f)"),
+    (libc::RLIMIT_AS, 64 << 20, "address space limit (ulimit -v)"),
+];
 
-fn file_size_limit() -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the call fills the local struct.
-    match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } {
-        0 => limit.rlim_cur,
-        _ => u64::MAX,
+/// Before anything is written: beyond the file size limit that would end us with SIGXFSZ.
+fn check_limits(directory: &Path) -> Result<(), Failure> {
+    for (resource, least, name) in LIMITS {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the call fills the local struct.
+        let known = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
+        if known && limit.rlim_cur < least {
+            let why = format!("cannot be recorded into: the {name} is below {} MiB", least >> 20);
+            return Err(Failure::new(directory.display(), why, "raise it"));
+        }
     }
+    Ok(())
 }
 
 /// Tries what the interposer does: a new file, made larger, written through a shared mapping.
 pub fn can_be_recorded_into(directory: &Path) -> Result<(), Failure> {
+    check_limits(directory)?;
     let probe = directory.join(format!(".probe-{}", std::process::id()));
     let tried = try_to_record(&probe);
     let _ = fs::remove_file(&probe);
@@ -135,7 +144,6 @@ pub fn can_be_recorded_into(directory: &Path) -> Result<(), Failure> {
         let advice = match why.kind() {
             io::ErrorKind::PermissionDenied => "choose a directory that you can write to with -o",
             io::ErrorKind::StorageFull => "free some space, or choose another directory with -o",
-            io::ErrorKind::Other => "raise it",
             _ => "choose a directory on a local file system with -o",
         };
         Failure::new(directory.display(), format!("cannot be recorded into: {}", reason(&why)), advice)
@@ -144,13 +152,6 @@ pub fn can_be_recorded_into(directory: &Path) -> Result<(), Failure> {
 
 fn try_to_record(probe: &Path) -> io::Result<()> {
     const PAGE: usize = 4096;
-    // Writing beyond the limit would kill us with SIGXFSZ.
-    if file_size_limit() < SMALLEST {
-        return Err(io::Error::other(format!(
-            "the file size limit (ulimit -f) is below {} KiB",
-            SMALLEST >> 10
-        )));
-    }
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(probe)?;
     // SAFETY: the descriptor is open; no memory is involved.
     if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, PAGE as i64) } != 0 {

@@ -49,6 +49,10 @@ fn usage_errors_are_one_line_with_status_2() {
             "unrecognized subcommand 'reprot'; a similar subcommand exists: 'report'; see 'unfreed --help'",
         ),
         (
+            &["./server", "--port", "1"],
+            "unrecognized subcommand './server'; to record a command: 'unfreed run ./server'",
+        ),
+        (
             &["report", "x", "--focus", "("],
             "invalid value '(' for '--focus <RE>': unclosed group; see 'unfreed report --help'",
         ),

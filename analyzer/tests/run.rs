@@ -359,17 +359,41 @@ fn a_noexec_or_read_only_directory() {
 }
 
 #[test]
-fn a_file_size_limit() {
+fn limits_that_leave_no_room() {
     let scratch = Scratch::new();
-    let mut shell = Command::new("sh");
-    let script = "ulimit -f 100; exec \"$UNFREED\" run -o rec true";
-    shell.args(["-c", script]).current_dir(&*scratch).env("UNFREED", env!("CARGO_BIN_EXE_unfreed"));
-    let limited = output(shell.env_remove("LD_PRELOAD"));
-    let expected = format!(
-        "unfreed: {}/rec: cannot be recorded into: the file size limit (ulimit -f) is below 1024 KiB; raise it",
-        scratch.display()
-    );
-    assert!(stderr(&limited).starts_with(&expected), "{}", stderr(&limited));
-    assert_eq!(limited.status.code(), Some(2));
-    assert!(!scratch.join("rec").exists());
+    for (limit, name) in [
+        ("-f 1000", "file size limit (ulimit -f) is below 4"),
+        ("-v 50000", "address space limit (ulimit -v) is below 64"),
+    ] {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit {limit}; exec \"$UNFREED\" run -o rec true");
+        shell.args(["-c", &script]).current_dir(&*scratch).env("UNFREED", env!("CARGO_BIN_EXE_unfreed"));
+        let limited = output(shell.env_remove("LD_PRELOAD"));
+        let place = scratch.join("rec");
+        let expected =
+            format!("unfreed: {}: cannot be recorded into: the {name} MiB; raise it\n", place.display());
+        assert_eq!((stderr(&limited), limited.status.code()), (expected, Some(2)));
+        assert!(!place.exists());
+    }
+}
+
+#[test]
+fn a_damaged_program_is_an_error_and_no_panic() {
+    let scratch = Scratch::new();
+    let elf = fs::read(scratch.compile("good", "int main(void) { return 0; }", &[])).expect("compiled");
+    let headers = 64 + 56 * usize::from(u16::from_le_bytes([elf[56], elf[57]]));
+    let (mut refused, mut found) = (0, 0);
+    for at in 0..headers {
+        for byte in [0, 0xff, elf[at] ^ 0x10] {
+            let mut damaged = elf.clone();
+            damaged[at] = byte;
+            let path = scratch.executable("damaged", &damaged);
+            match analyzer::target::find(path.as_os_str()) {
+                Ok(_) => found += 1,
+                Err(failure) => refused += usize::from(!failure.reason.is_empty()),
+            }
+        }
+    }
+    assert_eq!(refused + found, 3 * headers);
+    assert!(refused > 10 && found > 10, "{refused} refused, {found} found");
 }
