@@ -1,5 +1,5 @@
 //! The stages from an open run to its report: replay, definitions, symbols, sites.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -255,6 +255,8 @@ struct Sites<'p> {
     paths: &'p mut Paths,
     index: HashMap<Key, usize>,
     by_frame: HashMap<Option<u32>, usize>,
+    /// Exact stacks counted in [`Site::stacks`].
+    seen: HashSet<PathId>,
     sites: Vec<Site>,
     /// The counts of the one stack that is shown for a site: its largest.
     shown: Vec<Counts>,
@@ -267,6 +269,7 @@ impl<'p> Sites<'p> {
             paths,
             index: HashMap::new(),
             by_frame: HashMap::new(),
+            seen: HashSet::new(),
             sites: Vec::new(),
             shown: Vec::new(),
         }
@@ -304,12 +307,16 @@ impl<'p> Sites<'p> {
         let index = *self.index.entry(Key::Stack(site)).or_insert(fresh);
         if index == fresh {
             let hash = self.paths.site_hash(site);
-            self.sites.push(Site { hash, name: None, counts, path });
+            self.sites.push(Site { hash, name: None, counts, path, stacks: 1 });
+            self.seen.insert(path);
             self.shown.push(counts);
             return;
         }
         let site = &mut self.sites[index];
         site.counts.add(&counts);
+        if site.path != path && self.seen.insert(path) {
+            site.stacks += 1;
+        }
         let shown = self.shown[index];
         if counts > shown || (counts == shown && self.paths.frames(path).lt(self.paths.frames(site.path))) {
             self.shown[index] = counts;
@@ -327,6 +334,7 @@ impl<'p> Sites<'p> {
                 path = self.paths.extend(path, frame);
             }
             self.sites.push(Site {
+                stacks: 0,
                 hash: group.hash,
                 name: Some(group.name),
                 counts: Counts::default(),

@@ -89,14 +89,16 @@ impl Frame {
             return true;
         }
         let Some(function) = self.function.as_deref() else { return false };
+        if ALLOCATOR_PREFIXES.iter().any(|prefix| function.starts_with(prefix)) {
+            return true;
+        }
         let name = function.split(['(', '@']).next().unwrap_or(function);
         let name = name.strip_prefix("__libc_").or(name.strip_prefix("__GI_")).unwrap_or(name);
-        let name = name.strip_prefix("__").unwrap_or(name);
-        ALLOCATORS.contains(&name)
+        ALLOCATORS.contains(&name.trim_start_matches('_'))
     }
 }
 
-/// Functions that allocate for their caller.
+/// Functions that allocate for their caller, without leading underscores.
 const ALLOCATORS: &[&str] = &[
     "malloc",
     "calloc",
@@ -115,12 +117,34 @@ const ALLOCATORS: &[&str] = &[
     "rdl_alloc",
     "rdl_alloc_zeroed",
     "rdl_realloc",
-    "alloc::alloc::alloc",
-    "alloc::alloc::alloc_zeroed",
-    "alloc::alloc::realloc",
-    "alloc::alloc::exchange_malloc",
-    "alloc::alloc::Global::alloc_impl",
-    "std::alloc::System::alloc_impl",
+    "PyMem_Malloc",
+    "PyMem_Calloc",
+    "PyMem_Realloc",
+    "PyMem_New",
+    "PyMem_RawMalloc",
+    "PyMem_RawCalloc",
+    "PyMem_RawRealloc",
+    "PyObject_Malloc",
+    "PyObject_Calloc",
+    "PyObject_Realloc",
+    "pymalloc_alloc",
+    "pymalloc_realloc",
+];
+
+/// The same, by how they begin: what the standard libraries of C++ and Rust put between a container and `malloc`.
+const ALLOCATOR_PREFIXES: &[&str] = &[
+    "std::__new_allocator<",
+    "__gnu_cxx::new_allocator<",
+    "std::allocator<",
+    "std::allocator_traits<",
+    "__gnu_cxx::__alloc_traits<",
+    "alloc::alloc::",
+    "<alloc::alloc::Global as ",
+    "alloc::raw_vec::",
+    "std::alloc::System",
+    "<std::alloc::System as ",
+    "std::sys::alloc::",
+    "__rustc::__r",
 ];
 
 #[cfg(test)]
@@ -143,7 +167,9 @@ mod tests {
         ] {
             assert!(of(name).is_allocator(), "{name}");
         }
-        for name in ["xmalloc", "main", "my::malloc", "strdup", "operator new_thing"] {
+        for name in
+            ["xmalloc", "main", "alloc::vec::Vec<T>::push", "my::malloc", "strdup", "operator new_thing"]
+        {
             assert!(!of(name).is_allocator(), "{name}");
         }
     }

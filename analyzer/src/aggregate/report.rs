@@ -93,8 +93,10 @@ pub struct Site {
     pub name: Option<String>,
     /// Its counts.
     pub counts: Counts,
-    /// Its stack.
+    /// Its stack: that of its largest exact stack.
     pub path: PathId,
+    /// Exact stacks, with their lines, that are this site; 0 for a group.
+    pub stacks: u64,
 }
 
 impl Site {

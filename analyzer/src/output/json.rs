@@ -68,6 +68,7 @@ struct SiteJson<'a> {
     #[serde(flatten)]
     counts: CountsJson,
     stack: Vec<FrameJson<'a>>,
+    stacks: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
 }
@@ -176,6 +177,7 @@ fn report_sites<S: Serializer>(
         name: site.name.as_deref(),
         counts: counts(&site.counts),
         stack: frames(report, site),
+        stacks: site.stacks,
         incomplete: report.paths.incomplete(site.path),
     }))
 }

@@ -231,6 +231,10 @@ fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -
         Number(counts.frees),
         style.dim(&site.id()),
     )?;
+    if site.stacks > 1 {
+        let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
+        writeln!(out, "{}", style.dim(&note))?;
+    }
     frames(report, site, style, out)
 }
 
