@@ -50,6 +50,7 @@ pub fn install(directory: &Path) -> Result<PathBuf, Failure> {
             "choose another directory",
         )
     };
+    std::path::absolute(directory).and_then(|path| spelled_plainly(&path)).map_err(failed)?;
     fs::create_dir_all(directory).map_err(failed)?;
     let path = directory.canonicalize().map_err(failed)?.join("libunfreed.so");
     spelled_plainly(&path).and_then(|()| place(&path)).and_then(|()| can_be_mapped(&path)).map_err(failed)?;

@@ -41,5 +41,6 @@ fn places_that_will_not_do() {
         stderr(&space),
         "unfreed: a b: cannot install there: the loader cannot take ' ' in LD_PRELOAD; choose another directory\n"
     );
+    assert!(!scratch.join("a b").exists());
     assert_eq!((file.status.code(), space.status.code()), (Some(2), Some(2)));
 }

@@ -80,11 +80,12 @@ fn sum_up(directory: &Path, ended: Ended) {
     match replay(directory) {
         Ok(processes) => {
             print(&totals(&processes));
-            for process in &processes {
-                if let ProcessState::Stopped(why) = &process.state {
-                    print(&format!("process {}: recording stopped before it ended: {why}", process.pid));
+            print_first(processes.iter().filter_map(|process| match &process.state {
+                ProcessState::Stopped(why) => {
+                    Some(format!("process {}: recording stopped before it ended: {why}", process.pid))
                 }
-            }
+                _ => None,
+            }));
         }
         Err(why) => print(&why.to_string()),
     }
@@ -93,11 +94,19 @@ fn sum_up(directory: &Path, ended: Ended) {
 
 fn replay(directory: &Path) -> Result<Vec<Process>, reader::ReadError> {
     let run = reader::open(directory)?;
-    for unreadable in &run.unreadable {
-        print(&unreadable.to_string());
-    }
+    print_first(run.unreadable.iter().map(ToString::to_string));
     let bar = progress::bytes("summary", run.log_bytes());
     Ok(Loaded::read(&run, By::Process, &|bytes| bar.inc(bytes)).processes(&run))
+}
+
+/// The first of many messages, and how many there are.
+fn print_first(mut messages: impl Iterator<Item = String>) {
+    if let Some(first) = messages.next() {
+        match messages.count() {
+            0 => print(&first),
+            more => print(&format!("{first} (and {} more like it)", Number(more as u64))),
+        }
+    }
 }
 
 /// One line of numbers.
