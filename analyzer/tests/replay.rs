@@ -92,6 +92,26 @@ fn reallocs_move_grow_fail_and_are_cut() {
 }
 
 #[test]
+fn a_realloc_that_was_killed_after_its_block_was_given_away() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    for address in [0x10000, 0x20000, 0x30000] {
+        r.alloc(a, address, address >> 16, stack);
+    }
+    r.realloc_begin(a, 0x10000); // another thread has got its place, and keeps it
+    r.alloc(b, 0x10000, 50, stack);
+    r.realloc_begin(a, 0x20000); // another thread had it for a while
+    r.alloc(b, 0x20000, 60, stack);
+    r.free(b, 0x20000);
+    r.realloc_begin(a, 0x30000); // nobody else has had it
+    let replayed = replay(&r);
+    assert_eq!(live(&replayed), HashMap::from([(0x10000, 50), (0x30000, 3)]));
+    assert_eq!(replayed.anomalies, Default::default());
+    assert_eq!((replayed.sites[0].allocations, replayed.sites[0].frees, replayed.live_bytes), (5, 3, 53));
+}
+
+#[test]
 fn a_child_frees_what_it_inherited() {
     let mut parent = Recorder::new(1);
     let stack = parent.stack(&[0x1000]);

@@ -11,7 +11,13 @@ pub struct Block {
     pub time_ms: u64,
     /// Index of the stack's totals.
     pub site: u32,
+    /// The writer that has given it to `realloc`, from 1; 0 if none has. It counts as live until another block is seen
+    /// at its address, or the realloc ends.
+    pub moving: u32,
 }
+
+const _: () =
+    assert!(size_of::<(u64, Block)>() == 32, "two entries of the table of live blocks are a cache line");
 
 /// Live blocks by address.
 pub type Live = HashMap<u64, Block, BuildHasherDefault<AddressHasher>>;

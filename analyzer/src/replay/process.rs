@@ -108,7 +108,7 @@ pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -
 }
 
 /// The block of a realloc between its begin and its end; `None` if it was not live.
-type Pending = Option<(Address, Block)>;
+type Pending = Option<Address>;
 
 struct Replay<'p> {
     options: Options,
@@ -178,9 +178,10 @@ impl<'p> Replay<'p> {
         let totals = &mut self.out.sites[site as usize];
         totals.allocations += 1;
         totals.allocated_bytes = totals.allocated_bytes.wrapping_add(size);
-        let block = Block { size, time_ms: moment.clock_ms, site };
+        let block = Block { size, time_ms: moment.clock_ms, site, moving: 0 };
         if let Some(before) = self.live.insert(address.0, block) {
-            self.out.anomalies.allocated_twice += 1;
+            // A realloc that gave the place away has not ended yet, or never will: its process was killed.
+            self.out.anomalies.allocated_twice += u64::from(before.moving == 0);
             self.gone(before);
         }
         self.out.live_bytes = self.out.live_bytes.wrapping_add(size);
@@ -197,7 +198,11 @@ impl<'p> Replay<'p> {
     #[inline(always)]
     fn free(&mut self, address: Address) {
         match self.live.remove(&address.0) {
-            Some(block) => self.gone(block),
+            Some(block) if block.moving == 0 => self.gone(block),
+            Some(moving) => {
+                self.live.insert(address.0, moving);
+                self.unknown();
+            }
             None => self.unknown(),
         }
     }
@@ -212,17 +217,29 @@ impl<'p> Replay<'p> {
     }
 
     fn realloc_begin(&mut self, moment: Moment, address: Address) {
-        // The block counts as live until the end: realloc holds it while it copies.
-        let block = self.live.remove(&address.0);
-        if block.is_none() {
+        let begun = match self.live.get_mut(&address.0) {
+            Some(block) if block.moving == 0 => {
+                block.moving = moment.writer as u32 + 1;
+                Some(address)
+            }
+            _ => None,
+        };
+        if begun.is_none() {
             self.unknown();
         }
-        self.pending[moment.writer].push(block.map(|block| (address, block)));
+        self.pending[moment.writer].push(begun);
     }
 
     fn realloc_end(&mut self, writer: usize) {
         match self.pending[writer].pop() {
-            Some(Some((_, block))) => self.gone(block),
+            Some(Some(address)) => {
+                if let Entry::Occupied(entry) = self.live.entry(address.0)
+                    && entry.get().moving == writer as u32 + 1
+                {
+                    let block = entry.remove();
+                    self.gone(block);
+                }
+            }
             Some(None) => {}
             None => self.out.anomalies.unpaired_reallocs += 1,
         }
@@ -230,34 +247,21 @@ impl<'p> Replay<'p> {
 
     fn realloc_undo(&mut self, writer: usize, address: Address) {
         // Of a block that was not live nothing is known, not even its address.
-        let begun = |pending: &Pending| pending.is_none_or(|(begun, _)| begun == address);
-        match self.pending[writer].iter().rposition(begun) {
-            Some(index) => {
-                let pending = self.pending[writer].remove(index);
-                self.restore(pending);
+        let begun = |pending: &Pending| pending.is_none_or(|begun| begun == address);
+        let Some(index) = self.pending[writer].iter().rposition(begun) else {
+            self.out.anomalies.unpaired_reallocs += 1;
+            return;
+        };
+        if self.pending[writer].remove(index).is_some() {
+            match self.live.get_mut(&address.0) {
+                Some(block) if block.moving == writer as u32 + 1 => block.moving = 0,
+                _ => self.out.anomalies.unpaired_reallocs += 1,
             }
-            None => self.out.anomalies.unpaired_reallocs += 1,
-        }
-    }
-
-    /// The block of a realloc that was not done is as it was.
-    fn restore(&mut self, pending: Pending) {
-        let Some((address, block)) = pending else { return };
-        if let Some(other) = self.live.insert(address.0, block) {
-            self.out.anomalies.allocated_twice += 1;
-            self.gone(other);
         }
     }
 
     fn finish(mut self) -> Replayed {
-        // Begun but not ended: the process ended inside realloc, and the block is as it was, unless the real realloc
-        // had given its place away and another thread had got it.
-        for (address, block) in std::mem::take(&mut self.pending).into_iter().flatten().flatten() {
-            match self.live.entry(address.0) {
-                Entry::Occupied(_) => self.gone(block),
-                Entry::Vacant(place) => _ = place.insert(block),
-            }
-        }
+        // Reallocs that were begun but not ended: the process ended inside them, and their blocks are as they were.
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
         self.out
     }
