@@ -9,6 +9,7 @@ mod index;
 mod locator;
 mod module;
 mod names;
+mod spelling;
 mod table;
 
 use locator::Locator;

@@ -2,6 +2,7 @@
 //!
 //! Compilers and linkers append parts to a name (`.cold`, `.isra.0`, `@@GLIBC_2.2.5`) that tell of an optimisation or
 //! a version, not of another function: they are removed before demangling. Output is bounded, whatever the name.
+use super::spelling;
 use std::fmt::{self, Write};
 
 /// Longest demangled name. Real ones of Boost and Eigen reach some ten thousand bytes; a hostile one can double its
@@ -62,7 +63,7 @@ fn demangle(name: &str) -> Option<String> {
         return write!(out, "{rust:#}").ok().map(|()| out.0);
     }
     let symbol = cpp_demangle::Symbol::new(name.as_bytes()).ok()?;
-    symbol.structured_demangle(&mut out, &Default::default()).ok().map(|()| out.0)
+    symbol.structured_demangle(&mut out, &Default::default()).ok().map(|()| spelling::usual(out.0))
 }
 
 /// A string that refuses to grow beyond [`LONGEST`].
