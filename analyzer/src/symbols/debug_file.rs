@@ -4,6 +4,7 @@
 //! in a [`Storage`] that outlives the lookups. Only sections that name functions and lines are loaded.
 use super::elf::{ElfFile, SectionData, section, to_path};
 use super::locator::Locator;
+use super::{STACK_SIZE, nesting};
 use addr2line::gimli::{
     self, AbbreviationsCacheStrategy, Dwarf, DwarfPackage, EndianSlice, RunTimeEndian, SectionId,
 };
@@ -62,6 +63,9 @@ impl<'a> DebugFile<'a> {
         if let Some(object) = alternate.and_then(ElfFile::parse) {
             dwarf.load_sup(|id| load(&object, Some(id.name()).filter(|_| is_needed(id)), storage))?;
         }
+        if nesting::is_too_deep(&dwarf, STACK_SIZE) {
+            return Err("inlined functions are nested too deep".to_owned());
+        }
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(|error| error.to_string())?;
         let split = SplitFiles { locator, storage };
@@ -109,7 +113,7 @@ impl<'a> DebugFile<'a> {
     fn load_split(&self, load: &SplitDwarfLoad<Slice<'a>>) -> Option<Arc<Dwarf<Slice<'a>>>> {
         let packaged =
             self.package.as_ref().and_then(|p| p.find_cu(load.dwo_id, &load.parent).ok().flatten());
-        if let Some(unit) = packaged {
+        if let Some(unit) = packaged.filter(|unit| !nesting::is_too_deep(unit, STACK_SIZE)) {
             return Some(Arc::new(unit));
         }
         let directory = load.comp_dir.map_or(PathBuf::new(), |directory| to_path(directory.slice()));
@@ -139,7 +143,7 @@ impl<'a> SplitFiles<'a> {
             |id: SectionId| self::load(&object, id.dwo_name().filter(|_| is_needed(id)), self.storage);
         let mut dwarf = Dwarf::load(section).ok()?;
         let header = dwarf.units().next().ok()??;
-        if dwarf.unit(header).ok()?.dwo_id != Some(load.dwo_id) {
+        if dwarf.unit(header).ok()?.dwo_id != Some(load.dwo_id) || nesting::is_too_deep(&dwarf, STACK_SIZE) {
             return None;
         }
         dwarf.make_dwo(&load.parent);

@@ -9,6 +9,7 @@ mod index;
 mod locator;
 mod module;
 mod names;
+mod nesting;
 mod spelling;
 mod table;
 
@@ -19,9 +20,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-/// Stack of a looking-up thread. Debug information is read by recursion into inlined functions: compilers nest them
-/// tens deep, a corrupt file may nest them as deep as it has bytes. Only what is used is committed.
-const STACK_SIZE: usize = 256 << 20;
+/// Stack of a looking-up thread, which follows inlined functions by recursion. Only what is used is committed; the
+/// larger it is, the fewer units have to be checked by [`nesting`].
+const STACK_SIZE: usize = 1 << 30;
 
 /// A file that was mapped into the process, as the recording names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
