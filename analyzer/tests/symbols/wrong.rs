@@ -147,3 +147,35 @@ fn a_section_that_claims_to_become_huge_is_not_decompressed() {
     );
     assert!(found.iter().any(|one| !one.frames.is_empty()), "functions are still known");
 }
+
+/// A function that has inlined functions nested `levels` deep.
+fn nested(place: &Place, levels: usize) -> std::path::PathBuf {
+    let abbreviation =
+        |code: u8, tag: u8, attributes: &str| format!(".byte {code}, {tag}, 1 {attributes}, 0, 0\n");
+    // DW_AT_low_pc as an address, DW_AT_high_pc as eight bytes.
+    let range = ", 0x11, 1, 0x12, 7";
+    let assembler = [
+        ".globl f\nf: call f\nret\n.Lend:\n.section .debug_abbrev,\"\",@progbits\n",
+        &abbreviation(1, 0x11, range),
+        &abbreviation(2, 0x2e, range),
+        &abbreviation(3, 0x1d, ""),
+        ".byte 0\n.section .debug_info,\"\",@progbits\n.long .Lafter-.Lunit\n.Lunit: .value 4\n",
+        ".long .debug_abbrev\n.byte 8, 1\n.quad f, .Lend-f\n.byte 2\n.quad f, .Lend-f\n",
+        &format!(".fill {levels}, 1, 3\n.fill {levels}, 1, 0\n.byte 0, 0\n.Lafter:\n"),
+    ];
+    let flags = "gcc -nostdlib -shared -Wl,--build-id=none -Wl,-Bsymbolic";
+    place.compile(flags, ("nested.s", &assembler.concat()), &format!("nested{levels}"))
+}
+
+#[test]
+fn nesting_deeper_than_the_stack_is_refused() {
+    let place = Place::new("nested");
+    for (levels, refused) in [(1000, false), (50_000, false), (1_000_000, true)] {
+        let file = nested(&place, levels);
+        let found = look_up_file(&file, &calls(&file));
+        assert_eq!(found[0].frames[0].function.as_deref(), Some("f"), "{levels}");
+        let too_deep =
+            matches!(&found[0].reason, Some(Reason::Unreadable(why)) if why.contains("nested too deep"));
+        assert_eq!(too_deep, refused, "{levels}: {:?}", found[0].reason);
+    }
+}
