@@ -24,7 +24,7 @@ static void handler(int signal) {
 
 static void *work(void *unused) {
     void *blocks[64] = {0};
-    for (int i = 0; atomic_load(&runs) < 2000; i++) {
+    for (int i = 0; atomic_load(&runs) < 500; i++) {
         void **block = &blocks[i * 7 % 64];
         if (i % 5 == 0) {
             *block = realloc(*block, 16 + i % 3000);
