@@ -3,10 +3,11 @@
 #include "target.h"
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 LEAKER(leak_in_handler)
 LEAKER(leak_outside)
 
-static atomic_long runs, leaked, done;
+static atomic_long runs, leaked;
 
 static void handler(int signal) {
     (void)signal;
@@ -22,9 +23,21 @@ static void handler(int signal) {
     errno = saved;
 }
 
+// A timer of this thread's own: its signals come at any instant, whatever other threads do.
+static timer_t begin_storm(void) {
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    event._sigev_un._tid = gettid();
+    struct itimerspec every = {{0, 100000}, {0, 100000}};
+    timer_t timer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &every, NULL))
+        abort();
+    return timer;
+}
+
 static void *work(void *unused) {
     void *blocks[64] = {0};
-    for (int i = 0; atomic_load(&runs) < 500; i++) {
+    timer_t timer = begin_storm();
+    for (int i = 0; atomic_load(&runs) < 2000; i++) {
         void **block = &blocks[i * 7 % 64];
         if (i % 5 == 0) {
             *block = realloc(*block, 16 + i % 3000);
@@ -33,14 +46,11 @@ static void *work(void *unused) {
             *block = malloc(16 + i % 300);
         }
     }
+    timer_delete(timer);
     for (int i = 0; i < 64; i++)
         free(blocks[i]);
     for (int i = 0; i < 100; i++)
         leak_outside(10002);
-    atomic_fetch_add(&done, 1);
-    // Stays until the storm is over, so that the thread id stays valid.
-    while (atomic_load(&done) < 3)
-        sched_yield();
     return unused;
 }
 
@@ -50,12 +60,6 @@ int main(void) {
     pthread_t threads[2];
     for (int i = 0; i < 2; i++)
         pthread_create(&threads[i], NULL, work, NULL);
-    for (int i = 0; atomic_load(&done) < 2; i++) {
-        pthread_kill(threads[i % 2], SIGUSR1);
-        for (volatile int pause = 0; pause < 1000; pause++)
-            ;
-    }
-    atomic_fetch_add(&done, 1);
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
     printf("%ld %ld\n", atomic_load(&runs), atomic_load(&leaked));

@@ -18,7 +18,7 @@ thread_local! {
 
 #[inline(never)]
 fn leak_box() {
-    Box::leak(Box::new([7u8; 10_001]));
+    std::hint::black_box(Box::leak(Box::new([7u8; 10_001])));
 }
 
 #[inline(never)]
