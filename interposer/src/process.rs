@@ -143,6 +143,7 @@ pub fn ended() {
         end.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Relaxed);
         state.store(State::Ended as u64, Relaxed);
     }
+    file::cut_to_size();
 }
 
 /// In `BEGINNING`: the state that follows.

@@ -1,4 +1,4 @@
-//! The process's file: one sparse file, mapped whole without access when it is begun.
+//! The process's file: one sparse file, mapped without access, further than it reaches, when it is begun.
 //!
 //! A chunk is made writable and its blocks are allocated before it is touched, without a path or descriptor, so
 //! that it works after chroot, a change of user, or with no descriptor left. A file system that is full gives an
@@ -14,16 +14,24 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use recording::LostKind;
 use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
 
-/// Address space kept for the file, and its apparent size. Costs neither memory nor disk; the largest that a
-/// program with a limit on its address space gets is the 16th part of that limit.
+/// Address space kept for the file. Costs neither memory nor disk; the largest that a program with a limit on its
+/// address space gets is the 16th part of that limit.
 const RESERVE: usize = 16 << 30;
 /// Less is not worth beginning.
 const RESERVE_MIN: usize = 4 << 20;
+/// Apparent size of the file at first: enough for most recordings, so that its path is not needed again; not more,
+/// for those who copy it with a tool that does not know sparse files.
+const FIRST_SIZE: usize = 1 << 30;
+/// Chunks left at the end when the process exits, for events in later exit handlers.
+const CHUNKS_AFTER_EXIT: usize = 64;
 /// Of the header chunk, what is used.
 const HEADER_SIZE: usize = recording::layout::STRINGS_END;
 const MADV_POPULATE_WRITE: i32 = 23;
 
 static BASE: AtomicUsize = AtomicUsize::new(0);
+/// Size of the mapping.
+static RESERVED: AtomicUsize = AtomicUsize::new(0);
+/// Size of the file.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 static ID: AtomicU64 = AtomicU64::new(0);
 
@@ -72,28 +80,28 @@ pub fn begin() -> sys::Result<()> {
     };
     PATH.set(id);
     let fd = Fd::open(PATH.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
-    let mut size = RESERVE;
-    let address_space = sys::limit(libc::RLIMIT_AS);
-    let file_size = sys::limit(libc::RLIMIT_FSIZE);
-    while size as u64 > address_space / 16 || size as u64 > file_size {
-        size /= 2;
+    let mut reserve = RESERVE;
+    while reserve as u64 > sys::limit(libc::RLIMIT_AS) / 16 {
+        reserve /= 2;
     }
     loop {
+        // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
+        let size = reserve.min(FIRST_SIZE).min(file_size_limit());
         if size < RESERVE_MIN {
             return Err(Errno(libc::EFBIG));
         }
-        // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
         if fd.truncate(size as u64).is_ok()
-            && let Ok(base) = fd.map_shared(size, 0, libc::PROT_NONE)
+            && let Ok(base) = fd.map_shared(reserve, 0, libc::PROT_NONE)
         {
-            let _ = sys::advise(base, size, libc::MADV_DONTDUMP);
+            let _ = sys::advise(base, reserve, libc::MADV_DONTDUMP);
             // Without it the kernel reads ahead where there is nothing to read, and dirties whole large folios.
-            let _ = sys::advise(base, size, libc::MADV_RANDOM);
+            let _ = sys::advise(base, reserve, libc::MADV_RANDOM);
             BASE.store(base, Relaxed);
+            RESERVED.store(reserve, Relaxed);
             SIZE.store(size, Relaxed);
             break;
         }
-        size /= 2;
+        reserve /= 2;
     }
     ID.store(id, Relaxed);
     sys::make_writable(BASE.load(Relaxed), CHUNK)?;
@@ -106,17 +114,57 @@ pub fn begin() -> sys::Result<()> {
 /// In a forked child: leaves the parent's file. Returns its mapping, as (address, size).
 pub fn forget() -> (usize, usize) {
     ID.store(0, Relaxed);
-    (BASE.swap(0, Relaxed), SIZE.swap(0, Relaxed))
+    SIZE.store(0, Relaxed);
+    (BASE.swap(0, Relaxed), RESERVED.swap(0, Relaxed))
+}
+
+/// The largest whole number of chunks that a file may have.
+fn file_size_limit() -> usize {
+    (sys::limit(libc::RLIMIT_FSIZE).min(RESERVE as u64) as usize) / CHUNK * CHUNK
+}
+
+/// Makes the file so long that `end` lies in it. Never makes it shorter, whoever else does the same.
+#[cold]
+fn extend(end: usize) -> sys::Result<()> {
+    let size = (2 * SIZE.load(Relaxed)).max(end).min(RESERVED.load(Relaxed)).min(file_size_limit());
+    if size < end {
+        return Err(Errno(libc::EFBIG));
+    }
+    Fd::open(PATH.get(), libc::O_RDWR, 0)?.allocate(size as u64 - 1, 1)?;
+    SIZE.fetch_max(size, Relaxed);
+    Ok(())
+}
+
+/// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded.
+pub fn cut_to_size() {
+    let Some(next) = word(NEXT_CHUNK) else { return };
+    let whole = SIZE.load(Relaxed);
+    let size = (next.load(Relaxed) as usize + CHUNKS_AFTER_EXIT) * CHUNK;
+    if size >= whole {
+        return;
+    }
+    // Whoever needs a chunk behind it extends the file again; no chunk in use lies there.
+    SIZE.store(size, Relaxed);
+    if Fd::open(PATH.get(), libc::O_RDWR, 0).and_then(|fd| fd.truncate(size as u64)).is_err() {
+        SIZE.store(whole, Relaxed);
+    }
 }
 
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
     let index = word(NEXT_CHUNK)?.fetch_add(1, Relaxed) as usize;
-    let offset = index.checked_mul(CHUNK).filter(|offset| offset + CHUNK <= SIZE.load(Relaxed));
-    let Some(offset) = offset else {
+    let end = index.checked_add(1).and_then(|next| next.checked_mul(CHUNK));
+    let Some(end) = end.filter(|&end| end <= RESERVED.load(Relaxed)) else {
         word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
         return None;
     };
+    if end > SIZE.load(Relaxed)
+        && let Err(errno) = extend(end)
+    {
+        word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
+        return Some(Err(errno));
+    }
+    let offset = end - CHUNK;
     let at = BASE.load(Relaxed) + offset;
     Some(sys::make_writable(at, CHUNK).map(|()| at))
 }
