@@ -11,6 +11,10 @@
 //! For tests and lints this is an ordinary library without exports; `analyzer/build.rs` builds the real one with
 //! `--cfg unfreed_preload`.
 #![cfg_attr(unfreed_preload, no_std)]
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests are no hooks")
+)]
 
 pub mod clock;
 pub mod config;

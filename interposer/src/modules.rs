@@ -42,16 +42,20 @@ struct Slot {
     since: AtomicU32,
 }
 
-const EMPTY: Slot = Slot {
-    link_map: AtomicU64::new(FREE),
-    bias: AtomicU64::new(0),
-    headers: AtomicU64::new(0),
-    header_count: AtomicU64::new(0),
-    number: AtomicU32::new(0),
-    since: AtomicU32::new(0),
-};
+impl Slot {
+    const fn new() -> Slot {
+        Slot {
+            link_map: AtomicU64::new(FREE),
+            bias: AtomicU64::new(0),
+            headers: AtomicU64::new(0),
+            header_count: AtomicU64::new(0),
+            number: AtomicU32::new(0),
+            since: AtomicU32::new(0),
+        }
+    }
+}
 
-static SLOTS: [Slot; MAX] = [EMPTY; MAX];
+static SLOTS: [Slot; MAX] = [const { Slot::new() }; MAX];
 /// Slots that were ever used are below this.
 static USED: AtomicUsize = AtomicUsize::new(0);
 /// The number that the next module gets.

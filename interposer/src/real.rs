@@ -5,7 +5,7 @@
 //! process has one thread: the pointers found are those of objects that are never unloaded.
 
 use crate::hooks::operators;
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -46,15 +46,15 @@ macro_rules! functions {
     };
 }
 
-/// The address that a weak symbol got, null if none; through the global offset table, which the compiler cannot
-/// assume to be filled.
+/// The address that a symbol got, null if none: weak, so that the library loads where it is missing; through the
+/// global offset table, which the compiler cannot assume to be filled.
 macro_rules! weak_address {
     ($symbol:literal) => {{
         let at: usize;
         // SAFETY: reads our own global offset table.
         unsafe {
-            asm!(concat!("mov {}, qword ptr [rip + ", $symbol, "@GOTPCREL]"), out(reg) at,
-                 options(pure, readonly, nostack, preserves_flags))
+            asm!(concat!(".weak ", $symbol), concat!("mov {}, qword ptr [rip + ", $symbol, "@GOTPCREL]"),
+                 out(reg) at, options(pure, readonly, nostack, preserves_flags))
         };
         at
     }};
@@ -214,10 +214,6 @@ struct Symbol {
     size: usize,
 }
 
-// The loader's list: exported by glibc's loader under one name, by musl's under the other. Weak, so that the
-// library loads where one is missing.
-global_asm!(".weak _r_debug", ".weak _dl_debug_addr");
-
 /// Our own dynamic section, by which our place in the list is known.
 fn dynamic_section() -> *const Dynamic {
     let at: *const Dynamic;
@@ -237,6 +233,7 @@ struct Object {
 }
 
 impl Objects {
+    /// The loader's list: exported by glibc's loader under one name, by musl's under the other.
     fn all() -> Option<Objects> {
         let glibc = weak_address!("_r_debug") as *const DebugInterface;
         let musl = weak_address!("_dl_debug_addr") as *const *const DebugInterface;

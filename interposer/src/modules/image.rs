@@ -2,6 +2,7 @@
 //!
 //! Reads only what the file's own headers say is loaded readable; nothing is read from the file itself.
 
+use crate::stack::bytes::Bytes;
 use crate::sys;
 
 /// `Elf64_Phdr`.
@@ -64,14 +65,17 @@ impl Image {
     pub fn of_main_program(bias: u64) -> Option<Image> {
         const AT_PHDR: u64 = 3;
         const AT_PHNUM: u64 = 5;
-        let mut raw = [0u8; 512];
-        let raw = sys::Fd::open_read(b"/proc/self/auxv\0").ok()?.read_all(&mut raw).ok()?;
-        let value = |wanted: u64| {
-            let word = |bytes: &[u8], at| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-            let entry = raw.chunks_exact(16).find(|entry| word(entry, 0) == Some(wanted))?;
-            word(entry, 8)
-        };
-        let image = Image { bias, headers: value(AT_PHDR)?, count: value(AT_PHNUM)? };
+        let vector = sys::Fd::open_read(b"/proc/self/auxv\0").ok()?;
+        let mut image = Image { bias, headers: 0, count: 0 };
+        let mut entry = [0u8; 16];
+        while vector.read(&mut entry) == Ok(entry.len()) {
+            let [kind, value] = [0, 8].map(|at| Bytes::new(&entry, at).fixed(8, false).unwrap_or(0) as u64);
+            match kind {
+                AT_PHDR => image.headers = value,
+                AT_PHNUM => image.count = value,
+                _ => {}
+            }
+        }
         // Under a loader called by hand (`ld.so program`) these are the loader's own headers.
         let own = image.headers().find(|header| header.kind == PT_PHDR)?;
         (bias.wrapping_add(own.address) == image.headers).then_some(image)
@@ -127,13 +131,14 @@ impl Image {
     }
 
     fn build_id_in(&self, note: &ProgramHeader) -> Option<&'static [u8]> {
-        const NT_GNU_BUILD_ID: u32 = 3;
+        const NT_GNU_BUILD_ID: usize = 3;
         let mut rest = self.bytes_from(self.bias.wrapping_add(note.address))?;
         rest = rest.get(..note.file_size as usize)?;
         let alignment = if note.alignment == 8 { 8 } else { 4 };
-        let word = |bytes: &[u8], at| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         loop {
-            let (name, len, kind) = (word(rest, 0)? as usize, word(rest, 4)? as usize, word(rest, 8)?);
+            let mut words = Bytes::new(rest, 0);
+            let mut word = || words.fixed(4, false).map(|word| word as usize);
+            let (name, len, kind) = (word()?, word()?, word()?);
             let begin = (12 + name).next_multiple_of(alignment);
             if kind == NT_GNU_BUILD_ID && rest.get(12..12 + name) == Some(b"GNU\0") {
                 return rest.get(begin..begin + len);

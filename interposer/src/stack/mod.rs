@@ -9,7 +9,9 @@
 //! - The kept stack is valid at every instant: a signal may interrupt a capture, and its handler never return.
 //! - All-zero memory is a valid [`Capture`].
 
+pub(crate) mod bytes;
 pub(crate) mod cfi;
+mod expression;
 mod frame_pointer;
 mod region;
 mod rule;

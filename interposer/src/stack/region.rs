@@ -63,7 +63,7 @@ pub fn find(address: u64) -> Region {
 /// The main stack, which the kernel extends downward up to the limit. Without a limit: 64 MiB, far more than 1,024
 /// frames take.
 fn grown(stack: Region) -> Region {
-    let limit = sys::limit(libc::RLIMIT_STACK as u32).min(64 << 20);
+    let limit = sys::limit(libc::RLIMIT_STACK).min(64 << 20);
     Region { low: stack.low.min(stack.high.saturating_sub(limit)), high: stack.high }
 }
 

@@ -81,7 +81,7 @@ impl Rule {
 
     /// Whether the base of a load is rbp.
     #[inline(always)]
-    pub const fn from_rbp(self) -> bool {
+    pub const fn loads_from_rbp(self) -> bool {
         self.0 & RBP_BASE != 0
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert!(rule.is(Kind::Bp) && rule.saves_rbp() && !rule.rbp_at_rbp());
         assert_eq!((rule.cfa_offset() as i64, rule.rbp_offset()), (-24, -16));
         let rule = Rule::load(true, -8, 3, SavedRbp::AtRbp(32));
-        assert!(rule.is(Kind::Load) && rule.from_rbp() && rule.rbp_at_rbp());
+        assert!(rule.is(Kind::Load) && rule.loads_from_rbp() && rule.rbp_at_rbp());
         assert_eq!((rule.cfa_offset() as i64, rule.added(), rule.rbp_offset()), (-8, 24, 32));
         assert!(!Rule::register(Kind::Sp, 8, SavedRbp::Register).saves_rbp());
     }

@@ -8,7 +8,7 @@ use recording::EndReason;
 use super::frame_pointer;
 use super::region::Region;
 use super::rule::{self, Generation, Kind, Rule};
-use super::{Frame, Sink, cfi};
+use super::{Frame, Sink};
 use crate::modules;
 
 /// State of the unwinder: the registers at a frame.
@@ -146,11 +146,11 @@ impl Walk {
 
     fn step_load(&mut self, rule: Rule, frame: &mut Frame) -> Option<Step> {
         let mut base = self.sp;
-        if rule.from_rbp() || rule.rbp_at_rbp() {
+        if rule.loads_from_rbp() || rule.rbp_at_rbp() {
             frame.bp_need = self.bp();
             frame.flags |= Frame::USES_RBP;
         }
-        if rule.from_rbp() {
+        if rule.loads_from_rbp() {
             base = frame.bp_need;
         }
         let cfa = self.region.word(base.wrapping_add(rule.cfa_offset()))?.wrapping_add(rule.added());
@@ -204,7 +204,7 @@ fn find_rule(walk: &Walk, sink: &mut impl Sink) -> Rule {
     let rule = if code.image.bytes_from(walk.pc).is_some_and(is_signal_return) {
         Rule::plain(Kind::Signal)
     } else {
-        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| cfi::rule_at(&info, pc))
+        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| info.rule_at(pc))
     };
     rule::store(pc, walk.generation, rule);
     rule
