@@ -167,6 +167,14 @@ pub unsafe fn unmap(at: usize, size: usize) {
     let _ = unsafe { call(libc::SYS_munmap, [at, size, 0, 0, 0, 0]) };
 }
 
+/// Removes the file at `path`, which ends with a NUL byte.
+pub fn remove_file(path: &[u8]) {
+    debug_assert_eq!(path.last(), Some(&0));
+    // SAFETY: the path ends with NUL.
+    let _ =
+        unsafe { call(libc::SYS_unlinkat, [libc::AT_FDCWD as usize, path.as_ptr() as usize, 0, 0, 0, 0]) };
+}
+
 /// Reads where a link points to.
 pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     debug_assert_eq!(path.last(), Some(&0));

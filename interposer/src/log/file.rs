@@ -18,7 +18,7 @@ use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
 /// address space gets is the 16th part of that limit.
 const RESERVE: usize = 16 << 30;
 /// Less is not worth beginning.
-const RESERVE_MIN: usize = 4 << 20;
+const RESERVE_MIN: usize = 4 * CHUNK;
 /// Apparent size of the file at first: enough for most recordings, so that its path is not needed again; not more,
 /// for those who copy it with a tool that does not know sparse files.
 const FIRST_SIZE: usize = 1 << 30;
@@ -80,6 +80,23 @@ pub fn begin() -> sys::Result<()> {
     };
     PATH.set(id);
     let fd = Fd::open(PATH.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
+    let result = map(&fd);
+    match result {
+        Ok(()) => ID.store(id, Relaxed),
+        Err(_) => {
+            sys::remove_file(PATH.get());
+            let (base, size) = forget();
+            if base != 0 {
+                // SAFETY: the file was never in use.
+                unsafe { sys::unmap(base, size) };
+            }
+        }
+    }
+    result
+}
+
+/// Maps the new file and prepares its header chunk.
+fn map(fd: &Fd) -> sys::Result<()> {
     let mut reserve = RESERVE;
     while reserve as u64 > sys::limit(libc::RLIMIT_AS) / 16 {
         reserve /= 2;
@@ -103,7 +120,6 @@ pub fn begin() -> sys::Result<()> {
         }
         reserve /= 2;
     }
-    ID.store(id, Relaxed);
     sys::make_writable(BASE.load(Relaxed), CHUNK)?;
     allocate(0, HEADER_SIZE)?;
     word(NEXT_CHUNK).map(|word| word.store(1, Relaxed));
