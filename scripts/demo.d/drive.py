@@ -5,6 +5,7 @@ Ends with status 1 if the difference does not show the leak: 50 more blocks of 3
 """
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -15,6 +16,8 @@ import requests
 
 APP = pathlib.Path(__file__).with_name("app.py")
 ANSWER_SECONDS = 60
+# The header of a difference and the innermost frames of its first stack.
+STACK_LINES = 24
 
 
 def say(text):
@@ -24,7 +27,8 @@ def say(text):
 def record(unfreed, directory, batches):
     """Runs the app under `unfreed run`, sends it batches of requests, and ends it."""
     shutil.rmtree(directory, ignore_errors=True)
-    command = [unfreed, "run", "-o", str(directory), "--", sys.executable, str(APP)]
+    app = [os.path.relpath(path) for path in (sys.executable, APP)]
+    command = [unfreed, "run", "-o", str(directory), "--", *app]
     say("\n$ " + " ".join(command))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
@@ -44,10 +48,13 @@ def record(unfreed, directory, batches):
         sys.exit(f"demo: the app ended with status {server.returncode}")
 
 
-def show(command):
-    say("\n$ " + " ".join(command))
-    if subprocess.run(command).returncode:
+def show(command, lines=None):
+    """Runs a command and prints what it says, or the first lines of that."""
+    say("\n$ " + " ".join(command) + (f" | head -{lines}" if lines else ""))
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
         sys.exit("demo: that command failed")
+    say("\n".join(result.stdout.splitlines()[:lines]))
 
 
 def check(unfreed, old, new):
@@ -69,10 +76,11 @@ def main():
     old, new = directory / "10-requests", directory / "60-requests"
     record(unfreed, old, [10])
     record(unfreed, new, [10, 50])
-    show([unfreed, "report", str(new), "-n", "3"])
+    show([unfreed, "report", str(new), "--by", "function", "-n", "5"])
     delta, named = check(unfreed, old, new)
-    show([unfreed, "diff", str(old), str(new), "-n", "1"])
-    say(f"\nThe leak: 50 requests, +50 blocks, +{delta:,} bytes, allocated by {' < '.join(named[:4])}")
+    show([unfreed, "diff", str(old), str(new)], lines=STACK_LINES)
+    show([unfreed, "diff", str(old), str(new), "--by", "function", "-n", "3"])
+    say(f"\nThe leak: 50 requests, +50 blocks, +{delta:,} bytes, allocated by {' < '.join(named[:5])}")
 
 
 if __name__ == "__main__":
