@@ -2,7 +2,6 @@
 use super::{ModuleFile, Query, Symbolized};
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 /// Addresses between two reports of progress: often enough for a bar, too rarely to cost anything.
 const STEP: usize = 256;
@@ -57,20 +56,21 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// The results per query, in its order of addresses.
+/// The results per query, in its order of addresses. `found` has those of each batch.
 pub fn in_shape_of(
     queries: &[Query],
-    batches: &[Batch<'_>],
-    found: &[OnceLock<Vec<Symbolized>>],
+    batches: Vec<Batch<'_>>,
+    found: Vec<Vec<Symbolized>>,
 ) -> Vec<Vec<Symbolized>> {
-    let by_module: HashMap<&ModuleFile, (&Batch<'_>, &[Symbolized])> = batches
-        .iter()
-        .zip(found)
-        .map(|(batch, found)| (batch.module, (batch, found.get().map_or(&[][..], Vec::as_slice))))
-        .collect();
-    let one = |module: &ModuleFile, address: &u64| -> Option<Symbolized> {
-        let (batch, found) = by_module.get(module)?;
-        found.get(batch.addresses.binary_search(address).ok()?).cloned()
+    let mut by_module: HashMap<&ModuleFile, (Batch<'_>, Vec<Symbolized>)> =
+        batches.into_iter().zip(found).map(|(batch, found)| (batch.module, (batch, found))).collect();
+    let mut one = |module: &ModuleFile, address: &u64| -> Option<Symbolized> {
+        let (batch, found) = by_module.get_mut(module)?;
+        let index = batch.addresses.binary_search(address).ok()?;
+        let (count, result) = (batch.counts.get_mut(index)?, found.get_mut(index)?);
+        *count -= 1;
+        // Moved out at its last use: most addresses are asked for once, and results take most of the memory.
+        Some(if *count == 0 { std::mem::take(result) } else { result.clone() })
     };
     queries
         .iter()

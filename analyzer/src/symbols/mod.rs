@@ -156,5 +156,6 @@ pub fn symbolize(
     });
     // Does nothing, unless no thread could be started.
     work();
-    batch::in_shape_of(queries, &batches, &found)
+    let found = found.into_iter().map(|found| found.into_inner().unwrap_or_default()).collect();
+    batch::in_shape_of(queries, batches, found)
 }

@@ -114,6 +114,25 @@ fn every_function_of_a_symbol_table_is_named() {
 }
 
 #[test]
+fn of_several_names_the_public_and_shortest_is_shown() {
+    let source = r#"
+        #include <stdlib.h>
+        void *library_internal_make(int n) { void *p = malloc(n); return p ? p : malloc(1); }
+        void *make_b(int) __attribute__((alias("library_internal_make")));
+        void *make_a(int) __attribute__((alias("library_internal_make")));
+        static void *a(int) __attribute__((used, alias("library_internal_make")));
+    "#;
+    let place = Place::new("aliases");
+    for flags in ["-g", "-g0"] {
+        let file = place.compile(&format!("gcc -O2 -shared -fPIC {flags}"), ("alias.c", source), "alias.so");
+        assert!(functions(&file, &[]).contains_key("a"), "the local alias is in the symbol table");
+        for found in look_up_file(&file, &[functions(&file, &[])["make_b"]]) {
+            assert_eq!(found.frames[0].function.as_deref(), Some("make_a"), "{flags}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn functions_of_the_c_library_have_their_public_names() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let Some(libc) =
