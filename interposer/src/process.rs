@@ -102,8 +102,16 @@ pub fn begin() -> bool {
     }
 }
 
+/// Whether chunks are handed out.
+pub fn is_recording() -> bool {
+    life().is_some_and(|life| life.load(Acquire) == RECORDING)
+}
+
 /// A chunk for a writer; `None` when the recording has stopped.
 pub fn new_chunk() -> Option<usize> {
+    if !is_recording() {
+        return None;
+    }
     match file::new_chunk() {
         Some(Ok(at)) => Some(at),
         Some(Err(errno)) => {
@@ -133,9 +141,8 @@ pub fn stop(cause: StopCause, errno: i32) {
 
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
-    let recording = life().is_some_and(|life| life.load(Acquire) == RECORDING);
     // A vfork child that exits the wrong way is not us.
-    if !recording || sys::pid() != pid() {
+    if !is_recording() || sys::pid() != pid() {
         return;
     }
     thread::mark(recording::mark::EXIT);

@@ -284,12 +284,12 @@ impl Level {
         if self.wiped.file == 0 && !self.begin_file() {
             return false;
         }
-        if !self.wiped.events.make_room(self.wiped.writer) {
-            // Says which loss it is.
-            process::begin();
-            return false;
+        if process::is_recording() && self.wiped.events.make_room(self.wiped.writer) {
+            return true;
         }
-        true
+        // Says which loss it is.
+        process::begin();
+        false
     }
 
     fn begin_file(&mut self) -> bool {

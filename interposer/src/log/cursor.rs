@@ -37,6 +37,9 @@ impl Cursor {
     /// Allocates more of the chunk; false if it is full.
     #[cold]
     pub fn grow(&mut self, bytes: usize) -> bool {
+        if !process::is_recording() {
+            return false;
+        }
         while self.pieces && self.chunk != 0 && self.end < self.chunk + CHUNK {
             if let Err(errno) = file::allocate_at(self.end, PIECE) {
                 process::stop(recording::layout::StopCause::CannotGrow, errno.0);

@@ -5,6 +5,7 @@ use super::cursor::Cursor;
 use super::events::Writer;
 use super::file;
 use crate::intern::{self, Key};
+use crate::process;
 use crate::stack::Sink;
 use core::sync::atomic::Ordering::Relaxed;
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, IDS_PER_CHUNK, NEXT_ID_BLOCK, ROOM};
@@ -88,6 +89,9 @@ impl<'a> Definer<'a> {
     }
 
     fn turn(&mut self, first_id: u32, needed: usize) -> bool {
+        if !process::is_recording() {
+            return false;
+        }
         let definitions = &mut *self.definitions;
         let header = ChunkHeader {
             kind: ChunkKind::Definitions,
