@@ -185,7 +185,9 @@ fn begin_file() -> u64 {
     for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
         place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());
     }
-    word(layout::STATE).map(|state| state.store(State::Recording as u64, Relaxed));
+    if let Some(state) = word(layout::STATE) {
+        state.store(State::Recording as u64, Relaxed);
+    }
     RECORDING
 }
 

@@ -122,8 +122,10 @@ fn map(fd: &Fd) -> sys::Result<()> {
     }
     sys::make_writable(BASE.load(Relaxed), CHUNK)?;
     allocate(0, HEADER_SIZE)?;
-    word(NEXT_CHUNK).map(|word| word.store(1, Relaxed));
-    word(NEXT_ID_BLOCK).map(|word| word.store(1, Relaxed));
+    if let (Some(chunks), Some(ids)) = (word(NEXT_CHUNK), word(NEXT_ID_BLOCK)) {
+        chunks.store(1, Relaxed);
+        ids.store(1, Relaxed);
+    }
     Ok(())
 }
 
