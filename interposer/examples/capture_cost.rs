@@ -118,7 +118,7 @@ fn stack_used() -> usize {
 
 fn main() {
     // SAFETY: all-zero memory is a capture's initial state.
-    let capture = unsafe { Box::<Capture>::new_zeroed().assume_init() };
+    let capture = unsafe { Box::new(std::mem::MaybeUninit::<Capture>::zeroed()).assume_init() };
     let nodes = Nodes { table: vec![(0, 0, 0); 1 << 14], next: 1 << 20 };
     // SAFETY: one thread.
     unsafe { STATE = Box::leak(Box::new(State { capture, nodes })) };
