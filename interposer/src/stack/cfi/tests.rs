@@ -218,9 +218,9 @@ fn cut_and_changed_bytes() {
     }
     for len in (0..info.frames.len().min(4000)).step_by(3) {
         let cut = UnwindInfo { frames: &info.frames[..len], ..info };
-        pcs.iter().step_by(17).for_each(|pc| drop(cut.rule_at(*pc)));
+        pcs.iter().step_by(17).for_each(|pc| _ = std::hint::black_box(cut.rule_at(*pc)));
         let cut = UnwindInfo { header: &info.header[..len.min(info.header.len())], ..info };
-        pcs.iter().step_by(17).for_each(|pc| drop(cut.rule_at(*pc)));
+        pcs.iter().step_by(17).for_each(|pc| _ = std::hint::black_box(cut.rule_at(*pc)));
     }
     let mut bytes = file.bytes.clone();
     let begin = file.info().frames.as_ptr() as usize - file.bytes.as_ptr() as usize;
@@ -232,7 +232,7 @@ fn cut_and_changed_bytes() {
         let changed = UnwindInfo { header: &bytes[file.header..], frames: &bytes[begin..] };
         // The same places relative to the changed copy.
         let moved = |pc: u64| pc.wrapping_sub(file.bytes.as_ptr() as u64).wrapping_add(bytes.as_ptr() as u64);
-        pcs.iter().step_by(29).for_each(|pc| drop(changed.rule_at(moved(*pc))));
+        pcs.iter().step_by(29).for_each(|pc| _ = std::hint::black_box(changed.rule_at(moved(*pc))));
         bytes[at] = byte;
     }
 }
