@@ -1,6 +1,6 @@
 //! Stack nodes by (parent, pc): so that a frame called by the same frame is written once.
 //!
-//! Levels of open-addressed tables, each four times the one before; insertion goes to the newest level. Lock-free:
+//! Levels of open-addressed tables, each larger than the one before; insertion goes to the newest level. Lock-free:
 //! - A slot is claimed by a compare-and-swap of `value` from 0; its `key` is stored after that (Release) and read
 //!   first (Acquire), so that a key that matches has its value.
 //! - A slot with a value and no key yet is passed over: at worst a node is written twice, which readers expect.
@@ -14,12 +14,12 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::{Address, FrameKind, StackId};
 
-/// Slots of the first level: 256 KiB.
-const FIRST_BITS: u32 = 14;
-/// Levels: the last has 2^26 slots. Where they are full nodes are written again instead of found.
-const LEVELS: usize = 7;
-/// Slots that are looked at before the next level is tried.
-const PROBES: usize = 16;
+/// Slots of the levels, as powers of two: from 256 KiB to 1 GiB. A level is touched all over as soon as it is in use:
+/// small ones grow fast, since each costs a look-up of a new node some time, and large ones grow slowly.
+const BITS: [u32; 10] = [14, 16, 18, 20, 21, 22, 23, 24, 25, 26];
+const LEVELS: usize = BITS.len();
+/// Slots that are looked at in a level. At most 60 % are in use: hardly ever are so many in a row.
+const PROBES: usize = 64;
 
 #[repr(C)]
 struct Slot {
@@ -60,7 +60,7 @@ impl Level {
     /// The slots to look at for a hash.
     fn candidates(&self, level: usize, hash: u64) -> impl Iterator<Item = &'static Slot> {
         let slots = self.slots.load(Acquire);
-        let bits = FIRST_BITS + 2 * level as u32;
+        let bits = BITS[level];
         let first = (hash >> (64 - bits)) as usize;
         let count = if slots == 0 { 0 } else { PROBES };
         (0..count).map(move |probe| {
@@ -74,7 +74,7 @@ impl Level {
         if self.slots.load(Acquire) != 0 {
             return true;
         }
-        let size = size_of::<Slot>() << (FIRST_BITS + 2 * level as u32);
+        let size = size_of::<Slot>() << BITS[level];
         let Ok(at) = sys::map_private(size) else { return false };
         if sys::advise(at, size, libc::MADV_WIPEONFORK).is_err()
             || self.slots.compare_exchange(0, at, Release, Relaxed).is_err()
@@ -110,32 +110,30 @@ pub fn insert(key: Key, parent: StackId, id: StackId) -> StackId {
     let hash = key.hash(parent);
     let value = (parent.0 as u64) << 32 | id.0 as u64;
     let mut level = NEWEST.load(Acquire).min(LEVELS - 1);
-    loop {
-        if !TABLE[level].map(level) {
-            return id;
-        }
-        let full = TABLE[level].used.load(Relaxed) as usize > (1 << (FIRST_BITS + 2 * level as u32)) * 6 / 10;
-        if !full {
-            for slot in TABLE[level].candidates(level, hash) {
-                if slot.value.compare_exchange(0, value, Relaxed, Relaxed).is_ok() {
-                    slot.key.store(key.0, Release);
-                    TABLE[level].used.fetch_add(1, Relaxed);
-                    return id;
-                }
-                if slot.key.load(Acquire) == key.0 {
-                    let other = slot.value.load(Relaxed);
-                    if (other >> 32) as u32 == parent.0 && other as u32 != 0 {
-                        return StackId(other as u32);
-                    }
-                }
-            }
-        }
-        if level + 1 == LEVELS || !TABLE[level + 1].map(level + 1) {
+    while TABLE[level].used.load(Relaxed) as usize > (1 << BITS[level]) * 6 / 10 {
+        if level + 1 == LEVELS {
             return id;
         }
         level += 1;
         NEWEST.fetch_max(level, Release);
     }
+    if !TABLE[level].map(level) {
+        return id;
+    }
+    for slot in TABLE[level].candidates(level, hash) {
+        if slot.value.compare_exchange(0, value, Relaxed, Relaxed).is_ok() {
+            slot.key.store(key.0, Release);
+            TABLE[level].used.fetch_add(1, Relaxed);
+            return id;
+        }
+        if slot.key.load(Acquire) == key.0 {
+            let other = slot.value.load(Relaxed);
+            if (other >> 32) as u32 == parent.0 && other as u32 != 0 {
+                return StackId(other as u32);
+            }
+        }
+    }
+    id
 }
 
 /// Forgets all nodes: their places in the code may mean something else from here on.
@@ -143,8 +141,7 @@ pub fn clear() {
     for (level, table) in TABLE.iter().enumerate() {
         let slots = table.slots.load(Acquire);
         if slots != 0 {
-            let _ =
-                sys::advise(slots, size_of::<Slot>() << (FIRST_BITS + 2 * level as u32), libc::MADV_DONTNEED);
+            let _ = sys::advise(slots, size_of::<Slot>() << BITS[level], libc::MADV_DONTNEED);
         }
     }
     forked();
