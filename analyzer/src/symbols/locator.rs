@@ -260,7 +260,8 @@ fn names_a_file(path: &Path) -> bool {
     let bytes = path.as_os_str().as_bytes();
     let pseudo: [&[u8]; 7] =
         [b"[", b"//anon", b"/memfd:", b"/dev/", b"/SYSV", b"linux-vdso.so", b"linux-gate.so"];
-    !bytes.is_empty() && !pseudo.iter().any(|prefix| bytes.starts_with(prefix))
+    let shared = bytes.starts_with(b"/dev/shm/");
+    !bytes.is_empty() && (shared || !pseudo.iter().any(|prefix| bytes.starts_with(prefix)))
 }
 
 /// The path without what the kernel appends once the file is gone; another may be there now, or the same again.

@@ -55,6 +55,7 @@ fn what_is_not_a_file() {
     for name in ["", "[vdso]", "[heap]", "linux-vdso.so.1", "//anon", "/memfd:x (deleted)", "/dev/zero"] {
         assert_eq!(reason(Path::new(name)), Reason::NotAFile, "{name}");
     }
+    assert_eq!(reason(Path::new("/dev/shm/absent.so")), Reason::FileMissing);
     symlink("loop", place.path("loop")).unwrap();
     place.run("mkfifo fifo");
     for name in ["absent", "fifo", ".", "absent/below"] {
