@@ -70,6 +70,14 @@ impl Level {
         })
     }
 
+    /// Has the processor fetch the first slot for a hash: a miss in each level would otherwise wait for the last.
+    #[inline(always)]
+    fn prefetch(&self, level: usize, hash: u64) {
+        let slot = self.slots.load(Relaxed) + (hash >> (64 - BITS[level])) as usize * size_of::<Slot>();
+        // SAFETY: a prefetch of any address has no effect but on caches.
+        unsafe { core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(slot as *const i8) };
+    }
+
     fn map(&self, level: usize) -> bool {
         if self.slots.load(Acquire) != 0 {
             return true;
@@ -89,7 +97,11 @@ impl Level {
 /// The node of frame `key` called by `parent`, if it was written.
 pub fn find(key: Key, parent: StackId) -> Option<StackId> {
     let hash = key.hash(parent);
-    for level in (0..=NEWEST.load(Acquire).min(LEVELS - 1)).rev() {
+    let newest = NEWEST.load(Acquire).min(LEVELS - 1);
+    for (level, table) in TABLE.iter().enumerate().take(newest + 1) {
+        table.prefetch(level, hash);
+    }
+    for level in (0..=newest).rev() {
         for slot in TABLE[level].candidates(level, hash) {
             let found = slot.key.load(Acquire);
             let value = slot.value.load(Relaxed);
