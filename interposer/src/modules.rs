@@ -273,3 +273,6 @@ fn append(path: &mut [u8], at: usize, part: &[u8]) -> usize {
     }
     len
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,8 @@ fn checker() -> PathBuf {
     let text = String::from_utf8(output.stdout).expect("cargo prints JSON");
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let files = messages.filter_map(|message| message["filenames"][0].as_str().map(PathBuf::from));
-    files.filter(|path| path.ends_with("libunwind_check.so")).last().expect("cargo names the library")
+    let mut found = files.filter(|path| path.ends_with("libunwind_check.so"));
+    found.next_back().expect("cargo names the library")
 }
 
 /// A program, what must not be less, and the reasons for which its stacks may differ from libgcc's.

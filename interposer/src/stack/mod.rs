@@ -87,6 +87,12 @@ impl Frame {
     /// The outermost of [`MAX_FRAMES`], of which the caller is not known.
     const CUT: u32 = 32;
 
+    /// Whether it is the frame of this state, unless a signal interrupted it.
+    #[inline(always)]
+    fn is_at(&self, pc: u64, sp: u64) -> bool {
+        self.sp == sp && self.pc == pc && !self.has(Frame::INTERRUPTED)
+    }
+
     #[inline(always)]
     fn has(&self, flags: u32) -> bool {
         self.flags & flags != 0
@@ -149,30 +155,33 @@ impl Capture {
     /// The id of the caller's stack.
     #[inline(always)]
     pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
+        // The commonest case: the same place with the same stack.
+        if self.epoch == modules::epoch()
+            && self.region.contains(caller.sp)
+            && let Some(top) = self.len.checked_sub(1)
+            && self.frame(top).is_at(caller.pc, caller.sp)
+            && (self.frame(top).bp_need == Frame::NONE || self.frame(top).bp_need == caller.bp)
+            && !self.frame(top).has(Frame::CUT)
+            && let Verdict::Holds = self.verify(top, sink)
+        {
+            return StackId(self.frame(top).id);
+        }
+        self.take_new(caller, sink)
+    }
+
+    #[inline(never)]
+    fn take_new(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
         let epoch = modules::epoch();
         if self.epoch != epoch {
             self.len = 0;
             self.epoch = epoch;
         }
+        sink.epoch(epoch);
         if !self.region.contains(caller.sp) {
             let region = self.region_of(caller.sp);
             self.region.set(region);
         }
-        let mut walk = Walk::new(caller.pc, caller.sp, caller.bp, self.region, Generation::new(epoch));
-        // The commonest case: the same place with the same stack.
-        if let Some(top) = self.len.checked_sub(1)
-            && self.meets(top, &mut walk)
-            && !self.frames[top & (MAX_FRAMES - 1)].has(Frame::CUT)
-            && matches!(self.verify(top, &walk, sink), Verdict::Holds)
-        {
-            return StackId(self.frames[top & (MAX_FRAMES - 1)].id);
-        }
-        self.take_new(walk, sink)
-    }
-
-    #[inline(never)]
-    fn take_new(&mut self, walk: Walk, sink: &mut impl Sink) -> StackId {
-        sink.epoch(self.epoch);
+        let walk = Walk::new(caller.pc, caller.sp, caller.bp, self.region, Generation::new(epoch));
         let plan = self.unwind(walk, sink);
         self.keep(plan, sink)
     }
@@ -186,50 +195,71 @@ impl Capture {
     #[inline(always)]
     fn meets(&self, index: usize, walk: &mut Walk) -> bool {
         let frame = self.frame(index);
-        frame.sp == walk.sp
-            && frame.pc == walk.pc
+        frame.is_at(walk.pc, walk.sp)
             && !walk.interrupted
-            && !frame.has(Frame::INTERRUPTED)
             && (frame.bp_need == Frame::NONE || frame.bp_need == walk.bp())
     }
 
     /// Compares what the unwinder would read from kept frame `index` outward with what it read then.
     #[inline(always)]
-    fn verify(&mut self, index: usize, walk: &Walk, sink: &mut impl Sink) -> Verdict {
+    fn verify(&mut self, index: usize, sink: &mut impl Sink) -> Verdict {
         let mut index = index;
-        while index > 0 {
-            let (frame, caller) = (self.frame(index), self.frame(index - 1));
-            if frame.has(Frame::SPECIAL | Frame::CHECK_RBP) {
-                if frame.has(Frame::SPECIAL) {
-                    if !self.steps_as_before(index, walk, sink) {
-                        return Verdict::DiffersAt(index);
-                    }
-                    index -= 1;
-                    continue;
-                }
-                if kept_word(frame.saved_rbp(caller.sp)) != caller.bp_need {
-                    return Verdict::DiffersAt(index);
-                }
+        loop {
+            index = self.plain_frames_hold(index);
+            if index == 0 {
+                break;
             }
-            if kept_word(caller.sp - 8) != caller.pc {
+            if !self.holds(index, sink) {
                 return Verdict::DiffersAt(index);
             }
             index -= 1;
         }
-        let ends = self.frame(0);
-        if ends.has(Frame::SPECIAL) && !ends.has(Frame::CUT) && !self.steps_as_before(0, walk, sink) {
+        let outermost = self.frame(0);
+        if outermost.has(Frame::SPECIAL) && !outermost.has(Frame::CUT) && !self.steps_as_before(0, sink) {
             return Verdict::DiffersAt(0);
         }
         Verdict::Holds
     }
 
+    /// The frame, outward from `index`, of which more than the return address counts or the return address differs.
+    #[inline(always)]
+    fn plain_frames_hold(&self, index: usize) -> usize {
+        let first = self.frames.as_ptr();
+        // SAFETY: the index is masked, and the loop ends at the first frame: all are within the array.
+        unsafe {
+            let mut frame = first.add(index & (MAX_FRAMES - 1));
+            while frame != first {
+                let caller = frame.sub(1);
+                if (*frame).has(Frame::SPECIAL | Frame::CHECK_RBP)
+                    || kept_word((*caller).sp - 8) != (*caller).pc
+                {
+                    break;
+                }
+                frame = caller;
+            }
+            frame.offset_from_unsigned(first)
+        }
+    }
+
+    /// Whether the step from kept frame `index`, not the outermost, still leads to the next.
+    #[inline(always)]
+    fn holds(&mut self, index: usize, sink: &mut impl Sink) -> bool {
+        let (frame, caller) = (self.frame(index), self.frame(index - 1));
+        if frame.has(Frame::SPECIAL) {
+            return self.steps_as_before(index, sink);
+        }
+        let keeps_rbp =
+            !frame.has(Frame::CHECK_RBP) || kept_word(frame.saved_rbp(caller.sp)) == caller.bp_need;
+        keeps_rbp && kept_word(caller.sp - 8) == caller.pc
+    }
+
     /// Steps from kept frame `index` again and compares the result.
     #[cold]
     #[inline(never)]
-    fn steps_as_before(&mut self, index: usize, walk: &Walk, sink: &mut impl Sink) -> bool {
+    fn steps_as_before(&mut self, index: usize, sink: &mut impl Sink) -> bool {
         let frame = *self.frame(index);
-        let region = if walk.region.contains(frame.sp) { walk.region } else { self.region_of(frame.sp) };
-        let mut again = Walk::new(frame.pc, frame.sp, frame.bp_need, region, walk.generation);
+        let region = if self.region.contains(frame.sp) { self.region } else { self.region_of(frame.sp) };
+        let mut again = Walk::new(frame.pc, frame.sp, frame.bp_need, region, Generation::new(self.epoch));
         again.interrupted = frame.has(Frame::INTERRUPTED);
         let step = again.step(&mut Frame::EMPTY.clone(), sink);
         let Some(caller) = index.checked_sub(1).map(|caller| self.frame(caller)) else {
@@ -259,7 +289,7 @@ impl Capture {
             if let Some(index) = candidates.checked_sub(1)
                 && self.meets(index, &mut walk)
             {
-                candidates = match self.verify(index, &walk, sink) {
+                candidates = match self.verify(index, sink) {
                     Verdict::Holds => match self.splice(index, fresh) {
                         Some(plan) => return plan,
                         None => self.carry(index, 0, &mut fresh, &mut walk),
@@ -372,3 +402,6 @@ fn kept_word(address: u64) -> u64 {
     // (a look-up drops the kept stack), and the words compared before lead the unwinder here.
     unsafe { (address as *const u64).read_unaligned() }
 }
+
+#[cfg(test)]
+mod tests;
