@@ -6,9 +6,18 @@ use recording::{Address, FrameKind, StackId};
 
 use super::*;
 
+struct Record {
+    number: u32,
+    bias: u64,
+    inode: u64,
+    segments: Vec<Segment>,
+    build_id: Vec<u8>,
+    path: String,
+}
+
 #[derive(Default)]
 struct Records {
-    modules: Vec<(u32, u64, u64, Vec<Segment>, Vec<u8>, String)>,
+    modules: Vec<Record>,
     gone: Vec<(u32, u32)>,
 }
 
@@ -20,10 +29,14 @@ impl Sink for Records {
     }
 
     fn module(&mut self, module: &Module) {
-        let path = String::from_utf8_lossy(module.path).into_owned();
-        let segments = module.segments().collect();
-        let build_id = module.build_id.to_vec();
-        self.modules.push((module.number, module.bias, module.inode, segments, build_id, path));
+        self.modules.push(Record {
+            number: module.number,
+            bias: module.bias,
+            inode: module.inode,
+            segments: module.segments().collect(),
+            build_id: module.build_id.to_vec(),
+            path: String::from_utf8_lossy(module.path).into_owned(),
+        });
     }
 
     fn module_gone(&mut self, number: u32, epoch: u32) {
@@ -76,9 +89,10 @@ fn a_record_says_what_the_file_says() {
         describe((7, 3), object.link_map, &object.image().unwrap(), &mut records);
     }
     let exe = std::env::current_exe().unwrap();
-    assert_eq!(Path::new(&records.modules[0].5), exe);
-    assert!(records.modules[1].5.contains("libc"), "{}", records.modules[1].5);
-    for (pc, (number, bias, inode, segments, build_id, path)) in code.iter().zip(&records.modules) {
+    assert_eq!(Path::new(&records.modules[0].path), exe);
+    assert!(records.modules[1].path.contains("libc"), "{}", records.modules[1].path);
+    for (pc, module) in code.iter().zip(&records.modules) {
+        let Record { number, bias, inode, segments, build_id, path } = module;
         assert_eq!(*number, 7);
         let metadata = std::fs::metadata(path).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::ino(&metadata), *inode);
@@ -100,7 +114,7 @@ fn a_record_says_what_the_file_says() {
             assert!(bytes.windows(note.len()).any(|window| window == note), "{path}");
         }
     }
-    assert_eq!(records.modules[1].4.len(), 20, "Debian's C library has a build-id");
+    assert_eq!(records.modules[1].build_id.len(), 20, "Debian's C library has a build-id");
 }
 
 #[test]

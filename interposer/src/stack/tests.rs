@@ -124,7 +124,7 @@ fn compare() -> usize {
 fn descend(depth: usize, at_bottom: &mut dyn FnMut()) {
     if depth == 0 {
         at_bottom();
-    } else if depth % 3 == 0 {
+    } else if depth.is_multiple_of(3) {
         // Through the C library and back.
         let mut numbers = [2u8, 1];
         let mut state = (depth - 1, at_bottom);
