@@ -5,6 +5,7 @@ pub mod commands;
 pub mod destination;
 pub mod diff;
 pub mod error;
+mod fast_map;
 pub mod launch;
 pub mod output;
 pub mod preload;

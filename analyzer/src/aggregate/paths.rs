@@ -8,6 +8,7 @@ use recording::EndReason;
 
 use super::filter::Filter;
 use super::frame::Frame;
+use crate::fast_map::FastMap;
 
 /// An exact path: an index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,8 +34,8 @@ pub struct Paths {
     identity_index: HashMap<String, (u32, u64)>,
     identity_hashes: Vec<u64>,
     paths: Vec<PathNode>,
-    path_index: HashMap<(u32, u32), u32>,
-    site_index: HashMap<(u32, u32), u32>,
+    path_index: FastMap<(u32, u32), u32>,
+    site_index: FastMap<(u32, u32), u32>,
     site_hashes: Vec<u64>,
     filter: Filter,
 }
@@ -50,8 +51,8 @@ impl Paths {
             identity_index: HashMap::new(),
             identity_hashes: Vec::new(),
             paths: (0..ROOTS).map(root).collect(),
-            path_index: HashMap::new(),
-            site_index: HashMap::new(),
+            path_index: FastMap::default(),
+            site_index: FastMap::default(),
             site_hashes: (0..ROOTS).map(|root| hash(0, &root.to_le_bytes())).collect(),
             filter,
         }
@@ -116,6 +117,11 @@ impl Paths {
             at = node.parent;
             (node.parent != u32::MAX).then_some(node.frame)
         })
+    }
+
+    /// All frames, by index.
+    pub fn all_frames(&self) -> &[Frame] {
+        &self.frames
     }
 
     /// A frame by its index.

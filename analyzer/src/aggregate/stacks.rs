@@ -7,6 +7,7 @@ use recording::{EndReason, StackId};
 
 use super::frame::{Frame, Kind};
 use super::paths::{PathId, Paths};
+use crate::fast_map::FastMap;
 use crate::reader::{Definitions, lookup_address};
 use crate::symbols::{self, ModuleFile, Query, Symbolized};
 
@@ -22,21 +23,23 @@ pub(super) struct Places {
     modules: Vec<ModuleFile>,
     module_index: HashMap<(PathBuf, Vec<u8>), u32>,
     places: Vec<(u32, u64)>,
-    place_index: HashMap<(u32, u64), Place>,
+    place_index: FastMap<(u32, u64), Place>,
 }
 
-/// One process's nodes, each with its place.
-#[derive(Default)]
-pub(super) struct NodePlaces(HashMap<StackId, Place>);
+/// What was not looked at.
+const NONE: u32 = u32::MAX;
+
+/// The place of each of one process's nodes.
+pub(super) struct NodePlaces(Vec<Place>);
 
 impl Places {
     /// Notes the places of the frames of these stacks.
     pub fn add(&mut self, definitions: &Definitions, stacks: impl Iterator<Item = StackId>) -> NodePlaces {
-        let mut known: HashMap<StackId, Place> = HashMap::new();
+        let mut known: Vec<Place> = vec![NONE; definitions.node_count()];
         let mut modules: Vec<Option<u32>> = vec![None; definitions.modules.len()];
         for stack in stacks {
-            definitions.stack(stack, |id, node| {
-                if known.contains_key(&id) {
+            definitions.stack(stack, |index, node| {
+                if known[index] != NONE {
                     return false;
                 }
                 let address = lookup_address(node);
@@ -48,7 +51,7 @@ impl Places {
                     }
                     None => (NO_MODULE, address),
                 };
-                known.insert(id, self.place(place));
+                known[index] = self.place(place);
                 true
             });
         }
@@ -142,32 +145,40 @@ pub(super) struct Resolver<'a> {
     pub places: &'a NodePlaces,
     /// Frames of each place, outermost first.
     pub frames: &'a [Vec<u32>],
-    known: HashMap<StackId, PathId>,
+    known: Vec<Option<PathId>>,
+    fresh: Vec<usize>,
 }
 
 impl<'a> Resolver<'a> {
     pub fn new(definitions: &'a Definitions, places: &'a NodePlaces, frames: &'a [Vec<u32>]) -> Resolver<'a> {
-        Resolver { definitions, places, frames, known: HashMap::new() }
+        Resolver {
+            definitions,
+            places,
+            frames,
+            known: vec![None; definitions.node_count()],
+            fresh: Vec::new(),
+        }
     }
 
     /// The path of a stack.
     pub fn path(&mut self, stack: StackId, paths: &mut Paths) -> PathId {
-        let mut fresh = Vec::new();
         let mut met = None;
-        let end: Option<EndReason> = self.definitions.stack(stack, |id, _| {
-            met = self.known.get(&id).copied();
+        let (known, fresh) = (&self.known, &mut self.fresh);
+        fresh.clear();
+        let end: Option<EndReason> = self.definitions.stack(stack, |index, _| {
+            met = known[index];
             if met.is_none() {
-                fresh.push(id);
+                fresh.push(index);
             }
             met.is_none()
         });
         let mut path = met.unwrap_or_else(|| paths.root(end));
-        for id in fresh.into_iter().rev() {
-            let place = self.places.0.get(&id);
-            for &frame in place.map_or(&[][..], |&place| &self.frames[place as usize]) {
+        for &index in self.fresh.iter().rev() {
+            let place = self.places.0[index];
+            for &frame in self.frames.get(place as usize).map_or(&[][..], Vec::as_slice) {
                 path = paths.extend(path, frame);
             }
-            self.known.insert(id, path);
+            self.known[index] = Some(path);
         }
         path
     }

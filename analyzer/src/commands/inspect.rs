@@ -94,7 +94,7 @@ fn counts(r: &Recording, replayed: &Replayed, defined: &Definitions, out: &mut d
         "  {} events, {} threads, {} nodes, {} modules, {} allocating stacks",
         replayed.events,
         replayed.threads.len(),
-        defined.node_count,
+        defined.node_count(),
         defined.modules.len(),
         replayed.sites.len()
     )?;

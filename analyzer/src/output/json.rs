@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
-use super::frames::stack;
 use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
 use crate::diff::{Change, Diff};
 
@@ -14,7 +14,7 @@ struct ReportJson<'a> {
     recording: RecordingJson<'a>,
     totals: TotalsJson,
     #[serde(serialize_with = "report_sites")]
-    sites: (&'a Report, usize),
+    sites: (&'a Report, &'a Written, usize),
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,7 @@ struct SiteJson<'a> {
     name: Option<&'a str>,
     #[serde(flatten)]
     counts: CountsJson,
-    stack: Vec<FrameJson<'a>>,
+    stack: Vec<&'a RawValue>,
     stacks: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
@@ -103,7 +103,7 @@ struct DiffJson<'a> {
     new: RecordingJson<'a>,
     totals: ChangeJson,
     #[serde(serialize_with = "diff_sites")]
-    sites: (&'a Diff, usize),
+    sites: (&'a Diff, [&'a Written; 2], usize),
 }
 
 #[derive(Serialize)]
@@ -124,7 +124,7 @@ struct ChangedSiteJson<'a> {
     #[serde(flatten)]
     change: ChangeJson,
     status: &'static str,
-    stack: Vec<FrameJson<'a>>,
+    stack: Vec<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
 }
@@ -133,6 +133,7 @@ struct ChangedSiteJson<'a> {
 pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
     let totals = &report.totals;
     let counts = counts(&totals.counts);
+    let written = Written::new(report)?;
     let json = ReportJson {
         schema: "unfreed.report/1",
         recording: recording(report),
@@ -146,19 +147,20 @@ pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<
             events: totals.events,
             lost: totals.lost,
         },
-        sites: (report, limit),
+        sites: (report, &written, limit),
     };
     write(&json, out)
 }
 
 /// Prints a diff with its first `limit` sites.
 pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+    let (old, new) = (Written::new(&diff.old)?, Written::new(&diff.new)?);
     let json = DiffJson {
         schema: "unfreed.diff/1",
         old: recording(&diff.old),
         new: recording(&diff.new),
         totals: change(&diff.old.totals.counts, &diff.new.totals.counts),
-        sites: (diff, limit),
+        sites: (diff, [&old, &new], limit),
     };
     write(&json, out)
 }
@@ -168,29 +170,47 @@ fn write(json: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// The frames of a report as JSON, each written once: a report of a compiler has thousands of frames in millions of places.
+struct Written(Vec<Box<RawValue>>);
+
+impl Written {
+    fn new(report: &Report) -> io::Result<Written> {
+        let frames = report.paths.all_frames().iter().map(|one| serde_json::value::to_raw_value(&frame(one)));
+        Ok(Written(frames.collect::<Result<_, _>>()?))
+    }
+
+    fn stack(&self, report: &Report, site: &Site) -> Vec<&RawValue> {
+        report.paths.frame_numbers(site.path).map(|frame| &*self.0[frame as usize]).collect()
+    }
+}
+
 fn report_sites<S: Serializer>(
-    &(report, limit): &(&Report, usize),
+    &(report, written, limit): &(&Report, &Written, usize),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(report.sites.iter().take(limit).map(|site| SiteJson {
         id: site.id(),
         name: site.name.as_deref(),
         counts: counts(&site.counts),
-        stack: frames(report, site),
+        stack: written.stack(report, site),
         stacks: site.stacks,
         incomplete: report.paths.incomplete(site.path),
     }))
 }
 
-fn diff_sites<S: Serializer>(&(diff, limit): &(&Diff, usize), serializer: S) -> Result<S::Ok, S::Error> {
+fn diff_sites<S: Serializer>(
+    &(diff, [old, new], limit): &(&Diff, [&Written; 2], usize),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(diff.changes.iter().take(limit).map(|changed| {
         let (site, report) = diff.site(changed);
+        let written = if changed.new.is_some() { new } else { old };
         ChangedSiteJson {
             id: site.id(),
             name: site.name.as_deref(),
             change: change(&changed.old_counts, &changed.new_counts),
             status: status(changed),
-            stack: frames(report, site),
+            stack: written.stack(report, site),
             incomplete: report.paths.incomplete(site.path),
         }
     }))
@@ -265,10 +285,6 @@ fn change(old: &Counts, new: &Counts) -> ChangeJson {
         new_blocks: new.unfreed_blocks,
         delta_blocks: delta(old.unfreed_blocks, new.unfreed_blocks),
     }
-}
-
-fn frames<'a>(report: &'a Report, site: &Site) -> Vec<FrameJson<'a>> {
-    stack(report, site).map(frame).collect()
 }
 
 fn frame(frame: &Frame) -> FrameJson<'_> {

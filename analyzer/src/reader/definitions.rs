@@ -47,22 +47,24 @@ pub struct Module {
     pub ranges: Vec<(u64, u64)>,
 }
 
-/// The nodes of one chunk: ids from `first` on.
-struct Nodes {
+/// The nodes of one chunk: ids from `first` on, which are `nodes[base..base + len]`.
+#[derive(Clone, Copy, Default)]
+struct Block {
     first: u32,
-    nodes: Vec<Node>,
+    len: u32,
+    base: usize,
 }
 
 /// What the stack ids of a process mean.
 pub struct Definitions {
-    blocks: HashMap<u32, Nodes>,
+    /// By the number of the block of ids.
+    blocks: Vec<Block>,
+    nodes: Vec<Node>,
     /// The modules, as recorded.
     pub modules: Vec<Module>,
     map: ModuleMap,
     /// What could not be read.
     pub losses: Vec<Loss>,
-    /// Nodes in all.
-    pub node_count: u64,
 }
 
 impl Definitions {
@@ -70,11 +72,11 @@ impl Definitions {
     /// definition of a stack before the first event with it.
     pub fn read(recording: &Recording) -> Definitions {
         let mut read = Definitions {
-            blocks: HashMap::new(),
+            blocks: Vec::new(),
+            nodes: Vec::new(),
             modules: Vec::new(),
             map: ModuleMap::default(),
             losses: Vec::new(),
-            node_count: 0,
         };
         let mut gone: HashMap<u32, u32> = HashMap::new();
         let mut model = Box::new(DefinitionModel::new(0));
@@ -94,11 +96,11 @@ impl Definitions {
             }
             let mut decoder = DefinitionDecoder::new(&records, header.first_id, &mut model);
             let mut epoch = header.epoch;
-            let mut nodes = Vec::new();
+            let base = read.nodes.len();
             let stop = loop {
                 match decoder.next_definition() {
                     Ok(Definition::Node { parent, pc, kind, .. }) => {
-                        nodes.push(Node { parent, pc, kind, epoch })
+                        read.nodes.push(Node { parent, pc, kind, epoch })
                     }
                     Ok(Definition::Module(module)) => read.modules.push(Module::new(&module)),
                     Ok(Definition::ModuleGone { number, epoch }) => {
@@ -112,10 +114,7 @@ impl Definitions {
             if !recording.is_running() {
                 read.losses.extend(Loss::of_stop(place.number, stop));
             }
-            read.node_count += nodes.len() as u64;
-            read.blocks
-                .entry(header.first_id / IDS_PER_CHUNK)
-                .or_insert(Nodes { first: header.first_id, nodes });
+            read.add_block(header.first_id, base);
         }
         for module in &mut read.modules {
             module.gone = gone.get(&module.number).copied();
@@ -124,21 +123,45 @@ impl Definitions {
         read
     }
 
+    /// The nodes from `base` on have the ids from `first` on. Of two chunks with the same ids the first one counts.
+    fn add_block(&mut self, first: u32, base: usize) {
+        let number = (first / IDS_PER_CHUNK) as usize;
+        if self.blocks.len() <= number {
+            self.blocks.resize(number + 1, Block::default());
+        }
+        if self.blocks[number].len == 0 {
+            self.blocks[number] = Block { first, len: (self.nodes.len() - base) as u32, base };
+        }
+    }
+
+    /// Nodes in all.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The place of a frame among all, below [`Definitions::node_count`].
+    pub fn index(&self, id: StackId) -> Option<usize> {
+        let block = self.blocks.get((id.0 / IDS_PER_CHUNK) as usize)?;
+        let offset = id.0.checked_sub(block.first)?;
+        (offset < block.len).then_some(block.base + offset as usize)
+    }
+
     /// The frame with this id.
     pub fn node(&self, id: StackId) -> Option<&Node> {
-        let block = self.blocks.get(&(id.0 / IDS_PER_CHUNK))?;
-        block.nodes.get(id.0.checked_sub(block.first)? as usize)
+        Some(&self.nodes[self.index(id)?])
     }
 
     /// The frames of a stack, innermost first, and why it ends; `None` if the recording does not say.
-    pub fn stack(&self, id: StackId, mut each: impl FnMut(StackId, &Node) -> bool) -> Option<EndReason> {
+    /// `each` is given the frame's place, see [`Definitions::index`], and says whether to go on.
+    pub fn stack(&self, id: StackId, mut each: impl FnMut(usize, &Node) -> bool) -> Option<EndReason> {
         let mut id = id;
         for _ in 0..DEEPEST {
             if !id.is_frame() {
                 return EndReason::from_id(id);
             }
-            let node = self.node(id)?;
-            if !each(id, node) {
+            let index = self.index(id)?;
+            let node = &self.nodes[index];
+            if !each(index, node) {
                 return None;
             }
             id = node.parent;

@@ -1,6 +1,5 @@
 //! The blocks that are live at one moment, by address.
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::fast_map::FastMap;
 
 /// A live block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,32 +19,4 @@ const _: () =
     assert!(size_of::<(u64, Block)>() == 32, "two entries of the table of live blocks are a cache line");
 
 /// Live blocks by address.
-pub type Live = HashMap<u64, Block, BuildHasherDefault<AddressHasher>>;
-
-/// Spreads addresses, which differ in their middle bits, over the whole word. A keyed hash would cost a third of
-/// the replay; who writes colliding addresses into a recording slows down only the reading of it.
-#[derive(Default, Clone, Copy)]
-pub struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    #[inline]
-    fn write_u64(&mut self, value: u64) {
-        let product = u128::from(value) * 0x9E37_79B9_7F4A_7C15;
-        self.0 = (product as u64) ^ ((product >> 64) as u64);
-    }
-
-    #[inline]
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-}
+pub type Live = FastMap<u64, Block>;
