@@ -5,6 +5,7 @@ mod frame;
 mod group;
 mod paths;
 mod report;
+mod sites;
 mod stacks;
 
 pub use build::{Loaded, Selection, report};

@@ -57,7 +57,7 @@ pub struct Process {
     pub peak_bytes: u64,
     /// First and last moment, monotonic ns.
     pub window_ns: (u64, u64),
-    /// Bytes of log.
+    /// Bytes of log: headers and records, without what is left free in chunks.
     pub log_bytes: u64,
     /// What does not fit together.
     pub anomalies: Anomalies,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, FrameKind, StackId,
-    layout::IDS_PER_CHUNK,
+    layout::{CHUNK_HEADER, IDS_PER_CHUNK},
 };
 
 use super::loss::Loss;
@@ -65,6 +65,8 @@ pub struct Definitions {
     map: ModuleMap,
     /// What could not be read.
     pub losses: Vec<Loss>,
+    /// Bytes of records and chunk headers.
+    pub bytes_used: u64,
 }
 
 impl Definitions {
@@ -77,6 +79,7 @@ impl Definitions {
             modules: Vec::new(),
             map: ModuleMap::default(),
             losses: Vec::new(),
+            bytes_used: 0,
         };
         let mut gone: HashMap<u32, u32> = HashMap::new();
         let mut model = Box::new(DefinitionModel::new(0));
@@ -114,6 +117,7 @@ impl Definitions {
             if !recording.is_running() {
                 read.losses.extend(Loss::of_stop(place.number, stop));
             }
+            read.bytes_used += (CHUNK_HEADER + decoder.position()) as u64;
             read.add_block(header.first_id, base);
         }
         for module in &mut read.modules {

@@ -50,7 +50,7 @@ impl Run {
         self
     }
 
-    /// Bytes of log in all files.
+    /// Bytes that there are to read in all files.
     pub fn log_bytes(&self) -> u64 {
         self.recordings.iter().map(Recording::log_bytes).sum()
     }

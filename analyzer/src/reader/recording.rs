@@ -164,7 +164,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Bytes of log.
+    /// Bytes that there are to read. More than the log, since chunks are seldom full in a short run.
     pub fn log_bytes(&self) -> u64 {
         self.used
     }

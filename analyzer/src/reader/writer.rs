@@ -1,6 +1,7 @@
 //! The events of one writer, chunk after chunk, with a place to leave and come back to.
 //!
 //! A writer holds one chunk and one predictor model, used again for each chunk, so memory does not grow with the log.
+use recording::layout::{CHUNK, CHUNK_HEADER};
 use recording::{Event, EventDecoder, EventModel, Stop};
 
 use super::loss::Loss;
@@ -34,6 +35,8 @@ pub struct Writer<'r> {
     model: Box<EventModel>,
     /// What could not be read so far.
     pub losses: Vec<Loss>,
+    /// Bytes of records and chunk headers so far.
+    pub bytes_used: u64,
 }
 
 impl<'r> Writer<'r> {
@@ -49,6 +52,7 @@ impl<'r> Writer<'r> {
             at: 0,
             model,
             losses: Vec::new(),
+            bytes_used: 0,
         }
     }
 
@@ -59,13 +63,13 @@ impl<'r> Writer<'r> {
 
     /// Bytes of chunks entered so far.
     pub fn bytes_read(&self) -> u64 {
-        (self.next_chunk * recording::layout::CHUNK) as u64
+        (self.next_chunk * CHUNK) as u64
     }
 
     /// Bytes that may still hold events.
     pub fn bytes_left(&self) -> u64 {
         let chunks = self.chunks.len() - self.next_chunk;
-        (chunks * recording::layout::CHUNK + self.records.len() - self.at) as u64
+        (chunks * CHUNK + self.records.len() - self.at) as u64
     }
 
     /// Hands over steps until `take` returns false, or [`Step::End`] was handed over.
@@ -104,8 +108,14 @@ impl<'r> Writer<'r> {
         {
             self.losses.push(loss);
         }
-        let Some(place) = self.chunks.get(self.next_chunk) else { return Step::End };
+        self.bytes_used += self.at as u64;
+        let Some(place) = self.chunks.get(self.next_chunk) else {
+            self.records.clear();
+            self.at = 0;
+            return Step::End;
+        };
         self.next_chunk += 1;
+        self.bytes_used += CHUNK_HEADER as u64;
         let loaded = if running && self.next_chunk == self.chunks.len() {
             self.reader.read_settled(place, &mut self.records)
         } else {

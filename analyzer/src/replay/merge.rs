@@ -55,6 +55,8 @@ pub struct Order {
     pub gaps: Gaps,
     /// What could not be read.
     pub losses: Vec<Loss>,
+    /// Bytes of event records and their chunks' headers.
+    pub bytes_used: u64,
 }
 
 /// Feeds all events of a recording to `sink`, in order.
@@ -76,9 +78,10 @@ pub fn in_order(recording: &Recording, sink: &mut impl Sink) -> Order {
             break;
         }
     }
+    let bytes_used = cursors.iter().map(|cursor| cursor.writer.bytes_used).sum();
     let mut losses: Vec<Loss> = cursors.into_iter().flat_map(|cursor| cursor.writer.losses).collect();
     losses.sort_unstable();
-    Order { gaps: merge.gaps, losses }
+    Order { gaps: merge.gaps, losses, bytes_used }
 }
 
 /// A writer's place in the merge.

@@ -85,6 +85,8 @@ pub struct Replayed {
     pub live_bytes: u64,
     /// The last clock seen, ms; 0 if none.
     pub last_clock_ms: u64,
+    /// Bytes of event records and their chunks' headers.
+    pub bytes_used: u64,
     /// What does not fit together.
     pub anomalies: Anomalies,
     /// What could not be read.
@@ -97,6 +99,7 @@ pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -
     let order = in_order(recording, &mut state);
     let mut replayed = state.finish();
     replayed.anomalies.gaps = order.gaps;
+    replayed.bytes_used = order.bytes_used;
     replayed.losses = recording.losses.clone();
     replayed.losses.extend(order.losses);
     let lost = &recording.header.lost;
