@@ -73,7 +73,7 @@ pub fn read_file(path: &Path) -> Option<ProcessFile> {
             _ => {}
         }
     }
-    let unfinished: Vec<Address> = shards.begun.values().copied().collect();
+    let unfinished: Vec<(Address, u64)> = shards.begun.values().copied().collect();
     for events in shards.sorted() {
         file.replay(&events, &unfinished);
     }
@@ -103,15 +103,15 @@ fn chunks_in_order(bytes: &[u8]) -> Vec<(ChunkHeader, &[u8])> {
 #[derive(Default)]
 struct Shards {
     events: HashMap<usize, Vec<(u64, Event)>>,
-    /// The last realloc-begin of each writer, while nothing followed.
-    begun: HashMap<u32, Address>,
+    /// The last realloc-begin of each writer with its stamp, while nothing followed.
+    begun: HashMap<u32, (Address, u64)>,
 }
 
 impl Shards {
     fn add(&mut self, writer: u32, address: Address, stamp: u64, event: Event) {
         self.begun.remove(&writer);
         if matches!(event, Event::ReallocBegin { .. }) {
-            self.begun.insert(writer, address);
+            self.begun.insert(writer, (address, stamp));
         }
         self.events.entry(shard_of(address)).or_default().push((stamp, event));
     }
@@ -194,9 +194,9 @@ impl ProcessFile {
 
     /// Plays the events of one shard. A realloc in `unfinished` was begun and the process was killed in it: its block
     /// is still there, unless somebody else got its address since.
-    fn replay(&mut self, events: &[(u64, Event)], unfinished: &[Address]) {
-        // And whether that was by realloc.
-        let mut given_back: HashMap<Address, (Block, bool)> = HashMap::new();
+    fn replay(&mut self, events: &[(u64, Event)], unfinished: &[(Address, u64)]) {
+        // And when.
+        let mut given_back: HashMap<Address, (Block, u64)> = HashMap::new();
         let mut last_stamp = None;
         for &(stamp, event) in events {
             if last_stamp.replace(stamp) == Some(stamp) {
@@ -214,7 +214,7 @@ impl ProcessFile {
                 Event::Free { address, .. } | Event::ReallocBegin { address, .. } => {
                     match self.live.remove(&address) {
                         Some(block) => {
-                            given_back.insert(address, (block, matches!(event, Event::ReallocBegin { .. })));
+                            given_back.insert(address, (block, stamp));
                         }
                         None if given_back.contains_key(&address) => {
                             self.impossible.push(format!("freed twice: {event:x?}"));
@@ -230,9 +230,11 @@ impl ProcessFile {
                 _ => {}
             }
         }
-        for address in unfinished {
-            if let (Some((block, true)), false) =
-                (given_back.remove(address), self.live.contains_key(address))
+        // The block of an unfinished realloc is as it was, unless its address was used again since.
+        for (address, begun) in unfinished {
+            if let Some((block, stamp)) = given_back.remove(address)
+                && stamp == *begun
+                && !self.live.contains_key(address)
             {
                 self.live.insert(*address, block);
             }
