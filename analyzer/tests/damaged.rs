@@ -155,6 +155,41 @@ fn a_directory_with_one_bad_file_is_reported_without_it() {
 }
 
 #[test]
+fn a_copy_or_link_of_a_file_is_not_counted_again() {
+    let scratch = Scratch::new("copies");
+    let path = scratch.write("1.unfreed", &sample().bytes());
+    let once = report(&scratch.0).expect("one file").totals;
+    std::fs::copy(&path, scratch.0.join("2.unfreed")).expect("a copy");
+    std::os::unix::fs::symlink(&path, scratch.0.join("3.unfreed")).expect("a link");
+    let report = report(&scratch.0).expect("three files");
+    assert_eq!(report.processes.len(), 1);
+    assert_eq!(report.totals.events, once.events);
+    assert_eq!(report.unreadable.len(), 2);
+    assert!(report.unreadable.iter().all(|told| told.contains("a copy of")), "{:?}", report.unreadable);
+}
+
+#[test]
+fn a_named_pipe_is_not_waited_for() {
+    let scratch = Scratch::new("pipe");
+    scratch.write("1.unfreed", &sample().bytes());
+    let pipe = scratch.0.join("2.unfreed");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    assert!(report(&pipe).is_err_and(|error| error.to_string().contains("neither a file nor a directory")));
+    assert_eq!(report(&scratch.0).expect("the file beside it").unreadable.len(), 1);
+}
+
+#[test]
+fn children_that_were_not_recorded_are_told() {
+    let scratch = Scratch::new("children");
+    let mut bytes = sample().bytes();
+    let place = layout::LOST + 8 * recording::LostKind::Children as usize;
+    bytes[place] = 3;
+    let path = scratch.write("1.unfreed", &bytes);
+    let report = report(&path).expect("a recording");
+    assert_eq!(report.processes[0].notes, ["3 forked children could not be recorded"]);
+}
+
+#[test]
 fn stacks_that_go_in_circles_end() {
     let mut r = Recorder::new(1);
     let writer = r.writer();

@@ -1,4 +1,5 @@
 //! All processes of a run: a directory of process files, or one such file.
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::liveness::states;
@@ -38,10 +39,28 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
         let header = &recording.header;
         (header.monotonic_ns, header.realtime_ns, header.pid, header.file_id)
     });
+    run.set_copies_aside();
     Ok(run.with_states())
 }
 
 impl Run {
+    /// Counts each process once, whatever copies and links of its file are there: the one with most in it.
+    fn set_copies_aside(&mut self) {
+        let mut kept: Vec<Recording> = Vec::new();
+        let mut places = HashMap::new();
+        for recording in self.recordings.drain(..) {
+            let place = *places.entry(recording.header.file_id).or_insert(kept.len());
+            let Some(known) = kept.get_mut(place) else {
+                kept.push(recording);
+                continue;
+            };
+            let more = recording.header.next_chunk > known.header.next_chunk;
+            let copy = if more { std::mem::replace(known, recording) } else { recording };
+            self.unreadable.push(ReadError { path: copy.path, why: Unreadable::CopyOf(known.path.clone()) });
+        }
+        self.recordings = kept;
+    }
+
     fn with_states(mut self) -> Run {
         let states = states(&self.recordings);
         for (recording, state) in self.recordings.iter_mut().zip(states) {

@@ -23,6 +23,8 @@ pub enum Unreadable {
     EmptyDirectory,
     /// Neither a file nor a directory.
     NotAFile,
+    /// A copy of this file, which is read.
+    CopyOf(PathBuf),
     /// A file that does not begin as a recording does.
     NotARecording,
     /// It ends within its header, after this many bytes.
@@ -37,7 +39,7 @@ impl Unreadable {
     /// What one can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Unreadable::Io(_) => "",
+            Unreadable::Io(_) | Unreadable::CopyOf(_) => "",
             Unreadable::EmptyDirectory => "record into it with 'unfreed run -o', or name another directory",
             Unreadable::NotAFile | Unreadable::NotARecording => {
                 "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
@@ -55,6 +57,7 @@ impl fmt::Display for Unreadable {
             Unreadable::Io(error) => f.write_str(&crate::error::reason(error)),
             Unreadable::EmptyDirectory => f.write_str("no recording in this directory"),
             Unreadable::NotAFile => f.write_str("neither a file nor a directory"),
+            Unreadable::CopyOf(path) => write!(f, "a copy of {}, counted once", path.display()),
             Unreadable::NotARecording => f.write_str("not a recording"),
             Unreadable::Cut(0) => f.write_str("the file is empty"),
             Unreadable::Cut(len) => write!(f, "cut within its header, after {len} bytes"),

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use recording::LostKind;
 use recording::layout::{
     self, CHUNK, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS,
 };
@@ -73,11 +74,13 @@ impl Recording {
     }
 
     fn open_file(path: &Path) -> Result<Recording, Unreadable> {
-        let file = File::open(path).map_err(Unreadable::Io)?;
-        let metadata = file.metadata().map_err(Unreadable::Io)?;
+        // Asked before it is opened: the opening of a named pipe waits for a writer.
+        let metadata = std::fs::metadata(path).map_err(Unreadable::Io)?;
         if !metadata.is_file() {
             return Err(Unreadable::NotAFile);
         }
+        let file = File::open(path).map_err(Unreadable::Io)?;
+        let metadata = file.metadata().map_err(Unreadable::Io)?;
         let len = metadata.len();
         let mut head = vec![0; len.min(layout::STRINGS_END as u64) as usize];
         file.read_exact_at(&mut head, 0).map_err(Unreadable::Io)?;
@@ -111,6 +114,7 @@ impl Recording {
             recording.losses.push(Loss::FileCut(said - len));
         }
         recording.read_strings(&head);
+        recording.note_children();
         recording.find_chunks(&file).map_err(Unreadable::Io)?;
         Ok(recording)
     }
@@ -128,6 +132,14 @@ impl Recording {
                 layout::STRING_NOTE => self.notes.push(String::from_utf8_lossy(&text).into_owned()),
                 _ => {}
             }
+        }
+    }
+
+    fn note_children(&mut self) {
+        match self.header.lost[LostKind::Children as usize] {
+            0 => {}
+            1 => self.notes.push("a forked child could not be recorded".to_string()),
+            count => self.notes.push(format!("{count} forked children could not be recorded")),
         }
     }
 
