@@ -148,11 +148,7 @@ impl<'a> EventDecoder<'a> {
             at += 1;
             self.model.freed_recent(slot)
         } else {
-            let folded = tag >> 2 & 3;
-            if folded == 3 {
-                return Some(Err(Stop::UnknownTag(self.at, tag)));
-            }
-            let (region, place) = match tag & 3 {
+            let (region, place) = match tag & 7 {
                 tag::REGION_NEW => {
                     let distance = unzigzag(varint::read(self.bytes, &mut at)?);
                     (self.model.region_at(0).wrapping_add(distance as u64), None)
@@ -161,7 +157,7 @@ impl<'a> EventDecoder<'a> {
             };
             let &[low, high, class] = self.bytes.get(at..at + 3)?.first_chunk()?;
             at += 3;
-            self.gap = self.gap.wrapping_add(folded.into());
+            self.gap = self.gap.wrapping_add(u64::from(tag & tag::FREE_GAP != 0));
             self.model.region_used(region, place);
             let address = Address(region << 20 | u64::from(high) << 12 | u64::from(low) << 4);
             self.model.freed_class(address, class.into());

@@ -246,7 +246,7 @@ impl EventModel {
         stamp: u64,
         usable: impl FnOnce() -> usize,
     ) -> Option<Said> {
-        let tag = tag::FREE | if realloc { tag::FREE_REALLOC } else { 0 };
+        let mut tag = tag::FREE | if realloc { tag::FREE_REALLOC } else { 0 };
         if let Some(slot) = self.recent_slot(address) {
             self.freed_recent(slot);
             let packed = Packed::two(tag | tag::FREE_RECENT | (slot >> 8) as u8, slot as u8);
@@ -257,10 +257,13 @@ impl EventModel {
             return None;
         }
         let mut gap = self.gap(address, stamp);
-        let folded = if gap <= 2 { core::mem::take(&mut gap) as u8 } else { 0 };
+        if gap == 1 {
+            tag |= tag::FREE_GAP;
+            gap = 0;
+        }
         let region = address.0 >> 20;
         let place = self.region_place(region);
-        let mut packed = Packed::tag(tag | folded << 2 | place.map_or(tag::REGION_NEW, |place| place as u8));
+        let mut packed = Packed::tag(tag | place.map_or(tag::REGION_NEW, |place| place as u8));
         if place.is_none() {
             packed.varint(zigzag(region.wrapping_sub(self.region_at(0)) as i64));
         }

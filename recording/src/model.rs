@@ -15,7 +15,7 @@ const SITE_BITS: u32 = 10;
 pub(crate) const STACKS: usize = 1 << STACK_BITS;
 const STACK_BITS: u32 = 10;
 /// Regions of 1 MiB that a free can name by their place in the list.
-pub(crate) const REGIONS: usize = 3;
+pub(crate) const REGIONS: usize = 7;
 /// Size classes of 16 bytes that have a list of last frees; class 0 takes all larger sizes.
 const CLASSES: usize = 66;
 /// Frees remembered in each class.

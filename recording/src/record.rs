@@ -14,14 +14,16 @@ pub(crate) const SITE_STACK: u8 = 1;
 pub(crate) const SITE_NEW: u8 = 2;
 /// Allocation: as [`SITE_KNOWN`], and the stamp is one later than expected.
 pub(crate) const SITE_KNOWN_GAP: u8 = 3;
-/// Tag bits of a free: `01 r 1 iiii`, or `01 r 0 gg kk`.
+/// Tag bits of a free: `01 r 1 iiii`, or `01 r 0 g kkk`.
 pub(crate) const FREE: u8 = 0x40;
 /// Free: it begins a realloc.
 pub(crate) const FREE_REALLOC: u8 = 0x20;
 /// Free: the address is in the table of recent allocations; the rest of its index follows.
 pub(crate) const FREE_RECENT: u8 = 0x10;
 /// Free: the region's place in the list is none: its distance from the latest region follows.
-pub(crate) const REGION_NEW: u8 = 3;
+pub(crate) const REGION_NEW: u8 = 7;
+/// Free by region: the stamp is one later than expected.
+pub(crate) const FREE_GAP: u8 = 0x08;
 /// The next event's stamp is later than expected by 1 and the lower five bits.
 pub(crate) const SHORT_GAP: u8 = 0x20;
 /// The next event's stamp is not the expected one but this much later: varint.

@@ -63,7 +63,7 @@ class Events:
         self.bytes, self.clock, self.gap = Bytes(data), clock, 0
         self.last = self.behind = 0
         self.stamp, self.recent = [0] * 256, [(0, 0)] * 4096
-        self.sites, self.stacks, self.regions = [(0, 0)] * 1024, [0] * 1024, [0] * 3
+        self.sites, self.stacks, self.regions = [(0, 0)] * 1024, [0] * 1024, [0] * 7
         self.freed, self.top = [[0] * 8 for _ in range(66)], [0] * 66
 
     def stamped(self, address):
@@ -114,13 +114,11 @@ class Events:
             address, kind = self.recent[slot]
             self.recent[slot] = (0, 0)
         else:
-            gap, place = tag >> 2 & 3, tag & 3
-            if gap == 3:
-                raise ValueError(f"unknown tag {tag:#x}")
+            gap, place = tag >> 3 & 1, tag & 7
             self.gap = (self.gap + gap) & M64
-            if place == 3:
+            if place == 7:
                 region = (self.regions[0] + self.bytes.signed()) & M64
-                del self.regions[2]
+                del self.regions[6]
             else:
                 region = self.regions.pop(place)
             self.regions.insert(0, region)

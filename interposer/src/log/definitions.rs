@@ -136,7 +136,7 @@ impl Sink for Definer<'_> {
     #[cold]
     fn module(&mut self, module: &Module) {
         let len = module_bytes(module, self.scratch);
-        if len != 0 && self.make_room(len) {
+        if len != 0 && self.make_room(len + ROOM) {
             let record = self.scratch.get(..len).unwrap_or(&[]);
             self.definitions.cursor.put_bytes(record);
         }
