@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
-use e2e::artifacts::{kept_directory, repository, sources, target_directory};
+use e2e::artifacts::{kept_directory, locked, repository, sources, target_directory};
 use e2e::{Program, Scratch, Target};
 use serde_json::Value;
 
@@ -100,9 +100,11 @@ fn own_programs() -> Vec<Case> {
 fn compiler() -> Option<Case> {
     let named = Command::new("g++").arg("-print-prog-name=cc1plus").output().ok()?;
     let compiler = PathBuf::from(String::from_utf8(named.stdout).ok()?.trim());
-    let preprocessed = kept_directory().join(format!("unwind-{}.ii", std::process::id()));
+    let preprocessed = kept_directory().join("unwind_compiled.ii");
     let source = sources().join("cpp/unwind_compiled.cpp");
-    let status = Command::new("g++").args(["-std=c++17", "-E", "-o"]).arg(&preprocessed).arg(source).status();
+    let mut preprocessor = Command::new("g++");
+    preprocessor.args(["-std=c++17", "-E", "-o"]).arg(&preprocessed).arg(source);
+    let status = locked("unwind_compiled", || preprocessor.status());
     if !compiler.is_absolute() || !status.is_ok_and(|status| status.success()) {
         return None;
     }
