@@ -182,7 +182,7 @@ pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
         [libc::AT_FDCWD as usize, path.as_ptr() as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0];
     // SAFETY: the path ends with NUL and the buffer is the caller's.
     let len = unsafe { call(libc::SYS_readlinkat, args)? };
-    Ok(&buffer[..len])
+    Ok(buffer.get(..len).unwrap_or(&[]))
 }
 
 /// Device and inode of the file at `path`.

@@ -269,9 +269,11 @@ impl Level {
         self.kept.quiet = false;
         self.wiped.writer.tid = tid;
         self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
+        self.kept.capture.change_thread();
         // SAFETY: a nested level belongs to its outer one.
         if let Some(nested) = unsafe { self.kept.nested.as_mut() } {
             nested.kept.entered = 0;
+            nested.kept.capture.change_thread();
             nested.wiped.writer = Writer { writer: nested.wiped.writer.writer, ..self.wiped.writer };
         }
     }

@@ -60,6 +60,12 @@ impl UnwindInfo<'_> {
         }
         function.rule_at(self.frames, pc).unwrap_or(Rule::plain(Kind::Unsupported))
     }
+
+    /// Whether a function begins at `pc`.
+    pub fn begins_at(&self, pc: u64) -> bool {
+        let function = self.find(pc).and_then(|offset| Function::parse(self.frames, offset));
+        function.is_some_and(|function| function.begin == pc)
+    }
 }
 
 /// Begins to read the entry at `offset`: the reader ends where the entry ends.

@@ -152,6 +152,15 @@ impl Capture {
         self.len = 0;
     }
 
+    /// Another thread goes on with this memory: the stacks it knows may be unmapped.
+    pub fn change_thread(&mut self) {
+        self.len = 0;
+        self.region.set(Region::default());
+        for region in &mut self.regions {
+            region.set(Region::default());
+        }
+    }
+
     /// The id of the caller's stack.
     #[inline(always)]
     pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {

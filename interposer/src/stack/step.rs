@@ -5,6 +5,7 @@
 
 use recording::EndReason;
 
+use super::cfi::UnwindInfo;
 use super::frame_pointer;
 use super::region::Region;
 use super::rule::{self, Generation, Kind, Rule};
@@ -204,9 +205,18 @@ fn find_rule(walk: &Walk, sink: &mut impl Sink) -> Rule {
     let rule = if code.image.bytes_from(walk.pc).is_some_and(is_signal_return) {
         Rule::plain(Kind::Signal)
     } else {
-        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| info.rule_at(pc))
+        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| rule_by(&info, walk))
     };
     rule::store(pc, walk.generation, rule);
+    rule
+}
+
+fn rule_by(info: &UnwindInfo, walk: &Walk) -> Rule {
+    let rule = info.rule_at(walk.code());
+    if rule.is(Kind::NoInfo) && !walk.interrupted && info.begins_at(walk.pc) {
+        // No call returns to where a function begins behind no other: `makecontext` put it below a coroutine.
+        return Rule::plain(Kind::Outermost);
+    }
     rule
 }
 
