@@ -87,7 +87,7 @@ fn own_programs() -> Vec<Case> {
     let library = |name: &str, frame: &str| cpp("unwind_layout").named(name).flag(frame).shared().build();
     let reload = Program::new(cpp("unwind_reload").build());
     let reload =
-        reload.arg(library("unwind_small", "-DFRAME=64")).arg(library("unwind_large", "-DFRAME=208"));
+        reload.arg(library("unwind_small", "-DFRAME=512")).arg(library("unwind_large", "-DFRAME=1024"));
     vec![
         Case::new("torture", torture.clone().arg("2000"), 200_000, 70),
         Case::new("torture, signal stack", native.arg("800").arg("alternate"), 80_000, 70),

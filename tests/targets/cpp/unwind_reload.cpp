@@ -16,5 +16,6 @@ int main(int, char **arguments) {
             enter(i);
         dlclose(library);
     }
-    printf("%d\n", reused);
+    // Otherwise this would be no test.
+    return reused < 1000;
 }
