@@ -50,33 +50,35 @@ const NAME: &[u8] = b"UNFREED_DIR=";
 /// Called by the initialising thread alone. `buffer` is scratch memory.
 pub unsafe fn read_environment(buffer: &mut [u8]) {
     if let Ok(file) = Fd::open_read(b"/proc/self/environ\0") {
-        read_file(&file, buffer);
+        if let Some(path) = find(|buffer| file.read(buffer).unwrap_or(0), buffer) {
+            DIRECTORY.set(path);
+        }
     } else {
         // SAFETY: no other thread changes the environment while the first one initialises.
         unsafe { read_memory() };
     }
 }
 
-/// Looks for the variable in a file of NUL-terminated strings of any length.
-fn read_file(file: &Fd, buffer: &mut [u8]) {
-    let mut kept = 0;
+/// Looks for the variable in NUL-terminated strings of any length.
+fn find(mut read: impl FnMut(&mut [u8]) -> usize, buffer: &mut [u8]) -> Option<&[u8]> {
+    let (mut kept, mut in_long_string) = (0, false);
     loop {
-        let Some(free) = buffer.get_mut(kept..) else { return };
-        let Ok(read) = file.read(free) else { return };
-        let filled = kept + read;
+        let got = read(buffer.get_mut(kept..)?);
+        let filled = kept + got;
         let mut start = 0;
-        while let Some(end) = buffer[start..filled].iter().position(|&byte| byte == 0) {
-            if let Some(path) = buffer[start..start + end].strip_prefix(NAME) {
-                DIRECTORY.set(path);
-                return;
+        while let Some(len) = buffer.get(start..filled)?.iter().position(|&byte| byte == 0) {
+            if !in_long_string && buffer.get(start..start + len)?.starts_with(NAME) {
+                return buffer.get(start + NAME.len()..start + len);
             }
-            start += end + 1;
+            in_long_string = false;
+            start += len + 1;
         }
-        if read == 0 {
-            return;
+        if got == 0 {
+            return None;
         }
-        // A string longer than the buffer cannot be ours: forget its beginning.
-        kept = if start == 0 && filled == buffer.len() { 0 } else { filled - start };
+        // A string longer than the buffer cannot be ours: its beginning is forgotten.
+        in_long_string |= start == 0 && filled == buffer.len();
+        kept = if in_long_string { 0 } else { filled - start };
         buffer.copy_within(filled - kept..filled, 0);
     }
 }
@@ -107,5 +109,37 @@ unsafe fn read_memory() {
             }
             entry = entry.add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found when the environment comes in pieces of this size.
+    fn found(environment: &[u8], piece: usize) -> Option<Vec<u8>> {
+        let mut rest = environment;
+        let read = |buffer: &mut [u8]| {
+            let len = rest.len().min(piece).min(buffer.len());
+            let (now, later) = rest.split_at(len);
+            buffer[..len].copy_from_slice(now);
+            rest = later;
+            len
+        };
+        find(read, &mut [0; 64]).map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn the_variable_is_found_wherever_reads_end() {
+        let long = [b'x'; 200];
+        let environment = [b"A=1\0LONG=".as_slice(), &long, b"\0UNFREED_DIR=/some/where\0B=2\0"].concat();
+        for piece in 1..80 {
+            assert_eq!(found(&environment, piece).as_deref(), Some(b"/some/where".as_slice()), "{piece}");
+            assert_eq!(found(b"A=1\0NOT_UNFREED_DIR=/x\0", piece), None, "{piece}");
+            // What looks like it within a longer string is not it.
+            let within = [&long[..], b"UNFREED_DIR=/x\0"].concat();
+            assert_eq!(found(&within, piece), None, "{piece}");
+        }
+        assert_eq!(found(b"", 10), None);
     }
 }

@@ -268,3 +268,19 @@ fn start_ticks(scratch: &mut [u8]) -> Option<u64> {
         digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_is_known_by_its_start_and_namespace() {
+        let stat = std::fs::read_to_string("/proc/self/stat").expect("/proc is mounted");
+        let after_name = &stat[stat.rfind(')').expect("the name ends") + 2..];
+        let expected = after_name.split(' ').nth(19).and_then(|field| field.parse().ok());
+        let mut scratch = [0; 4096];
+        assert_eq!(start_ticks(&mut scratch), expected);
+        let link = std::fs::read_link("/proc/self/ns/pid").expect("/proc is mounted");
+        assert_eq!(format!("pid:[{}]", pid_namespace(&mut scratch)), link.to_string_lossy());
+    }
+}

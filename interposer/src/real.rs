@@ -444,3 +444,33 @@ unsafe fn same_name(at: *const u8, name: &[u8]) -> bool {
         name.iter().enumerate().all(|(i, &byte)| at.add(i).read() == byte) && at.add(name.len()).read() == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by_the_loader(name: &core::ffi::CStr) -> usize {
+        // SAFETY: asks the loader for a symbol.
+        unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) as usize }
+    }
+
+    #[test]
+    fn functions_are_those_that_the_loader_finds() {
+        let malloc = malloc().expect("there is a malloc") as usize;
+        let memalign = memalign().expect("there is a memalign") as usize;
+        assert_eq!(malloc, by_the_loader(c"malloc"));
+        assert_eq!(memalign, by_the_loader(c"memalign"));
+        // glibc has two versions of memcpy, and the default one is an indirect function.
+        let objects = Objects::after_us().expect("the loader has a list");
+        assert_eq!(objects.symbol(b"memcpy"), Some(by_the_loader(c"memcpy")));
+        assert_eq!(objects.symbol(b"no_such_function_of_any_library"), None);
+    }
+
+    #[test]
+    fn the_kernels_clock_is_found_and_runs() {
+        let before = crate::clock::precise_ms();
+        let coarse = crate::clock::coarse_ms().expect("the kernel maps its clock");
+        // The coarse clock lags by a timer tick, at most 10 ms.
+        assert!(coarse + 20 >= before && coarse <= crate::clock::precise_ms(), "{coarse} at {before}");
+    }
+}
