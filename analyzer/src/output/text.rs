@@ -239,7 +239,10 @@ fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -
 }
 
 fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut module = None;
     for frame in stack(report, site) {
+        let same_module = module == frame.module.as_deref();
+        module = frame.module.as_deref();
         let label = frame.label();
         let inlined = if frame.inlined { " (inlined)" } else { "" };
         let label = match frame.kind {
@@ -247,7 +250,7 @@ fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io
             Kind::Native => label,
         };
         writeln!(out, "    {label}{}", style.dim(inlined))?;
-        if let Some(place) = where_is(frame) {
+        if let Some(place) = where_is(frame, same_module) {
             writeln!(out, "      {}", style.dim(&place))?;
         }
     }
@@ -257,16 +260,19 @@ fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io
     }
 }
 
-/// `at file:line in module`, as far as it is known; else why it is not.
-fn where_is(frame: &Frame) -> Option<String> {
-    match (frame.place(), frame.module.as_deref()) {
+/// `at file:line in module`, as far as it is known; else why it is not. The module is left out where it is that of the
+/// frame before, as it is in most frames of most stacks.
+fn where_is(frame: &Frame, same_module: bool) -> Option<String> {
+    let module = if same_module { None } else { frame.module.as_deref() };
+    match (frame.place(), module) {
         (Some(place), Some(module)) if place.len() + module.len() + 13 > COLUMNS => {
             Some(format!("at {place}\n      in {module}"))
         }
         (Some(place), Some(module)) => Some(format!("at {place} in {module}")),
         (Some(place), None) => Some(format!("at {place}")),
         (None, Some(module)) => Some(format!("in {module}")),
-        (None, None) => frame.reason.as_ref().map(|reason| format!("({reason})")),
+        (None, None) if frame.module.is_none() => frame.reason.as_ref().map(|reason| format!("({reason})")),
+        (None, None) => None,
     }
 }
 
