@@ -64,7 +64,8 @@ impl Case {
             assert_eq!(sum(end), 0, "{}: {end}\n{text}", self.name);
         }
         assert_eq!(sum("frame_pointer") > 0, self.frame_pointers, "{}\n{text}", self.name);
-        assert!(self.frame_pointers || sum("end_no_info") == 0, "{}\n{text}", self.name);
+        // Constructors are called from the loader's entry, which has no unwind information.
+        assert!(self.frame_pointers || sum("end_no_info") <= 20, "{}\n{text}", self.name);
         assert_eq!(sum("unloads"), self.unloads, "{}\n{text}", self.name);
         let depth = processes.iter().filter_map(|counts| counts["max_depth"].as_u64()).max();
         assert!(depth >= Some(self.depth), "{}: depth {depth:?}", self.name);
