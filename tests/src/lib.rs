@@ -72,7 +72,7 @@ impl Run {
 
     /// Nothing lost, nothing impossible, and both readers agree on what is unfreed.
     pub fn assert_sound(&self) {
-        assert_eq!(self.report.lost(), 0, "events lost");
+        self.report.assert_sound();
         for file in &self.files {
             assert_eq!(
                 file.impossible,

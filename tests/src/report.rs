@@ -43,6 +43,14 @@ impl Report {
         self.0["recording"]["processes"].as_array().expect("recording.processes is a list")
     }
 
+    /// Nothing lost, and nothing in it that cannot be.
+    pub fn assert_sound(&self) {
+        assert_eq!(self.lost(), 0, "events lost");
+        for process in self.processes() {
+            assert_eq!(process["impossible"], 0, "impossible sequences: {process}");
+        }
+    }
+
     /// The allocation sites.
     pub fn sites(&self) -> &[Value] {
         self.0["sites"].as_array().expect("sites is a list")

@@ -51,7 +51,7 @@ fn crash() {
 /// exit() while eight other threads are in the allocator: nothing that they use may be taken away.
 #[test]
 fn exit_while_others_allocate() {
-    for _ in 0..10 {
+    for _ in 0..5 {
         ends("race");
     }
 }

@@ -63,17 +63,27 @@ fn operations(ledger: &Path) -> u64 {
     file.read_exact_at(&mut word, 0).map_or(0, |()| u64::from_le_bytes(word))
 }
 
-/// Starts the program and kills it when it has done so many operations.
-fn killed_after(wanted: u64, ledger: &Path, directory: &Path) {
-    let program = Program::c("ledger").arg(ledger).recorded_to(directory);
-    let mut command = program.command();
+/// Starts the program, which works for ever or does so many operations and waits.
+fn start(ledger: &Path, directory: &Path, most_operations: Option<u64>) -> Child {
+    std::fs::create_dir(directory).expect("the directory can be made");
+    let mut program = Program::c("ledger").arg(ledger);
+    if let Some(most) = most_operations {
+        program = program.arg(most.to_string());
+    }
+    let mut command = program.recorded_to(directory).command();
     command.stdin(Stdio::null()).process_group(0);
-    let mut child = command.spawn().expect("the program starts");
+    command.spawn().expect("the program starts")
+}
+
+fn wait_for_operations(wanted: u64, ledger: &Path, child: &mut Child) {
     let begun = Instant::now();
     while operations(ledger) < wanted {
-        assert!(begun.elapsed() < LIMIT && still_runs(&mut child), "the program stopped working");
+        assert!(begun.elapsed() < LIMIT && still_runs(child), "the program stopped working");
         thread::yield_now();
     }
+}
+
+fn kill(mut child: Child) {
     child.kill().expect("the program can be killed");
     let status = process::wait(child, LIMIT).expect("a killed program ends");
     assert_eq!(status.signal(), Some(libc::SIGKILL));
@@ -113,16 +123,39 @@ fn a_hundred_times() {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let scratch = Scratch::new("killed");
         let (ledger, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-        std::fs::create_dir(&directory).expect("the directory can be made");
-        killed_after(1000 + (random >> 33) % 100_000, &ledger, &directory);
+        let mut child = start(&ledger, &directory, None);
+        wait_for_operations(1000 + (random >> 33) % 100_000, &ledger, &mut child);
+        self::kill(child);
         let files = replay::read_directory(&directory);
         assert_eq!(files.len(), 1, "kill {kill}");
         assert_eq!(files[0].impossible, Vec::<String>::new(), "kill {kill}");
         assert_eq!(files[0].unknown_frees, 0, "kill {kill}");
         compare(&files[0], &Ledger::read(&File::open(&ledger).expect("the ledger is there")));
         let report = Report::of(&directory);
-        assert_eq!(report.lost(), 0, "kill {kill}");
+        report.assert_sound();
         assert_eq!(report.total("unfreed_blocks"), files[0].live.len() as u64, "kill {kill}");
         assert_eq!(report.total("unfreed_bytes"), files[0].live_bytes(), "kill {kill}");
     }
+}
+
+/// A recording is read while its process goes on writing: what is read is a state that the process was in.
+#[test]
+fn read_while_it_is_written() {
+    const READINGS: u64 = 8;
+    const STEP: u64 = 20_000;
+    let scratch = Scratch::new("live");
+    let (ledger, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
+    let mut child = start(&ledger, &directory, Some(READINGS * STEP));
+    for reading in 1..=READINGS {
+        wait_for_operations(reading * STEP, &ledger, &mut child);
+        let report = Report::of(&directory);
+        report.assert_sound();
+        // An operation is one event at least, but for those that are in flight.
+        let events = report.total("events");
+        assert!(events + THREADS as u64 >= reading * STEP, "{events} events at reading {reading}");
+        let blocks = report.total("unfreed_blocks");
+        // No more than the ledger has room for, what is in flight, and what the C library keeps for threads.
+        assert!((1..=(THREADS * HELD + 3 * THREADS) as u64).contains(&blocks), "{blocks} blocks");
+    }
+    kill(child);
 }

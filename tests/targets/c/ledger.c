@@ -1,6 +1,8 @@
 // Six threads that allocate, reallocate, free and free each other's blocks for ever, and keep a ledger of what they hold
 // in a file that outlives them. It is killed at a random instant and its recording compared with the ledger.
 //
+// With a second argument the threads stop working after so many operations, and it lives on.
+//
 // A block is entered after malloc returned it and struck out before it is given to free or realloc. What a thread does
 // at the moment stands in its own entry, so that at most the one operation in flight of each thread is in doubt.
 #include "target.h"
@@ -27,6 +29,7 @@ struct ledger {
 };
 
 static struct ledger *ledger;
+static uint64_t most_operations = UINT64_MAX;
 
 // No size of the C library's own blocks leaves 5 when divided by 16.
 static size_t a_size(uint64_t *random) {
@@ -41,9 +44,9 @@ static void begin(int thread, enum operation operation, uint64_t address, uint64
     atomic_store(&ledger->in_flight[thread].operation, operation);
 }
 
-static void end(int thread) {
+static void end(int thread, int done) {
     atomic_store(&ledger->in_flight[thread].operation, NOTHING);
-    atomic_fetch_add(&ledger->operations, 1);
+    atomic_fetch_add(&ledger->operations, done);
 }
 
 static void enter(struct entry *entry, void *block, size_t size) {
@@ -54,7 +57,7 @@ static void enter(struct entry *entry, void *block, size_t size) {
 static void allocate(int thread, struct entry *entry, size_t size) {
     begin(thread, ALLOCATING, 0, size);
     enter(entry, malloc(size), size);
-    end(thread);
+    end(thread, 1);
 }
 
 // Takes the block out of an entry, which may be another thread's; false when somebody was faster.
@@ -65,24 +68,26 @@ static int strike_out(struct entry *entry, uint64_t address) {
 static void release(int thread, struct entry *entry) {
     uint64_t address = atomic_load(&entry->address);
     begin(thread, FREEING, address, 0);
-    if (address && strike_out(entry, address))
+    int mine = address && strike_out(entry, address);
+    if (mine)
         free((void *)address);
-    end(thread);
+    end(thread, mine);
 }
 
 static void reallocate(int thread, struct entry *own, size_t size) {
     uint64_t address = atomic_load(&own->address);
     begin(thread, REALLOCATING, address, size);
-    if (address && strike_out(own, address))
+    int mine = address && strike_out(own, address);
+    if (mine)
         enter(own, realloc((void *)address, size), size);
-    end(thread);
+    end(thread, mine);
 }
 
 // Only a thread itself enters blocks in its row; everybody strikes out.
 static void *work(void *number) {
     int thread = (int)(long)number;
     uint64_t random = 12345 + thread;
-    for (;;) {
+    while (atomic_load(&ledger->operations) < most_operations) {
         size_t size = a_size(&random);
         struct entry *own = &ledger->held[thread][(random >> 20) % HELD];
         if (!atomic_load(&own->address))
@@ -94,6 +99,7 @@ static void *work(void *number) {
         else
             release(thread, own);
     }
+    pause();
     return NULL;
 }
 
@@ -104,6 +110,8 @@ int main(int argc, char **argv) {
     ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (ledger == MAP_FAILED)
         return 1;
+    if (argc > 2)
+        most_operations = strtoull(argv[2], NULL, 10);
     mallopt(M_ARENA_MAX, 2);
     pthread_t threads[THREADS];
     for (long i = 0; i < THREADS; i++)
