@@ -71,7 +71,7 @@ impl Loaded {
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
     pub fn report(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Report {
         let mut paths = Paths::new(selection.filter.clone());
-        let frames = self.places.symbolize(&selection.symbols, &mut paths, done);
+        let (frames, problems) = self.places.symbolize(&selection.symbols, &mut paths, done);
         let processes = self.processes(run);
         let names = occurrences(&run.recordings);
         let mut sites = Sites::new(selection.by, &mut paths);
@@ -93,6 +93,7 @@ impl Loaded {
             recording: String::new(),
             totals: totals(&processes),
             processes,
+            problems,
             unreadable: run.unreadable.iter().map(ToString::to_string).collect(),
             by: selection.by,
             filtered: selection.filter.focus.is_some()

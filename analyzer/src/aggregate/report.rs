@@ -114,6 +114,8 @@ pub struct Report {
     pub processes: Vec<Process>,
     /// Files of the directory that could not be read.
     pub unreadable: Vec<String>,
+    /// Files whose symbols are not known, and why.
+    pub problems: Vec<String>,
     /// Sums over all processes, whatever the filter.
     pub totals: SumTotals,
     /// What makes a site.

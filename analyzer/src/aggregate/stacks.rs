@@ -9,7 +9,7 @@ use super::frame::{Frame, Kind};
 use super::paths::{PathId, Paths};
 use crate::fast_map::FastMap;
 use crate::reader::{Definitions, lookup_address};
-use crate::symbols::{self, ModuleFile, Query, Symbolized};
+use crate::symbols::{self, ModuleFile, Query, Reason, Symbolized};
 
 /// A place in the code of some file, the same for all processes: an index.
 type Place = u32;
@@ -79,13 +79,13 @@ impl Places {
         self.places.len()
     }
 
-    /// The frames of each place, outermost first.
+    /// The frames of each place, outermost first, and the files that could not be used for them.
     pub fn symbolize(
         &self,
         options: &symbols::Options,
         paths: &mut Paths,
         done: &(dyn Fn(usize) + Sync),
-    ) -> Vec<Vec<u32>> {
+    ) -> (Vec<Vec<u32>>, Vec<String>) {
         let mut queries: Vec<Query> = self
             .modules
             .iter()
@@ -102,16 +102,30 @@ impl Places {
             });
         }
         let answers = symbols::symbolize(&queries, options, done);
+        let problems =
+            self.modules.iter().zip(&answers).filter_map(|(module, answers)| problem(module, answers));
+        let problems = problems.collect();
         let places = self.places.iter().zip(asked);
-        places
+        let frames = places
             .map(|(&(module, address), asked)| {
                 let answer = answers.get(module as usize).and_then(|answers| answers.get(asked));
                 let module = self.modules.get(module as usize);
                 let frames = frames_of(module, address, answer);
                 frames.into_iter().rev().map(|frame| paths.frame(frame)).collect()
             })
-            .collect()
+            .collect();
+        (frames, problems)
     }
+}
+
+/// A file whose functions are unknown because it is not there, or not what was recorded.
+fn problem(module: &ModuleFile, answers: &[Symbolized]) -> Option<String> {
+    let unusable = |reason: &&Reason| {
+        matches!(reason, Reason::FileMissing | Reason::BuildIdDiffers { .. } | Reason::Unreadable(_))
+    };
+    let nameless = answers.iter().filter(|answer| answer.frames.iter().all(|frame| frame.function.is_none()));
+    let reason = nameless.filter_map(|answer| answer.reason.as_ref()).find(unusable)?;
+    Some(format!("{}: {reason}; --debug-dir names a directory that has it", module.path.display()))
 }
 
 /// What is known of an address, innermost first; at least one frame.

@@ -24,6 +24,7 @@ struct RecordingJson<'a> {
     log_bytes: u64,
     processes: Vec<ProcessJson<'a>>,
     unreadable: &'a [String],
+    without_symbols: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -232,6 +233,7 @@ fn recording(report: &Report) -> RecordingJson<'_> {
         log_bytes: report.totals.log_bytes,
         processes: report.processes.iter().map(process).collect(),
         unreadable: &report.unreadable,
+        without_symbols: &report.problems,
     }
 }
 

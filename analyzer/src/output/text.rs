@@ -9,6 +9,8 @@ use crate::diff::{Change, Diff};
 
 /// Processes that are listed one by one; the others, which hold less, are summed up in one line.
 const PROCESSES: usize = 12;
+/// Files without symbols that are listed.
+const FILES: usize = 4;
 /// What a line may have before a frame's module goes to the next.
 const COLUMNS: usize = 80;
 
@@ -157,7 +159,15 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
         let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
         writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
-    for problem in rest.into_iter().flat_map(problems).chain(report.unreadable.iter().cloned()) {
+    let mut symbols: Vec<String> = report.problems.iter().take(FILES).cloned().collect();
+    if report.problems.len() > FILES {
+        symbols.push(format!(
+            "{} without symbols",
+            counted((report.problems.len() - FILES) as u64, "more file")
+        ));
+    }
+    for problem in rest.into_iter().flat_map(problems).chain(report.unreadable.iter().cloned()).chain(symbols)
+    {
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
