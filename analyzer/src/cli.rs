@@ -163,6 +163,9 @@ pub struct ViewArgs {
     /// Only blocks allocated at least this long before the end of the recording: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
+    /// Print every frame of deep stacks [text only; the others have them always]
+    #[arg(long)]
+    pub all_frames: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -14,7 +14,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {
-            Format::Text => output::diff_text(&diff, limit, style(), out)?,
+            Format::Text => output::diff_text(&diff, limit, style(&args.view), out)?,
             Format::Json => output::diff_json(&diff, limit, out)?,
             Format::Csv => output::diff_csv(&diff, limit, out)?,
         }

@@ -17,7 +17,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {
-            Format::Text => output::report_text(&report, limit, style(), out)?,
+            Format::Text => output::report_text(&report, limit, style(&args.view), out)?,
             Format::Json => output::report_json(&report, limit, out)?,
             Format::Csv => output::report_csv(&report, limit, out)?,
         }
@@ -48,10 +48,11 @@ fn selection(view: &ViewArgs) -> Selection {
 }
 
 /// Colours on a terminal that wants them.
-pub(super) fn style() -> Style {
+pub(super) fn style(view: &ViewArgs) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    Style { colour: std::io::stdout().is_terminal() && !refused && !dumb }
+    let colour = std::io::stdout().is_terminal() && !refused && !dumb;
+    Style { colour, all_frames: view.all_frames }
 }
 
 /// An unreadable recording as one line.

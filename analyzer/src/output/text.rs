@@ -1,28 +1,31 @@
 //! Text for people, 80 columns where names allow it. Sizes are KiB and MiB.
 use std::io::{self, Write};
 
-use super::frames::stack;
+use super::frames;
 use super::units::{Number, Size, counted, duration, signed_number, signed_size};
-use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
+use crate::aggregate::{Counts, Process, Report, Site};
 use crate::cli::By;
 use crate::diff::{Change, Diff};
+use crate::reader::ProcessState;
 
 /// Processes that are listed one by one; the others, which hold less, are summed up in one line.
 const PROCESSES: usize = 12;
 /// Files without symbols that are listed.
 const FILES: usize = 4;
-/// What a line may have before a frame's module goes to the next.
-const COLUMNS: usize = 80;
+/// What a line has where names allow it.
+pub(super) const COLUMNS: usize = 80;
 
 /// How to draw.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Style {
     /// With colours.
     pub colour: bool,
+    /// With every frame of a deep stack.
+    pub all_frames: bool,
 }
 
 impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
@@ -30,7 +33,7 @@ impl Style {
         self.paint("1", text)
     }
 
-    fn dim(self, text: &str) -> String {
+    pub(super) fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 }
@@ -93,7 +96,7 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
             let (site, report) = diff.site(change);
             let mark = style.bold(mark(change));
             writeln!(out, "\n{}{mark}  {}", movement(change, style), style.dim(&site.id()))?;
-            frames(report, site, style, out)?;
+            frames::lines(report, site, style, out)?;
         }
     } else {
         change_table(diff, shown, style, out)?;
@@ -196,7 +199,7 @@ fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Re
         out,
         "  pid {} {}: {} in {}  {}",
         process.pid,
-        process.state,
+        state(&process.state),
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
         style.dim(&name),
@@ -205,6 +208,15 @@ fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Re
         writeln!(out, "    {}", style.paint("33", &problem))?;
     }
     Ok(())
+}
+
+/// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
+fn state(state: &ProcessState) -> String {
+    match state {
+        ProcessState::Killed => "killed or left without exit handlers".to_string(),
+        ProcessState::Exec => "became another program".to_string(),
+        state => state.to_string(),
+    }
 }
 
 /// What a reader should know before trusting the numbers.
@@ -245,45 +257,7 @@ fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
         writeln!(out, "{}", style.dim(&note))?;
     }
-    frames(report, site, style, out)
-}
-
-fn frames(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut module = None;
-    for frame in stack(report, site) {
-        let same_module = module == frame.module.as_deref();
-        module = frame.module.as_deref();
-        let label = frame.label();
-        let inlined = if frame.inlined { " (inlined)" } else { "" };
-        let label = match frame.kind {
-            Kind::Python => style.paint("32", &label),
-            Kind::Native => label,
-        };
-        writeln!(out, "    {label}{}", style.dim(inlined))?;
-        if let Some(place) = where_is(frame, same_module) {
-            writeln!(out, "      {}", style.dim(&place))?;
-        }
-    }
-    match report.paths.incomplete(site.path) {
-        Some(reason) => writeln!(out, "    {}", style.dim(&format!("(the stack ends here: {reason})"))),
-        None => Ok(()),
-    }
-}
-
-/// `at file:line in module`, as far as it is known; else why it is not. The module is left out where it is that of the
-/// frame before, as it is in most frames of most stacks.
-fn where_is(frame: &Frame, same_module: bool) -> Option<String> {
-    let module = if same_module { None } else { frame.module.as_deref() };
-    match (frame.place(), module) {
-        (Some(place), Some(module)) if place.len() + module.len() + 13 > COLUMNS => {
-            Some(format!("at {place}\n      in {module}"))
-        }
-        (Some(place), Some(module)) => Some(format!("at {place} in {module}")),
-        (Some(place), None) => Some(format!("at {place}")),
-        (None, Some(module)) => Some(format!("in {module}")),
-        (None, None) if frame.module.is_none() => frame.reason.as_ref().map(|reason| format!("({reason})")),
-        (None, None) => None,
-    }
+    frames::lines(report, site, style, out)
 }
 
 fn column(by: By) -> &'static str {
