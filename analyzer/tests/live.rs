@@ -51,6 +51,23 @@ fn what_was_not_yet_stored_is_later_not_missing() {
 }
 
 #[test]
+fn a_thread_that_only_frees_has_no_clock() {
+    let now = monotonic_ns() / 1_000_000;
+    let mut r = own();
+    let stack = r.stack(&[0x1000]);
+    let (producer, consumer) = (r.writer(), r.writer()); // both began a long time ago
+    r.clock(producer, now);
+    r.alloc(producer, 0x10000, 1, stack);
+    r.free(consumer, 0x10000);
+    r.alloc(producer, 0x10040, 20, stack);
+    r.skip_stamp(0x10080); // allocated after the producer's chunk was read
+    r.free(consumer, 0x10080);
+    let report = report(&r);
+    assert_eq!(report.processes[0].anomalies, Default::default());
+    assert_eq!(report.totals.counts.unfreed_bytes, 20);
+}
+
+#[test]
 fn what_was_lost_long_ago_does_not_hold_up_the_rest() {
     let now = monotonic_ns() / 1_000_000;
     let mut r = own();

@@ -115,6 +115,9 @@ struct Merge {
     /// Of a process that still runs, the clock from which on a missing stamp may be of an event that was stored after
     /// its writer's last chunk was read. What waits for such a one is later than this reading.
     horizon_ms: Option<u64>,
+    /// Of a process that still runs, the latest clock of an event in each shard: a thread that only frees notes no
+    /// clock, but what it waits for is no older than what came before.
+    reached_ms: [u64; SHARDS],
     /// Stamps known to be of no event, once they were looked for.
     missing: Option<Missing>,
 }
@@ -143,6 +146,7 @@ impl Merge {
             parked: 0,
             gaps: Gaps::default(),
             horizon_ms: recording.is_running().then(|| recording.opened_ms.saturating_sub(SETTLED_MS)),
+            reached_ms: [0; SHARDS],
             missing: None,
         }
     }
@@ -212,6 +216,9 @@ impl Merge {
             }
             if stamp >= due {
                 self.next[shard] = stamp.wrapping_add(1);
+                if self.horizon_ms.is_some() {
+                    self.reached_ms[shard] = self.reached_ms[shard].max(moment.clock_ms);
+                }
                 if self.next[shard] >= self.wake_at[shard] {
                     *limit = self.wake(shard).min(*limit);
                 }
@@ -258,7 +265,7 @@ impl Merge {
     /// Makes `stamp` due if every stamp before it that is not yet seen is known to be of no event.
     fn skip_missing(&mut self, shard: usize, stamp: u64, clock_ms: u64) -> bool {
         let Some(missing) = &self.missing else { return false };
-        if self.horizon_ms.is_some_and(|horizon| clock_ms >= horizon) {
+        if self.horizon_ms.is_some_and(|horizon| clock_ms.max(self.reached_ms[shard]) >= horizon) {
             return false;
         }
         if !missing.all(shard, self.next[shard], stamp) {
