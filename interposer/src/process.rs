@@ -7,7 +7,7 @@
 //! | word | means | who leaves it |
 //! |---|---|---|
 //! | `NONE` | nothing was begun, or this is a forked child | the first event (compare-and-swap to `BEGINNING`) |
-//! | `BEGINNING` | one thread begins the file; events of others are counted as lost | that thread |
+//! | `BEGINNING` | the thread whose id is above it begins the file; others wait for it, for a moment | that thread |
 //! | `RECORDING` | chunks are handed out | whoever cannot grow the file |
 //! | `STOPPED`, `OFF` | nothing is written any more, or nothing was asked for | nobody |
 
@@ -26,6 +26,13 @@ const BEGINNING: u64 = 1;
 const RECORDING: u64 = 2;
 const STOPPED: u64 = 3;
 const OFF: u64 = 4;
+
+/// Where the id of the thread that begins stands in the word.
+const THREAD_SHIFT: u32 = 8;
+/// How often, and for how many ns, a thread waits for another that begins the file.
+const WAITS: (u32, i64) = (5_000, 200_000);
+/// Events lost while the file was begun, which has no counters yet.
+static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 
 /// Address of the word, 0 until it is mapped, [`UNAVAILABLE`] if it cannot be.
 static WORD: AtomicUsize = AtomicUsize::new(0);
@@ -84,22 +91,41 @@ pub fn begin() -> bool {
     if life.load(Relaxed) == OFF {
         return false;
     }
-    match life.compare_exchange(NONE, BEGINNING, AcqRel, Acquire) {
+    let ours = BEGINNING | u64::from(sys::tid()) << THREAD_SHIFT;
+    let mut state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
+    let (mut waits, nanoseconds) = WAITS;
+    // Ourselves we would wait for in a signal handler that interrupted the beginning.
+    while let Err(other) = state
+        && is_beginning(other)
+        && other != ours
+        && waits > 0
+    {
+        sys::sleep(nanoseconds);
+        waits -= 1;
+        state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
+    }
+    match state {
         Ok(_) => {
             let next = begin_file();
             life.store(next, Release);
+            let lost = LOST_MEANWHILE.swap(0, Relaxed);
+            word(layout::LOST + 8 * LostKind::NoWriter as usize).map(|word| word.fetch_add(lost, Relaxed));
             next == RECORDING
         }
+        Err(RECORDING) => true,
         Err(state) => {
-            match state {
-                RECORDING => return true,
-                BEGINNING => file::count_lost(LostKind::NoWriter),
-                STOPPED => file::count_lost(LostKind::AfterStop),
-                _ => {}
+            if is_beginning(state) {
+                LOST_MEANWHILE.fetch_add(1, Relaxed);
+            } else if state == STOPPED {
+                file::count_lost(LostKind::AfterStop);
             }
             false
         }
     }
+}
+
+fn is_beginning(state: u64) -> bool {
+    state & ((1 << THREAD_SHIFT) - 1) == BEGINNING
 }
 
 /// Whether chunks are handed out.
@@ -170,7 +196,7 @@ fn begin_file() -> u64 {
         intern::forked();
     }
     PID.store(sys::pid(), Relaxed);
-    thread::forked();
+    thread::begin_numbers(parent != 0);
     let begun = file::begin();
     if parent != 0 {
         leave_parents_file(parents_mapping, begun.is_ok());

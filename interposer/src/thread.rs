@@ -17,7 +17,7 @@ use crate::stack::{Caller, Capture};
 use crate::{intern, modules, process, real, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicPtr, AtomicU32, compiler_fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, compiler_fence};
 use recording::{Address, LostKind, Module};
 
 global_asm!(
@@ -76,6 +76,8 @@ struct Kept {
     nested: *mut Level,
     /// Kernel id of the thread; a level whose thread is gone may be taken over.
     owner: AtomicU32,
+    /// The file in whose process the owner was last known to be right.
+    owned_since: AtomicU64,
     /// Next in the list of all threads' memories.
     next: AtomicPtr<Level>,
     scratch: [u8; Module::MAX],
@@ -96,8 +98,13 @@ static NEXT_WRITER: AtomicU32 = AtomicU32::new(0);
 /// Memories looked at for each new thread: a system call each.
 const LOOKS: usize = 8;
 
+/// In a forked child, until its first thread has come by: that thread's memory is still its parent's by its owner,
+/// and must not be taken for one of a thread that is gone.
+static OWNERS_UNSURE: AtomicBool = AtomicBool::new(false);
+
 /// Begins the numbers of a file.
-pub fn forked() {
+pub fn begin_numbers(forked: bool) {
+    OWNERS_UNSURE.store(forked, Relaxed);
     NEXT_THREAD.store(0, Relaxed);
     NEXT_WRITER.store(0, Relaxed);
 }
@@ -210,6 +217,7 @@ fn new_level(tid: u32) -> *mut Level {
     // SAFETY: null, or freshly mapped zeros, which are a valid level.
     if let Some(fresh) = unsafe { level.as_mut() } {
         fresh.kept.owner.store(tid, Relaxed);
+        fresh.kept.owned_since.store(file::id(), Relaxed);
         let mut first = ALL.load(Acquire);
         loop {
             fresh.kept.next.store(first, Relaxed);
@@ -231,15 +239,17 @@ fn take_over(tid: u32) -> Option<*mut Level> {
             level = ALL.load(Acquire);
         }
         // SAFETY: members of the list are never unmapped; only their atomic words are used here.
-        let (owner, next) = unsafe {
+        let (owner, since, next) = unsafe {
             match level.as_ref() {
                 None => break,
-                Some(level) => (&level.kept.owner, level.kept.next.load(Acquire)),
+                Some(level) => (&level.kept.owner, &level.kept.owned_since, level.kept.next.load(Acquire)),
             }
         };
         let old = owner.load(Acquire);
-        let gone = old == tid || sys::thread_is_gone(process::pid(), old);
+        let sure = !OWNERS_UNSURE.load(Acquire) || since.load(Relaxed) == file::id();
+        let gone = sure && (old == tid || sys::thread_is_gone(process::pid(), old));
         if gone && owner.compare_exchange(old, tid, AcqRel, Relaxed).is_ok() {
+            since.store(file::id(), Relaxed);
             taken = Some(level);
         }
         level = next;
@@ -326,7 +336,11 @@ impl Level {
             }
         }
         let tid = sys::tid();
-        self.kept.owner.store(tid, Release);
+        // SAFETY: as above; the owner is said of the thread's outer level.
+        let owned = unsafe { outer.as_ref().map_or(&self.kept, |outer| &outer.kept) };
+        owned.owner.store(tid, Relaxed);
+        owned.owned_since.store(file::id(), Relaxed);
+        OWNERS_UNSURE.store(false, Release);
         self.wiped.writer = Writer { writer: 0, thread: NEXT_THREAD.fetch_add(1, Relaxed), tid };
     }
 

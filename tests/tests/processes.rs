@@ -87,6 +87,14 @@ fn fork_while_threads_allocate() {
     }
 }
 
+/// They wait for the one that begins the file, and none takes the memory of the thread that forked.
+#[test]
+fn first_events_of_a_child_in_several_threads() {
+    let run = forks("threads of child");
+    run.assert_unfreed(&[PARENT, ("leak_child", 90, 90 * 20_400)]);
+    assert_eq!(children_of_one(&run), 29);
+}
+
 #[test]
 fn grandchild_names_its_own_parent() {
     let run = forks("grandchild");

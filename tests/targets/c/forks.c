@@ -115,6 +115,38 @@ static void with_threads(int exits) {
     printf("children %d\n", good);
 }
 
+static int waiting;
+static void *at_once(void *unused) {
+    __atomic_sub_fetch(&waiting, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&waiting, __ATOMIC_SEQ_CST) > 0)
+        ;
+    CHURN(300);
+    leak_child(20400);
+    return unused;
+}
+
+// Stacks of earlier threads are used again, so that the children's first events are those of three threads at once.
+static void threads_of_child(void) {
+    int good = 0;
+    for (int i = 0; i < 30; i++) {
+        pid_t pid = i ? fork() : 0;
+        pthread_t threads[2];
+        if (pid == 0) {
+            waiting = 3;
+            for (int k = 0; k < 2; k++)
+                pthread_create(&threads[k], NULL, at_once, NULL);
+            at_once(NULL);
+            for (int k = 0; k < 2; k++)
+                pthread_join(threads[k], NULL);
+            if (i)
+                _exit(0);
+        } else {
+            good += status_of(pid) == 0;
+        }
+    }
+    printf("children %d\n", good);
+}
+
 // A child's child, so that its parent is not the first process.
 static void grandchild(void) {
     pid_t pid = fork();
@@ -160,6 +192,8 @@ int main(int argc, char **argv) {
         with_threads(0);
     if (!strcmp(way, "threads exit"))
         with_threads(1);
+    if (!strcmp(way, "threads of child"))
+        threads_of_child();
     if (!strcmp(way, "grandchild"))
         grandchild();
     free(inherited);
