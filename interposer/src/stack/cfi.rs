@@ -407,9 +407,9 @@ impl Row {
         };
         let offset = i32::try_from(cfa.offset).ok()?;
         match (cfa.base, cfa.loaded, rbp) {
-            (Base::Number, ..) | (_, false, SavedRbp::AtRbp(_)) => None,
-            (Base::Sp, false, _) => Some(Rule::register(Kind::Sp, offset, rbp)),
-            (Base::Bp, false, _) => Some(Rule::register(Kind::Bp, offset, rbp)),
+            (Base::Number, ..) => None,
+            (Base::Sp, false, _) => Rule::register(Kind::Sp, offset, rbp),
+            (Base::Bp, false, _) => Rule::register(Kind::Bp, offset, rbp),
             (base, true, _) => {
                 let words = u8::try_from(cfa.added >> 3).ok().filter(|_| cfa.added & 7 == 0)?;
                 Some(Rule::load(base == Base::Bp, offset, words, rbp))

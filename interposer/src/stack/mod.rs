@@ -76,12 +76,12 @@ impl Frame {
 
     /// Its step is repeated, not compared word by word.
     const SPECIAL: u32 = 1;
-    /// It saves the rbp of its caller.
-    const SAVES_RBP: u32 = 2;
+    /// Its own step needs rbp.
+    const USES_RBP: u32 = 2;
     /// Its caller depends on the saved rbp.
     const CHECK_RBP: u32 = 4;
-    /// Its own step needs rbp.
-    const USES_RBP: u32 = 8;
+    /// It saves the rbp of its caller.
+    const SAVES_RBP: u32 = 8;
     /// A signal interrupted it.
     const INTERRUPTED: u32 = 16;
     /// The outermost of [`MAX_FRAMES`], of which the caller is not known.
@@ -96,11 +96,6 @@ impl Frame {
     #[inline(always)]
     fn has(&self, flags: u32) -> bool {
         self.flags & flags != 0
-    }
-
-    #[inline(always)]
-    fn set_rbp_offset(&mut self, offset: i16) {
-        self.flags |= Frame::SAVES_RBP | (offset as u16 as u32) << 16;
     }
 
     /// Where it saved its caller's rbp. Not for special frames.
@@ -239,9 +234,7 @@ impl Capture {
             let mut frame = first.add(index & (MAX_FRAMES - 1));
             while frame != first {
                 let caller = frame.sub(1);
-                if (*frame).has(Frame::SPECIAL | Frame::CHECK_RBP)
-                    || kept_word((*caller).sp - 8) != (*caller).pc
-                {
+                if (*frame).has(Frame::SPECIAL | Frame::CHECK_RBP) || word((*caller).sp - 8) != (*caller).pc {
                     break;
                 }
                 frame = caller;
@@ -257,9 +250,8 @@ impl Capture {
         if frame.has(Frame::SPECIAL) {
             return self.steps_as_before(index, sink);
         }
-        let keeps_rbp =
-            !frame.has(Frame::CHECK_RBP) || kept_word(frame.saved_rbp(caller.sp)) == caller.bp_need;
-        keeps_rbp && kept_word(caller.sp - 8) == caller.pc
+        let keeps_rbp = !frame.has(Frame::CHECK_RBP) || word(frame.saved_rbp(caller.sp)) == caller.bp_need;
+        keeps_rbp && word(caller.sp - 8) == caller.pc
     }
 
     /// Steps from kept frame `index` again and compares the result.
@@ -298,13 +290,14 @@ impl Capture {
             if let Some(index) = candidates.checked_sub(1)
                 && self.meets(index, &mut walk)
             {
-                candidates = match self.verify(index, sink) {
+                let last = match self.verify(index, sink) {
                     Verdict::Holds => match self.splice(index, fresh) {
                         Some(plan) => return plan,
-                        None => self.carry(index, 0, &mut fresh, &mut walk),
+                        None => 0,
                     },
-                    Verdict::DiffersAt(other) => self.carry(index, other, &mut fresh, &mut walk),
+                    Verdict::DiffersAt(other) => other,
                 };
+                (candidates, fresh, walk) = self.carry(index, last, fresh, walk);
             }
             let Some(frame) = self.fresh.get_mut(fresh) else {
                 return Plan { kept: 0, fresh, end: EndReason::TooDeep };
@@ -332,23 +325,24 @@ impl Capture {
     }
 
     /// Counts the kept frames from `index` to above `last` as fresh, since the frames outward of them change, and
-    /// moves the unwinder to `last`: their steps were verified. Stops early at a special frame, from where stepping goes on, and
-    /// when the fresh frames are full. Returns how many kept frames may be met further out.
+    /// moves the unwinder to `last`: their steps were verified. Stops early at a special frame, from where stepping
+    /// goes on, and when the fresh frames are full. Returns how many kept frames may be met further out, and how
+    /// many frames are fresh.
     #[inline(never)]
-    fn carry(&mut self, index: usize, last: usize, fresh: &mut usize, walk: &mut Walk) -> usize {
-        let mut index = index;
+    fn carry(&mut self, index: usize, last: usize, fresh: usize, walk: Walk) -> (usize, usize, Walk) {
+        let (mut index, mut fresh, mut walk) = (index, fresh, walk);
         while index > last && !self.frame(index).has(Frame::SPECIAL) {
             let (frame, caller) = (*self.frame(index), *self.frame(index - 1));
-            let Some(place) = self.fresh.get_mut(*fresh) else { break };
+            let Some(place) = self.fresh.get_mut(fresh) else { break };
             *place = Frame { flags: frame.flags & !(Frame::CHECK_RBP | Frame::CUT), ..frame };
-            *fresh += 1;
+            fresh += 1;
             if frame.has(Frame::SAVES_RBP) {
                 walk.set_bp_slot(frame.saved_rbp(caller.sp));
             }
             (walk.pc, walk.sp) = (caller.pc, caller.sp);
             index -= 1;
         }
-        index
+        (index, fresh, walk)
     }
 
     /// Makes the planned stack the kept one and gives its new frames their ids.
@@ -404,11 +398,12 @@ impl Capture {
     }
 }
 
-/// A word of the kept stack that the unwinder would read next.
+/// A word of a stack.
 #[inline(always)]
-fn kept_word(address: u64) -> u64 {
-    // SAFETY: the address was within the region of this stack when the stack was kept, the bounds are still those
-    // (a look-up drops the kept stack), and the words compared before lead the unwinder here.
+fn word(address: u64) -> u64 {
+    // SAFETY: the unwinder checked that the address is within the stack's region. For a kept stack it did so when
+    // the stack was kept, the bounds are still those (a look-up drops the kept stack), and the words compared before
+    // lead the unwinder here.
     unsafe { (address as *const u64).read_unaligned() }
 }
 

@@ -46,7 +46,8 @@ pub enum SavedRbp {
     AtRbp(i16),
 }
 
-const RBP_SAVED: u64 = 1 << 3;
+/// The same bit as in the flags of a frame.
+const RBP_SAVED: u64 = super::Frame::SAVES_RBP as u64;
 const RBP_BASE: u64 = 1 << 4;
 const RBP_AT_RBP: u64 = 1 << 5;
 
@@ -56,15 +57,21 @@ impl Rule {
         Rule(kind as u64)
     }
 
-    /// CFA = rsp or rbp + `offset`.
-    pub fn register(kind: Kind, offset: i32, rbp: SavedRbp) -> Rule {
-        Rule(kind as u64 | (offset as u32 as u64) << 32 | rbp_bits(rbp))
+    /// CFA = rsp or rbp + `offset`. `None` if rbp is not saved below the CFA: a step relies on it. It may be saved below
+    /// rsp: behind a `pop`, of which compilers say nothing more.
+    pub fn register(kind: Kind, offset: i32, rbp: SavedRbp) -> Option<Rule> {
+        let is_below = match rbp {
+            SavedRbp::AtCfa(saved) => saved <= -8,
+            SavedRbp::Register => true,
+            SavedRbp::AtRbp(_) => false,
+        };
+        is_below.then_some(Rule(kind as u64 | (offset as u32 as u64) << 32 | rbp_bits(rbp)))
     }
 
     /// CFA = word at rsp or rbp + `offset`, plus `words` words.
     pub fn load(from_rbp: bool, offset: i32, words: u8, rbp: SavedRbp) -> Rule {
         let base = if from_rbp { RBP_BASE } else { 0 };
-        Rule(Rule::register(Kind::Load, offset, rbp).0 | base | (words as u64) << 8)
+        Rule(Kind::Load as u64 | (offset as u32 as u64) << 32 | rbp_bits(rbp) | base | (words as u64) << 8)
     }
 
     /// Whether the rule is of this kind.
@@ -107,6 +114,12 @@ impl Rule {
     #[inline(always)]
     pub const fn rbp_offset(self) -> i16 {
         (self.0 >> 16) as i16
+    }
+
+    /// Whether and where relative to the CFA rbp was saved, as the flags of a frame have it.
+    #[inline(always)]
+    pub const fn saved_rbp_flags(self) -> u32 {
+        self.0 as u32 & (0xffff_0000 | RBP_SAVED as u32)
     }
 }
 
@@ -176,18 +189,19 @@ mod tests {
 
     #[test]
     fn a_rule_keeps_its_parts() {
-        let rule = Rule::register(Kind::Bp, -24, SavedRbp::AtCfa(-16));
+        let rule = Rule::register(Kind::Bp, -24, SavedRbp::AtCfa(-16)).unwrap();
         assert!(rule.is(Kind::Bp) && rule.saves_rbp() && !rule.rbp_at_rbp());
         assert_eq!((rule.cfa_offset() as i64, rule.rbp_offset()), (-24, -16));
         let rule = Rule::load(true, -8, 3, SavedRbp::AtRbp(32));
         assert!(rule.is(Kind::Load) && rule.loads_from_rbp() && rule.rbp_at_rbp());
         assert_eq!((rule.cfa_offset() as i64, rule.added(), rule.rbp_offset()), (-8, 24, 32));
-        assert!(!Rule::register(Kind::Sp, 8, SavedRbp::Register).saves_rbp());
+        assert!(!Rule::register(Kind::Sp, 8, SavedRbp::Register).unwrap().saves_rbp());
+        assert_eq!(Rule::register(Kind::Bp, 16, SavedRbp::AtCfa(0)), None);
     }
 
     #[test]
     fn an_entry_is_found_in_its_epoch_alone() {
-        let (address, rule) = (0x7f12_3456_7001, Rule::register(Kind::Sp, 64, SavedRbp::Register));
+        let (address, rule) = (0x7f12_3456_7001, Rule::register(Kind::Sp, 64, SavedRbp::Register).unwrap());
         store(address, Generation::new(7), rule);
         assert_eq!(lookup(address, Generation::new(7)), Some(rule));
         for epoch in [0, 6, 8, 7 + (1 << 16), u32::MAX] {

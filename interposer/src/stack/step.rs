@@ -5,11 +5,10 @@
 
 use recording::EndReason;
 
-use super::cfi::UnwindInfo;
 use super::frame_pointer;
 use super::region::Region;
 use super::rule::{self, Generation, Kind, Rule};
-use super::{Frame, Sink};
+use super::{Frame, Sink, word};
 use crate::modules;
 
 /// State of the unwinder: the registers at a frame.
@@ -47,17 +46,17 @@ impl Walk {
         Walk { pc, sp, bp, bp_slot: 0, interrupted: false, region, checked: 0, generation }
     }
 
-    /// The value of rbp. A slot is within the region: it was checked when it was set.
+    /// The value of rbp.
     #[inline(always)]
     pub fn bp(&mut self) -> u64 {
         if self.bp_slot != 0 {
-            self.bp = self.region.word(self.bp_slot).unwrap_or(0);
+            self.bp = word(self.bp_slot);
             self.bp_slot = 0;
         }
         self.bp
     }
 
-    /// rbp is what the word at `slot` holds.
+    /// rbp is what the word at `slot`, in the stack's region, holds.
     #[inline(always)]
     pub fn set_bp_slot(&mut self, slot: u64) {
         self.bp_slot = slot;
@@ -74,65 +73,77 @@ impl Walk {
     pub fn step(&mut self, frame: &mut Frame, sink: &mut impl Sink) -> Step {
         let rule = match rule::lookup(self.code(), self.generation) {
             Some(rule) => rule,
-            None => find_rule(self, sink),
+            None => find_rule(self.pc, self.interrupted, self.generation, sink),
         };
         *frame = Frame { pc: self.pc, sp: self.sp, ..Frame::EMPTY };
         if self.interrupted {
             frame.flags = Frame::SPECIAL | Frame::INTERRUPTED;
         }
-        let cfa = if rule.is(Kind::Sp) {
-            self.sp.wrapping_add(rule.cfa_offset())
+        let base = if rule.is(Kind::Sp) {
+            self.sp
         } else if rule.is(Kind::Bp) {
             frame.bp_need = self.bp();
             frame.flags |= Frame::USES_RBP;
-            frame.bp_need.wrapping_add(rule.cfa_offset())
+            frame.bp_need
         } else {
-            return self.step_special(rule, frame, sink);
+            let step;
+            (*self, step) = self.step_special(rule, frame, sink);
+            return step;
         };
+        let cfa = base.wrapping_add(rule.cfa_offset());
+        let slot = cfa.wrapping_add(rule.rbp_offset() as u64);
+        frame.flags |= rule.saved_rbp_flags();
+        // The region's bounds are those of pages, so an aligned CFA above rsp has a word below it in the region. rbp
+        // was saved there or lower, see `Rule::register`; without one the slot is the CFA.
+        if cfa <= self.sp || cfa & 7 != 0 || cfa > self.region.high || slot < self.region.low {
+            return Step::End(self.bad_end(cfa, frame));
+        }
+        let pc = word(cfa - 8);
+        if pc < 4096 {
+            return Step::End(self.bad_end(cfa, frame));
+        }
         if rule.saves_rbp() {
-            frame.set_rbp_offset(rule.rbp_offset());
-            let slot = cfa.wrapping_add(rule.rbp_offset() as u64);
-            self.return_to(cfa, Some(slot), frame)
-        } else {
-            self.return_to(cfa, None, frame)
-        }
-    }
-
-    /// To the caller's frame at `cfa`.
-    #[inline(always)]
-    fn return_to(&mut self, cfa: u64, saved_bp: Option<u64>, frame: &mut Frame) -> Step {
-        if cfa <= self.sp || cfa & 7 != 0 {
-            return self.end(EndReason::BadFrame, frame);
-        }
-        let Some(pc) = self.region.word(cfa - 8) else { return self.end(EndReason::OutsideStack, frame) };
-        if let Some(slot) = saved_bp {
-            if !self.region.contains(slot) || !self.region.contains(slot.wrapping_add(7)) {
-                return self.end(EndReason::OutsideStack, frame);
-            }
             self.bp_slot = slot;
         }
-        if pc < 4096 {
-            return self.end(EndReason::BadFrame, frame);
-        }
-        self.pc = pc;
-        self.sp = cfa;
-        self.interrupted = false;
+        (self.pc, self.sp, self.interrupted) = (pc, cfa, false);
         Step::Caller
     }
 
-    #[inline(always)]
-    fn end(&self, reason: EndReason, frame: &mut Frame) -> Step {
+    /// Why there is no caller's frame at `cfa`.
+    #[cold]
+    fn bad_end(self, cfa: u64, frame: &mut Frame) -> EndReason {
         frame.flags |= Frame::SPECIAL;
-        Step::End(reason)
+        let is_possible = cfa > self.sp && cfa & 7 == 0;
+        let is_outside = is_possible && cfa > self.region.high;
+        if is_outside { EndReason::OutsideStack } else { EndReason::BadFrame }
     }
 
+    /// To the caller's frame at `cfa`, with its rbp at `saved_bp`, wherever that is.
+    fn return_to(&mut self, cfa: u64, saved_bp: Option<u64>, frame: &mut Frame) -> Step {
+        let pc = self.region.word(cfa.wrapping_sub(8)).unwrap_or(0);
+        if cfa <= self.sp || cfa & 7 != 0 || cfa > self.region.high || pc < 4096 {
+            return Step::End(self.bad_end(cfa, frame));
+        }
+        if let Some(slot) = saved_bp {
+            if self.region.word(slot).is_none() {
+                frame.flags |= Frame::SPECIAL;
+                return Step::End(EndReason::OutsideStack);
+            }
+            self.bp_slot = slot;
+        }
+        (self.pc, self.sp, self.interrupted) = (pc, cfa, false);
+        Step::Caller
+    }
+
+    /// By value, so that the state of ordinary steps can stay in registers.
     #[inline(never)]
-    fn step_special(&mut self, rule: Rule, frame: &mut Frame, sink: &mut impl Sink) -> Step {
+    fn step_special(mut self, rule: Rule, frame: &mut Frame, sink: &mut impl Sink) -> (Walk, Step) {
         if rule.is(Kind::Outermost) {
-            return Step::End(EndReason::Complete);
+            return (self, Step::End(EndReason::Complete));
         }
         if rule.is(Kind::NoInfo) {
-            return self.step_frame_pointer(frame, sink);
+            let step = self.step_frame_pointer(frame, sink);
+            return (self, step);
         }
         frame.flags |= Frame::SPECIAL;
         let stepped = if rule.is(Kind::Load) {
@@ -142,7 +153,7 @@ impl Walk {
         } else {
             Some(Step::End(EndReason::Unsupported))
         };
-        stepped.unwrap_or(Step::End(EndReason::OutsideStack))
+        (self, stepped.unwrap_or(Step::End(EndReason::OutsideStack)))
     }
 
     fn step_load(&mut self, rule: Rule, frame: &mut Frame) -> Option<Step> {
@@ -186,11 +197,13 @@ impl Walk {
         frame.flags |= Frame::USES_RBP;
         if bp < self.sp || bp >= self.checked || bp & 7 != 0 {
             let Some(chain) = frame_pointer::check(self.sp, bp, self.region, sink) else {
-                return self.end(EndReason::NoUnwindInfo, frame);
+                frame.flags |= Frame::SPECIAL;
+                return Step::End(EndReason::NoUnwindInfo);
             };
             self.checked = chain.end;
         }
-        frame.set_rbp_offset(-16);
+        // push rbp; mov rbp, rsp.
+        frame.flags |= Frame::SAVES_RBP | (-16i16 as u16 as u32) << 16;
         self.return_to(bp + 16, Some(bp), frame)
     }
 }
@@ -199,24 +212,20 @@ impl Walk {
 /// come there, and nothing says so.
 #[cold]
 #[inline(never)]
-fn find_rule(walk: &Walk, sink: &mut impl Sink) -> Rule {
-    let pc = walk.code();
-    let Some(code) = modules::find(pc, sink) else { return Rule::plain(Kind::NoInfo) };
-    let rule = if code.image.bytes_from(walk.pc).is_some_and(is_signal_return) {
-        Rule::plain(Kind::Signal)
-    } else {
-        code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| rule_by(&info, walk))
-    };
-    rule::store(pc, walk.generation, rule);
-    rule
-}
-
-fn rule_by(info: &UnwindInfo, walk: &Walk) -> Rule {
-    let rule = info.rule_at(walk.code());
-    if rule.is(Kind::NoInfo) && !walk.interrupted && info.begins_at(walk.pc) {
+fn find_rule(pc: u64, interrupted: bool, generation: Generation, sink: &mut impl Sink) -> Rule {
+    let at = pc.wrapping_sub(!interrupted as u64);
+    let Some(code) = modules::find(at, sink) else { return Rule::plain(Kind::NoInfo) };
+    let mut rule = code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| info.rule_at(at));
+    if code.image.bytes_from(pc).is_some_and(is_signal_return) {
+        rule = Rule::plain(Kind::Signal);
+    } else if rule.is(Kind::NoInfo)
+        && !interrupted
+        && code.unwind_info().is_some_and(|info| info.begins_at(pc))
+    {
         // No call returns to where a function begins behind no other: `makecontext` put it below a coroutine.
-        return Rule::plain(Kind::Outermost);
+        rule = Rule::plain(Kind::Outermost);
     }
+    rule::store(at, generation, rule);
     rule
 }
 

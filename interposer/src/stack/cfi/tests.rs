@@ -52,9 +52,8 @@ fn expected(
     };
     let offset = i32::try_from(cfa.offset).ok()?;
     match (cfa.base, cfa.loaded, rbp) {
-        (_, false, SavedRbp::AtRbp(_)) => None,
-        (Base::Sp, false, _) => Some(Rule::register(Kind::Sp, offset, rbp)),
-        (Base::Bp, false, _) => Some(Rule::register(Kind::Bp, offset, rbp)),
+        (Base::Sp, false, _) => Rule::register(Kind::Sp, offset, rbp),
+        (Base::Bp, false, _) => Rule::register(Kind::Bp, offset, rbp),
         (base, true, _) => Some(Rule::load(base == Base::Bp, offset, (cfa.added / 8) as u8, rbp)),
         _ => None,
     }
