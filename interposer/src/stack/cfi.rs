@@ -62,6 +62,7 @@ impl UnwindInfo<'_> {
     }
 
     /// Whether a function begins at `pc`.
+    #[inline(never)]
     pub fn begins_at(&self, pc: u64) -> bool {
         let function = self.find(pc).and_then(|offset| Function::parse(self.frames, offset));
         function.is_some_and(|function| function.begin == pc)

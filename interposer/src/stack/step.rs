@@ -215,16 +215,16 @@ impl Walk {
 fn find_rule(pc: u64, interrupted: bool, generation: Generation, sink: &mut impl Sink) -> Rule {
     let at = pc.wrapping_sub(!interrupted as u64);
     let Some(code) = modules::find(at, sink) else { return Rule::plain(Kind::NoInfo) };
-    let mut rule = code.unwind_info().map_or(Rule::plain(Kind::NoInfo), |info| info.rule_at(at));
-    if code.image.bytes_from(pc).is_some_and(is_signal_return) {
-        rule = Rule::plain(Kind::Signal);
-    } else if rule.is(Kind::NoInfo)
-        && !interrupted
-        && code.unwind_info().is_some_and(|info| info.begins_at(pc))
-    {
+    let rule = if code.image.bytes_from(pc).is_some_and(is_signal_return) {
+        Rule::plain(Kind::Signal)
+    } else if let Some(info) = code.unwind_info() {
+        let rule = info.rule_at(at);
         // No call returns to where a function begins behind no other: `makecontext` put it below a coroutine.
-        rule = Rule::plain(Kind::Outermost);
-    }
+        let is_first = rule.is(Kind::NoInfo) && !interrupted && info.begins_at(pc);
+        if is_first { Rule::plain(Kind::Outermost) } else { rule }
+    } else {
+        Rule::plain(Kind::NoInfo)
+    };
     rule::store(at, generation, rule);
     rule
 }
