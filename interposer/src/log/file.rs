@@ -10,7 +10,7 @@
 use crate::config::{DIRECTORY, DIRECTORY_MAX};
 use crate::sys::{self, Errno, Fd};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use recording::LostKind;
 use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
 
@@ -33,6 +33,8 @@ static BASE: AtomicUsize = AtomicUsize::new(0);
 static RESERVED: AtomicUsize = AtomicUsize::new(0);
 /// Size of the file.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
+/// The file is being cut: what is behind [`SIZE`] must wait.
+static CUTTING: AtomicBool = AtomicBool::new(false);
 static ID: AtomicU64 = AtomicU64::new(0);
 
 /// The path, for kernels that need it.
@@ -133,6 +135,7 @@ fn map(fd: &Fd) -> sys::Result<()> {
 pub fn forget() -> (usize, usize) {
     ID.store(0, Relaxed);
     SIZE.store(0, Relaxed);
+    CUTTING.store(false, Relaxed);
     (BASE.swap(0, Relaxed), RESERVED.swap(0, Relaxed))
 }
 
@@ -144,6 +147,16 @@ fn file_size_limit() -> usize {
 /// Makes the file so long that `end` lies in it. Never makes it shorter, whoever else does the same.
 #[cold]
 fn extend(end: usize) -> sys::Result<()> {
+    // A second at most, should the exiting thread never come back to it.
+    for _ in 0..5_000 {
+        if !CUTTING.load(SeqCst) {
+            break;
+        }
+        sys::sleep(200_000);
+    }
+    if CUTTING.load(SeqCst) {
+        return Err(Errno(libc::EBUSY));
+    }
     let size = (2 * SIZE.load(Relaxed)).max(end).min(RESERVED.load(Relaxed)).min(file_size_limit());
     if size < end {
         return Err(Errno(libc::EFBIG));
@@ -154,29 +167,34 @@ fn extend(end: usize) -> sys::Result<()> {
 }
 
 /// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded.
+///
+/// Whoever takes a chunk adds to `NEXT_CHUNK` first and reads `SIZE` then; here `SIZE` is written first. So either
+/// a chunk behind the cut is seen here, and nothing is cut, or its taker sees the cut and extends the file after it.
 pub fn cut_to_size() {
     let Some(next) = word(NEXT_CHUNK) else { return };
-    let whole = SIZE.load(Relaxed);
-    let size = (next.load(Relaxed) as usize + CHUNKS_AFTER_EXIT) * CHUNK;
-    if size >= whole {
-        return;
+    CUTTING.store(true, SeqCst);
+    let whole = SIZE.load(SeqCst);
+    let size = (next.load(SeqCst) as usize + CHUNKS_AFTER_EXIT) * CHUNK;
+    if size < whole {
+        SIZE.store(size, SeqCst);
+        let is_unused = next.load(SeqCst) as usize * CHUNK <= size;
+        let cut = |fd: Fd| fd.truncate(size as u64);
+        if !is_unused || Fd::open(PATH.get(), libc::O_RDWR, 0).and_then(cut).is_err() {
+            SIZE.fetch_max(whole, SeqCst);
+        }
     }
-    // Whoever needs a chunk behind it extends the file again; no chunk in use lies there.
-    SIZE.store(size, Relaxed);
-    if Fd::open(PATH.get(), libc::O_RDWR, 0).and_then(|fd| fd.truncate(size as u64)).is_err() {
-        SIZE.store(whole, Relaxed);
-    }
+    CUTTING.store(false, SeqCst);
 }
 
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
-    let index = word(NEXT_CHUNK)?.fetch_add(1, Relaxed) as usize;
+    let index = word(NEXT_CHUNK)?.fetch_add(1, SeqCst) as usize;
     let end = index.checked_add(1).and_then(|next| next.checked_mul(CHUNK));
     let Some(end) = end.filter(|&end| end <= RESERVED.load(Relaxed)) else {
         word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
         return None;
     };
-    if end > SIZE.load(Relaxed)
+    if end > SIZE.load(SeqCst)
         && let Err(errno) = extend(end)
     {
         word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
