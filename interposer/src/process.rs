@@ -88,8 +88,14 @@ pub fn pid() -> u32 {
 /// Begins the recording if it was not begun; whether it goes on.
 pub fn begin() -> bool {
     let Some(life) = life() else { return false };
-    if life.load(Relaxed) == OFF {
-        return false;
+    match life.load(Acquire) {
+        RECORDING => return true,
+        OFF => return false,
+        STOPPED => {
+            file::count_lost(LostKind::AfterStop);
+            return false;
+        }
+        _ => {}
     }
     let ours = BEGINNING | u64::from(sys::tid()) << THREAD_SHIFT;
     let mut state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
