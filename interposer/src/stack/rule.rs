@@ -131,8 +131,8 @@ fn rbp_bits(rbp: SavedRbp) -> u64 {
     }
 }
 
-/// 2^16 entries, 1 MiB of which a process touches what it uses: cc1plus, the largest program measured, looks up
-/// some 30,000 addresses.
+/// 2^16 entries, 1 MiB, of which a process touches what it uses: cc1plus -O1, the largest program measured, fills
+/// 10,100 entries and computes 24,200 rules for 2.8 million stacks.
 const BITS: u32 = 16;
 
 #[repr(C, align(16))]
