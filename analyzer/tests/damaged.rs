@@ -179,6 +179,26 @@ fn a_named_pipe_is_not_waited_for() {
 }
 
 #[test]
+fn a_number_of_chunks_beyond_reason_takes_no_time() {
+    let scratch = Scratch::new("huge");
+    let mut bytes = sample().bytes();
+    let path = scratch.write("1.unfreed", &bytes);
+    let all = report(&path).expect("the whole file").totals.events;
+    bytes[layout::NEXT_CHUNK..][..8].copy_from_slice(&(1u64 << 60).to_le_bytes());
+    let path = scratch.write("1.unfreed", &bytes);
+    // 8 TiB: of every chunk a header would be read, 130 million.
+    std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("the file")
+        .set_len(8 << 40)
+        .expect("a sparse file");
+    let report = report(&path).expect("a recording");
+    assert_eq!(report.totals.events, all);
+    assert!(!report.processes[0].losses.is_empty(), "chunks are missing and it is not told");
+}
+
+#[test]
 fn children_that_were_not_recorded_are_told() {
     let scratch = Scratch::new("children");
     let mut bytes = sample().bytes();

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -145,7 +146,10 @@ impl Recording {
 
     fn find_chunks(&mut self, file: &File) -> io::Result<()> {
         let mut chunk = [0; CHUNK_HEADER];
-        for number in 1..self.used.div_ceil(CHUNK as u64) {
+        let mut next = 1;
+        while next < self.used.div_ceil(CHUNK as u64) {
+            let number = next;
+            next += 1;
             if read_fully(file, &mut chunk, number * CHUNK as u64)? < CHUNK_HEADER {
                 break;
             }
@@ -159,7 +163,8 @@ impl Recording {
                     _ => self.losses.push(Loss::UnknownChunk(number)),
                 },
                 None if magic == Some(CHUNK_MAGIC) => self.losses.push(Loss::UnknownChunk(number)),
-                None => {} // handed out, but its writer never began it
+                // Handed out, but its writer never began it; or more than that in a file whose header is damaged.
+                None => next = next.max(data_after(file, number * CHUNK as u64) / CHUNK as u64),
             }
         }
         self.definitions.sort_by_key(|place| (place.header.writer, place.header.ordinal, place.number));
@@ -235,6 +240,17 @@ impl ChunkReader {
 }
 
 /// Reads until `buffer` is full or the file ends; returns how much.
+/// Where data is in the file, from `offset` on: holes need not be read.
+fn data_after(file: &File, offset: u64) -> u64 {
+    let Ok(start) = i64::try_from(offset) else { return offset };
+    // SAFETY: moves the place of a descriptor of our own, which is never read from there.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), start, libc::SEEK_DATA) };
+    if found < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) {
+        return u64::MAX;
+    }
+    u64::try_from(found).unwrap_or(offset)
+}
+
 fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
