@@ -140,6 +140,7 @@ fn what_is_no_recording_is_told_in_one_line() {
     let mut other = whole.clone();
     other[layout::AT_MACHINE] = 183;
     assert!(told(&scratch.write("other", &other)).contains("aarch64"));
+    assert!(told(&scratch.write("zero", &[0; 4096])).contains("killed as it began the file"));
     assert!(told(Path::new("/dev/null")).contains("neither a file nor a directory"));
 }
 

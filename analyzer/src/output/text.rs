@@ -169,8 +169,10 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
             counted((report.problems.len() - FILES) as u64, "more file")
         ));
     }
-    for problem in rest.into_iter().flat_map(problems).chain(report.unreadable.iter().cloned()).chain(symbols)
-    {
+    let more = report.unreadable.len().saturating_sub(UNREADABLE);
+    let more = (more > 0).then(|| format!("{} that could not be read", counted(more as u64, "more file")));
+    let unreadable = report.unreadable.iter().take(UNREADABLE).cloned().chain(more);
+    for problem in rest.into_iter().flat_map(problems).chain(unreadable).chain(symbols) {
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
@@ -218,6 +220,9 @@ fn state(state: &ProcessState) -> String {
         state => state.to_string(),
     }
 }
+
+/// Files that could not be read are named up to this many.
+const UNREADABLE: usize = 8;
 
 /// What a reader should know before trusting the numbers.
 fn problems(process: &Process) -> Vec<String> {

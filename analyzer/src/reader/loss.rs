@@ -25,6 +25,8 @@ pub enum Unreadable {
     NotAFile,
     /// A copy of this file, which is read.
     CopyOf(PathBuf),
+    /// All zero: its process was killed as it began the file, before its first event.
+    NotBegun,
     /// A file that does not begin as a recording does.
     NotARecording,
     /// It ends within its header, after this many bytes.
@@ -39,7 +41,7 @@ impl Unreadable {
     /// What one can do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Unreadable::Io(_) | Unreadable::CopyOf(_) => "",
+            Unreadable::Io(_) | Unreadable::CopyOf(_) | Unreadable::NotBegun => "",
             Unreadable::EmptyDirectory => "record into it with 'unfreed run -o', or name another directory",
             Unreadable::NotAFile | Unreadable::NotARecording => {
                 "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
@@ -58,6 +60,7 @@ impl fmt::Display for Unreadable {
             Unreadable::EmptyDirectory => f.write_str("no recording in this directory"),
             Unreadable::NotAFile => f.write_str("neither a file nor a directory"),
             Unreadable::CopyOf(path) => write!(f, "a copy of {}, counted once", path.display()),
+            Unreadable::NotBegun => f.write_str("nothing in it: its process was killed as it began the file"),
             Unreadable::NotARecording => f.write_str("not a recording"),
             Unreadable::Cut(0) => f.write_str("the file is empty"),
             Unreadable::Cut(len) => write!(f, "cut within its header, after {len} bytes"),
