@@ -1,14 +1,14 @@
-//! A Flask server that leaks with every request, under `unfreed run`, with a real interpreter.
+//! A Flask server that leaks with every request, with a real interpreter: under `unfreed run`, and as workers of gunicorn.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, thread};
 
-use e2e::{Report, Scratch, artifacts, process, report};
+use e2e::{Program, Report, Scratch, artifacts, process, report};
 
 const REQUESTS: u64 = 20;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ fn with_flask() -> Result<PathBuf, String> {
     let made = artifacts::kept_directory().join("venv");
     let python = made.join("bin/python");
     artifacts::locked("venv", || {
-        if run(&python, &["-c", "import flask"]).is_ok() {
+        if run(&python, &["-c", "import flask, gunicorn"]).is_ok() {
             return Ok(python);
         }
         let recent = ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))"];
@@ -42,7 +42,10 @@ fn with_flask() -> Result<PathBuf, String> {
         let base = all.iter().find(|base| run(base, &recent).is_ok());
         let base = base.ok_or("no Python 3.9 or later with venv")?;
         run(base, &["-m", "venv", "--clear", &made.display().to_string()])?;
-        run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "flask"])?;
+        run(
+            &python,
+            &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "flask", "gunicorn"],
+        )?;
         Ok(python)
     })
 }
@@ -96,6 +99,50 @@ fn each_request_leaks_one_list() {
         "{functions:?}"
     );
     assert!(functions.iter().any(|name| name.contains("PyEval")), "{functions:?}");
+}
+
+/// Starts gunicorn with two workers, recorded; returns it and the port that it listens on.
+fn gunicorn(python: &Path, directory: &Path) -> (Child, u16) {
+    fs::create_dir(directory).expect("the directory can be made");
+    let program = ["-m", "gunicorn", "-w", "2", "-b", "127.0.0.1:0", "app:app", "--pythonpath"];
+    let program = program.iter().fold(Program::new(python), |program, argument| program.arg(argument));
+    let program = program.arg(artifacts::repository().join("scripts/demo.d")).recorded_to(directory);
+    let mut command = program.command();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut master = command.spawn().expect("gunicorn starts");
+    let mut lines = BufReader::new(master.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let listening = lines.find(|line| line.contains("Listening at: ")).expect("gunicorn listens");
+    // Its pipe must not be full, nor closed.
+    thread::spawn(move || lines.for_each(drop));
+    let port = listening.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    (master, port.expect("a port"))
+}
+
+/// Read while the service runs: the master, the workers, and every leak.
+#[test]
+fn gunicorn_workers() {
+    let python = match with_flask() {
+        Ok(python) => python,
+        Err(reason) => return eprintln!("skipped: no Flask: {reason}"),
+    };
+    let scratch = Scratch::new("gunicorn");
+    let directory = scratch.path().join("recording");
+    let (master, port) = gunicorn(&python, &directory);
+    (0..REQUESTS).for_each(|_| get_foo(port));
+    let report = Report::of(&directory);
+    // SAFETY: no memory is touched; the process was started here and is not yet waited for.
+    assert_eq!(unsafe { libc::kill(master.id() as i32, libc::SIGTERM) }, 0);
+    let status = process::wait(master, LIMIT).expect("gunicorn ends on SIGTERM");
+    assert!(status.success(), "{status}");
+    report.assert_sound();
+    // The second worker need not have begun while the first answers.
+    assert!((2..=3).contains(&report.processes().len()), "master and one or two workers");
+    let number = |site: &serde_json::Value, name: &str| site[name].as_u64().expect("a site has numbers");
+    let lists = report.sites().iter().filter(|site| {
+        number(site, "unfreed_blocks") > 0
+            && number(site, "unfreed_bytes") == 320_000 * number(site, "unfreed_blocks")
+    });
+    assert_eq!(lists.map(|site| number(site, "unfreed_blocks")).sum::<u64>(), REQUESTS);
 }
 
 /// A distribution's interpreter has the names of what it exports and no others.
