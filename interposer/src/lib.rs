@@ -20,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod hooks;
 pub mod intern;
+pub mod link_map;
 pub mod log;
 #[cfg(unfreed_preload)]
 mod memory;
@@ -27,6 +28,7 @@ pub mod modules;
 pub mod process;
 pub mod real;
 pub mod stack;
+pub mod symbols;
 pub mod sys;
 pub mod thread;
 

@@ -5,23 +5,9 @@
 //! is unmapped, and every node is asked of the kernel before it is read. No other function of the loader is
 //! called: they take its lock, which the program may hold.
 
-use core::arch::asm;
-
 use super::image::Image;
+use crate::link_map::{self, LinkMap, weak_address};
 use crate::sys;
-
-/// `struct link_map` of `link.h`: the public part.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct LinkMap {
-    /// Load bias.
-    pub bias: u64,
-    /// Path, ending with NUL; empty for the main program.
-    pub name: *const u8,
-    dynamic: u64,
-    next: *const LinkMap,
-    previous: *const LinkMap,
-}
 
 /// A loaded object.
 #[derive(Clone, Copy)]
@@ -44,6 +30,7 @@ impl Object {
     /// The object in memory.
     pub fn image(&self) -> Option<Image> {
         let LinkMap { bias, name, .. } = entry(self.link_map);
+        let bias = bias as u64;
         // SAFETY: the loader's names end with NUL.
         let is_main = name.is_null() || unsafe { name.read() } == 0;
         let main = if is_main { Image::of_main_program(bias) } else { None };
@@ -64,36 +51,16 @@ struct Found {
 
 type FindObject = unsafe extern "C" fn(u64, *mut Found) -> i32;
 
-/// Defines a function that gives the address of a symbol which need not exist: 0 then.
-macro_rules! weak {
-    ($function:ident, $name:literal) => {
-        fn $function() -> u64 {
-            let address: u64;
-            // SAFETY: loads an entry of the global offset table, which the loader has filled; nothing changes.
-            unsafe {
-                asm!(
-                    concat!(".weak ", $name), concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
-                    out(reg) address, options(pure, readonly, nostack, preserves_flags)
-                );
-            }
-            address
-        }
-    };
-}
-
-weak!(find_object_address, "_dl_find_object");
-weak!(glibc_debug, "_r_debug");
-weak!(musl_debug, "_dl_debug_addr");
-
 /// Whether [`find`] can be used.
 pub fn has_find_object() -> bool {
-    find_object_address() != 0
+    weak_address!("_dl_find_object") != 0
 }
 
 /// The object that holds the code at `pc`, by the loader's own look-up.
 pub fn find(pc: u64) -> Option<Object> {
+    let address = weak_address!("_dl_find_object");
     // SAFETY: the symbol is this function where it exists, which callers checked.
-    let find_object = unsafe { core::mem::transmute::<u64, FindObject>(find_object_address()) };
+    let find_object = unsafe { core::mem::transmute::<usize, FindObject>(address) };
     let mut found = Found { flags: 0, map_start: 0, map_end: 0, link_map: 0, eh_frame: 0, reserved: [0; 7] };
     // SAFETY: the function fills the structure that it is given; it takes no lock and any address.
     if unsafe { find_object(pc, &mut found) } != 0 {
@@ -103,34 +70,17 @@ pub fn find(pc: u64) -> Option<Object> {
     Some(Object { link_map, start: map_start, unwind_header: (eh_frame != 0).then_some(eh_frame) })
 }
 
-/// First node of the loader's list.
-fn list() -> *const LinkMap {
-    /// `struct r_debug` of `link.h`.
-    #[repr(C)]
-    struct Debug {
-        version: i32,
-        map: *const LinkMap,
-    }
-    let glibc = glibc_debug() as *const Debug;
-    let musl = musl_debug() as *const *const Debug;
-    // SAFETY: these are the loader's variables where they exist.
-    unsafe {
-        let debug = if !glibc.is_null() || musl.is_null() { glibc } else { musl.read() };
-        if debug.is_null() { core::ptr::null() } else { (*debug).map }
-    }
-}
-
 /// The same from the list, for loaders that have nothing better.
 #[cold]
 pub fn find_in_list(pc: u64) -> Option<Object> {
-    let mut node = list();
+    let mut node = link_map::first();
     for _ in 0..super::MAX * 2 {
         if node.is_null() || !sys::is_readable(node as usize) {
             return None;
         }
         // SAFETY: the page is readable; a node of another thread's dlclose gives an object that fails the checks.
         let entry = unsafe { node.read_unaligned() };
-        let object = Object { link_map: node as u64, start: entry.bias, unwind_header: None };
+        let object = Object { link_map: node as u64, start: entry.bias as u64, unwind_header: None };
         let readable_name = entry.name.is_null() || sys::is_readable(entry.name as usize);
         if readable_name
             && let Some(image) = object.image()
