@@ -114,7 +114,7 @@ Examples:
   unfreed report before --older 10m           only what is older than ten minutes
   unfreed report before --format json >r.json all sites, for a program")]
 pub struct ReportArgs {
-    /// A directory that `unfreed run` wrote, or one process's file in it
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), or one process's file in it
     #[arg(value_name = "REC")]
     pub recording: PathBuf,
     /// What to group, filter and print.
@@ -149,7 +149,13 @@ pub struct ViewArgs {
     #[arg(long, value_name = "KEY", value_enum, default_value_t = By::Stack)]
     pub by: By,
     /// Print the N first sites; 0 is all [default: 20 as text, else all]
-    #[arg(short = 'n', long = "limit", value_name = "N")]
+    #[arg(
+        short = 'n',
+        long = "limit",
+        value_name = "N",
+        value_parser = limit,
+        allow_negative_numbers = true
+    )]
     pub limit: Option<usize>,
     /// Only stacks with a frame that matches RE
     ///
@@ -207,7 +213,7 @@ Examples:
   unfreed inspect before --modules            what was mapped where, with build-ids
   unfreed inspect before/FILE.unfreed --events | less")]
 pub struct InspectArgs {
-    /// A directory that `unfreed run` wrote, or one process's file in it
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), or one process's file in it
     #[arg(value_name = "REC")]
     pub recording: PathBuf,
     /// Print every event, in order
@@ -226,7 +232,7 @@ pub struct InspectArgs {
 pub enum By {
     /// The whole stack
     Stack,
-    /// The function that allocated
+    /// The function that allocated (what hands on to malloc, such as operator new, is passed over)
     Function,
     /// Its file and line
     Line,
@@ -304,6 +310,10 @@ fn regular_expression(text: &str) -> Result<Regex, String> {
         let reason = drawn.lines().last().unwrap_or_default().trim();
         reason.strip_prefix("error: ").unwrap_or(reason).to_string()
     })
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a number of sites; 0 is all".to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -61,6 +61,10 @@ fn usage_errors_are_one_line_with_status_2() {
             "invalid value '10' for '--older <DURATION>': expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d; see 'unfreed report --help'",
         ),
         (
+            &["report", "x", "-n", "-1"],
+            "invalid value '-1' for '--limit <N>': expected a number of sites; 0 is all; see 'unfreed report --help'",
+        ),
+        (
             &["report", "x", "--by", "lines"],
             "invalid value 'lines' for '--by <KEY>' [possible values: stack, function, line, module, thread, process]; a similar value exists: 'line'; see 'unfreed report --help'",
         ),

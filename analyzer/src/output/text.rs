@@ -64,6 +64,10 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         let share = (Size(shown.unfreed_bytes), counted(shown.unfreed_blocks, "block"));
         writeln!(out, "selected {} in {}", share.0, share.1)?;
     }
+    if holding.is_empty() {
+        let what = if report.filtered { "selected" } else { "unfreed" };
+        return writeln!(out, "\nnothing is {what}");
+    }
     if report.by == By::Stack {
         for site in holding.iter().take(limit) {
             stack_site(report, site, style, out)?;
@@ -73,7 +77,7 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
     }
     let rest = holding.get(limit..).unwrap_or(&[]);
     let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
-    more(rest.len(), &format!("{} unfreed", Size(bytes)), out)
+    more(rest.len(), &format!(", {} unfreed", Size(bytes)), out)
 }
 
 /// Prints a diff with its first `limit` sites that changed.
@@ -90,6 +94,9 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
     }
     let total = Change::between(diff.old.totals.counts, diff.new.totals.counts);
     writeln!(out, "unfreed {}", movement(&total, style))?;
+    if changed.is_empty() {
+        return writeln!(out, "\nno site changed");
+    }
     let shown = &changed[..limit.min(changed.len())];
     if diff.new.by == By::Stack {
         for change in shown {
@@ -101,7 +108,7 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
     } else {
         change_table(diff, shown, style, out)?;
     }
-    more(changed.len() - shown.len(), "changed", out)
+    more(changed.len() - shown.len(), " changed", out)
 }
 
 fn mark(change: &Change) -> &'static str {
@@ -137,7 +144,7 @@ fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Wr
 fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     match sites {
         0 => Ok(()),
-        _ => writeln!(out, "\n{}, {what}; -n 0 shows all", counted(sites as u64, "more site")),
+        _ => writeln!(out, "\n{}{what}; -n 0 shows all", counted(sites as u64, "more site")),
     }
 }
 
