@@ -197,7 +197,7 @@ fn begin_file() -> u64 {
         return OFF;
     }
     let parent = file::id();
-    let parents_mapping = file::forget();
+    let parents_mapping = file::forget(thread::is_nested());
     if parent != 0 {
         intern::forked();
     }

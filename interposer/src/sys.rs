@@ -135,6 +135,13 @@ unsafe fn retry(number: libc::c_long, args: [usize; 6]) -> Result<usize> {
     }
 }
 
+/// Maps `size` bytes of the file that is mapped shared at `at`, from the offset that is mapped there on.
+pub fn map_again(at: usize, size: usize) -> Result<usize> {
+    let args = [at, 0, size, libc::MREMAP_MAYMOVE as usize, 0, 0];
+    // SAFETY: with an old size of 0 the old mapping stays, and a new one is made at a place of the kernel's choice.
+    unsafe { call(libc::SYS_mremap, args) }
+}
+
 /// Private zeroed memory, not in core dumps; no swap is reserved.
 pub fn map_private(size: usize) -> Result<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

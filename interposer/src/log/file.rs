@@ -1,4 +1,4 @@
-//! The process's file: one sparse file, mapped without access, further than it reaches, when it is begun.
+//! The process's file: one sparse file, longer than what is used of it and mapped without access.
 //!
 //! A chunk is made writable and its blocks are allocated before it is touched, without a path or descriptor, so
 //! that it works after chroot, a change of user, or with no descriptor left. A file system that is full gives an
@@ -7,6 +7,7 @@
 //!
 //! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
 
+use super::segments;
 use crate::config::{DIRECTORY, DIRECTORY_MAX};
 use crate::sys::{self, Errno, Fd};
 use core::cell::UnsafeCell;
@@ -14,11 +15,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, 
 use recording::LostKind;
 use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
 
-/// Address space kept for the file. Costs neither memory nor disk; the largest that a program with a limit on its
-/// address space gets is the 16th part of that limit.
-const RESERVE: usize = 16 << 30;
 /// Less is not worth beginning.
-const RESERVE_MIN: usize = 4 * CHUNK;
+const SIZE_MIN: usize = 4 * CHUNK;
 /// Apparent size of the file at first: enough for most recordings, so that its path is not needed again; not more,
 /// for those who copy it with a tool that does not know sparse files.
 const FIRST_SIZE: usize = 1 << 30;
@@ -28,9 +26,6 @@ const CHUNKS_AFTER_EXIT: usize = 64;
 const HEADER_SIZE: usize = recording::layout::STRINGS_END;
 const MADV_POPULATE_WRITE: i32 = 23;
 
-static BASE: AtomicUsize = AtomicUsize::new(0);
-/// Size of the mapping.
-static RESERVED: AtomicUsize = AtomicUsize::new(0);
 /// Size of the file.
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 /// The file is being cut: what is behind [`SIZE`] must wait.
@@ -87,43 +82,36 @@ pub fn begin() -> sys::Result<()> {
         Ok(()) => ID.store(id, Relaxed),
         Err(_) => {
             sys::remove_file(PATH.get());
-            let (base, size) = forget();
-            if base != 0 {
+            let (at, size) = forget(false);
+            if at != 0 {
                 // SAFETY: the file was never in use.
-                unsafe { sys::unmap(base, size) };
+                unsafe { sys::unmap(at, size) };
             }
         }
     }
     result
 }
 
+/// The file again, by its path.
+pub fn open() -> sys::Result<Fd> {
+    Fd::open(PATH.get(), libc::O_RDWR, 0)
+}
+
 /// Maps the new file and prepares its header chunk.
 fn map(fd: &Fd) -> sys::Result<()> {
-    let mut reserve = RESERVE;
-    while reserve as u64 > sys::limit(libc::RLIMIT_AS) / 16 {
-        reserve /= 2;
+    let limit = segments::allowance();
+    // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
+    let mut size = limit.min(FIRST_SIZE).min(file_size_limit());
+    while size >= SIZE_MIN && fd.truncate(size as u64).is_err() {
+        size = size / 2 / CHUNK * CHUNK;
     }
-    loop {
-        // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
-        let size = reserve.min(FIRST_SIZE).min(file_size_limit());
-        if size < RESERVE_MIN {
-            return Err(Errno(libc::EFBIG));
-        }
-        if fd.truncate(size as u64).is_ok()
-            && let Ok(base) = fd.map_shared(reserve, 0, libc::PROT_NONE)
-        {
-            let _ = sys::advise(base, reserve, libc::MADV_DONTDUMP);
-            // Without it the kernel reads ahead where there is nothing to read, and dirties whole large folios.
-            let _ = sys::advise(base, reserve, libc::MADV_RANDOM);
-            BASE.store(base, Relaxed);
-            RESERVED.store(reserve, Relaxed);
-            SIZE.store(size, Relaxed);
-            break;
-        }
-        reserve /= 2;
+    if size < SIZE_MIN {
+        return Err(Errno(libc::EFBIG));
     }
-    sys::make_writable(BASE.load(Relaxed), CHUNK)?;
-    allocate(0, HEADER_SIZE)?;
+    SIZE.store(size, Relaxed);
+    segments::begin(fd, limit)?;
+    sys::make_writable(segments::first(), CHUNK)?;
+    allocate_at(segments::first(), HEADER_SIZE)?;
     if let (Some(chunks), Some(ids)) = (word(NEXT_CHUNK), word(NEXT_ID_BLOCK)) {
         chunks.store(1, Relaxed);
         ids.store(1, Relaxed);
@@ -131,17 +119,18 @@ fn map(fd: &Fd) -> sys::Result<()> {
     Ok(())
 }
 
-/// In a forked child: leaves the parent's file. Returns its mapping, as (address, size).
-pub fn forget() -> (usize, usize) {
+/// In a forked child: leaves the parent's file. Returns the mapping of its header, as (address, size); see
+/// [`segments::forget`].
+pub fn forget(in_use: bool) -> (usize, usize) {
     ID.store(0, Relaxed);
     SIZE.store(0, Relaxed);
     CUTTING.store(false, Relaxed);
-    (BASE.swap(0, Relaxed), RESERVED.swap(0, Relaxed))
+    segments::forget(in_use)
 }
 
 /// The largest whole number of chunks that a file may have.
 fn file_size_limit() -> usize {
-    (sys::limit(libc::RLIMIT_FSIZE).min(RESERVE as u64) as usize) / CHUNK * CHUNK
+    (sys::limit(libc::RLIMIT_FSIZE).min(segments::RESERVE as u64) as usize) / CHUNK * CHUNK
 }
 
 /// Makes the file so long that `end` lies in it. Never makes it shorter, whoever else does the same.
@@ -157,11 +146,11 @@ fn extend(end: usize) -> sys::Result<()> {
     if CUTTING.load(SeqCst) {
         return Err(Errno(libc::EBUSY));
     }
-    let size = (2 * SIZE.load(Relaxed)).max(end).min(RESERVED.load(Relaxed)).min(file_size_limit());
+    let size = (2 * SIZE.load(Relaxed)).max(end).min(segments::limit()).min(file_size_limit());
     if size < end {
         return Err(Errno(libc::EFBIG));
     }
-    Fd::open(PATH.get(), libc::O_RDWR, 0)?.allocate(size as u64 - 1, 1)?;
+    open()?.allocate(size as u64 - 1, 1)?;
     SIZE.fetch_max(size, Relaxed);
     Ok(())
 }
@@ -179,7 +168,7 @@ pub fn cut_to_size() {
         SIZE.store(size, SeqCst);
         let is_unused = next.load(SeqCst) as usize * CHUNK <= size;
         let cut = |fd: Fd| fd.truncate(size as u64);
-        if !is_unused || Fd::open(PATH.get(), libc::O_RDWR, 0).and_then(cut).is_err() {
+        if !is_unused || open().and_then(cut).is_err() {
             SIZE.fetch_max(whole, SeqCst);
         }
     }
@@ -190,7 +179,7 @@ pub fn cut_to_size() {
 pub fn new_chunk() -> Option<sys::Result<usize>> {
     let index = word(NEXT_CHUNK)?.fetch_add(1, SeqCst) as usize;
     let end = index.checked_add(1).and_then(|next| next.checked_mul(CHUNK));
-    let Some(end) = end.filter(|&end| end <= RESERVED.load(Relaxed)) else {
+    let Some(end) = end.filter(|&end| end <= segments::limit()) else {
         word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
         return None;
     };
@@ -200,20 +189,15 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
         word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
         return Some(Err(errno));
     }
-    let offset = end - CHUNK;
-    let at = BASE.load(Relaxed) + offset;
-    Some(sys::make_writable(at, CHUNK).map(|()| at))
+    Some(segments::address(end - CHUNK).and_then(|at| sys::make_writable(at, CHUNK).map(|()| at)))
 }
 
 /// Allocates the blocks of `size` bytes at address `at` of the mapping, whole pages.
 pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
-    allocate(at - BASE.load(Relaxed), size)
-}
-
-fn allocate(offset: usize, size: usize) -> sys::Result<()> {
-    match sys::advise(BASE.load(Relaxed) + offset, size, MADV_POPULATE_WRITE) {
+    match sys::advise(at, size, MADV_POPULATE_WRITE) {
         Err(Errno(libc::EINVAL)) => {
-            Fd::open(PATH.get(), libc::O_RDWR, 0)?.allocate(offset as u64, size as u64)
+            let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
+            open()?.allocate(offset as u64, size as u64)
         }
         // What the kernel says where writing to the page would raise SIGBUS.
         Err(Errno(libc::EFAULT)) => Err(Errno(libc::ENOSPC)),
@@ -228,7 +212,7 @@ pub fn release_chunk(at: usize) {
 
 /// The word at `offset` of the file's header; `None` before there is a file.
 pub fn word(offset: usize) -> Option<&'static AtomicU64> {
-    let base = BASE.load(Relaxed);
+    let base = segments::first();
     if base == 0 || offset > HEADER_SIZE - 8 {
         return None;
     }
@@ -242,7 +226,7 @@ pub fn word(offset: usize) -> Option<&'static AtomicU64> {
 /// Only the initialising thread may hold them.
 pub unsafe fn header_bytes() -> &'static mut [u8] {
     // SAFETY: mapped and allocated by `begin`, exclusive by the caller's word.
-    unsafe { core::slice::from_raw_parts_mut(BASE.load(Relaxed) as *mut u8, HEADER_SIZE) }
+    unsafe { core::slice::from_raw_parts_mut(segments::first() as *mut u8, HEADER_SIZE) }
 }
 
 /// Counts what could not be recorded.

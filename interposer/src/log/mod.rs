@@ -8,3 +8,4 @@ pub mod cursor;
 pub mod definitions;
 pub mod events;
 pub mod file;
+pub mod segments;
