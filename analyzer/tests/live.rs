@@ -97,3 +97,27 @@ fn the_same_file_of_a_process_that_is_gone() {
     assert_eq!(report.processes[0].state, ProcessState::Killed);
     assert_eq!(report.totals.counts.unfreed_bytes, 301);
 }
+
+#[test]
+fn a_copy_of_a_file_that_is_still_written_does_not_run() {
+    let mut r = own();
+    let stack = r.stack(&[0x1000]);
+    let writer = r.writer();
+    r.alloc(writer, 0x10000, 21, stack);
+    let scratch = Scratch::new("copied");
+    let name = format!("{:016x}.unfreed", r.header.file_id);
+    let written = scratch.write(&name, &r.bytes());
+    let copies = Scratch::new("copies");
+    let copy = copies.write(&name, &r.bytes());
+    let file = std::fs::File::open(&written).expect("it was just written");
+    // SAFETY: the mapping is never read; nobody changes the file.
+    let _mapped = unsafe { memmap2::Mmap::map(&file) }.expect("it can be mapped");
+    let state = |path: &std::path::Path| {
+        let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+        let report = analyzer::aggregate::report(path, &selection).expect("it is a recording");
+        assert_eq!(report.totals.counts.unfreed_bytes, 21);
+        report.processes[0].state.clone()
+    };
+    assert_eq!(state(&written), ProcessState::Running);
+    assert_eq!(state(&copy), ProcessState::Copied);
+}

@@ -222,7 +222,8 @@ fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Re
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
 fn state(state: &ProcessState) -> String {
     match state {
-        ProcessState::Killed => "killed or left without exit handlers".to_string(),
+        ProcessState::Killed => "ended abruptly".to_string(),
+        ProcessState::Copied => "copied while it ran".to_string(),
         ProcessState::Exec => "became another program".to_string(),
         state => state.to_string(),
     }

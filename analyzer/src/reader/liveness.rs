@@ -19,6 +19,8 @@ pub enum ProcessState {
     Killed,
     /// It became another program, which has its own file.
     Exec,
+    /// This is a copy of the file, made while the process ran.
+    Copied,
     /// Recording stopped before the process did, and why.
     Stopped(String),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for ProcessState {
             ProcessState::Exited => f.write_str("exited"),
             ProcessState::Killed => f.write_str("killed"),
             ProcessState::Exec => f.write_str("exec"),
+            ProcessState::Copied => f.write_str("copied"),
             ProcessState::Stopped(why) => write!(f, "stopped: {why}"),
         }
     }
@@ -46,6 +49,7 @@ pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
         Some(State::Ended) => ProcessState::Exited,
         Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
         _ if last_image[&process_key(recording)] != recording.header.file_id => ProcessState::Exec,
+        _ if is_alive(recording) && is_copy(recording) => ProcessState::Copied,
         _ if is_alive(recording) => ProcessState::Running,
         _ => ProcessState::Killed,
     };
@@ -89,6 +93,20 @@ fn is_alive(recording: &Recording) -> bool {
     let state = fields.next();
     let start = fields.nth(18).and_then(|ticks| ticks.parse::<u64>().ok());
     !matches!(state, Some("Z" | "X")) && (header.start_ticks == 0 || start == Some(header.start_ticks))
+}
+
+/// Whether the process that runs writes to another file than this. Found by path, since the inodes in a process's
+/// map are not those that `stat` gives on layered file systems.
+fn is_copy(recording: &Recording) -> bool {
+    let name = format!("/{:016x}.unfreed", recording.header.file_id);
+    let Ok(map) = fs::read_to_string(format!("/proc/{}/maps", recording.header.pid)) else { return false };
+    let paths = map.lines().filter_map(|line| line.get(line.find('/')?..));
+    let Some(mapped) = paths.into_iter().find(|path| path.ends_with(&name)) else { return false };
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (fs::metadata(mapped).map(identity), fs::metadata(&recording.path).map(identity)) {
+        (Ok(written), Ok(read)) => written != read,
+        _ => false,
+    }
 }
 
 /// The clock that recordings use, now.
