@@ -42,7 +42,9 @@ impl Unreadable {
     pub fn advice(&self) -> &'static str {
         match self {
             Unreadable::Io(_) | Unreadable::CopyOf(_) | Unreadable::NotBegun => "",
-            Unreadable::EmptyDirectory => "record into it with 'unfreed run -o', or name another directory",
+            Unreadable::EmptyDirectory => {
+                "use 'unfreed run -o'; of a service check LD_PRELOAD, UNFREED_DIR and who may write there"
+            }
             Unreadable::NotAFile | Unreadable::NotARecording => {
                 "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
             }
