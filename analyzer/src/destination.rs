@@ -114,7 +114,7 @@ fn remove_recording(directory: &Path) -> Result<(), Failure> {
     files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))
 }
 
-/// Below these limits the interposer begins no file.
+/// Below these limits a recording would stop almost as soon as it begins.
 const LIMITS: [(libc::__rlimit_resource_t, u64, &str); 2] = [
     (libc::RLIMIT_FSIZE, 4 << 20, "file size limit (ulimit -f)"),
     (libc::RLIMIT_AS, 64 << 20, "address space limit (ulimit -v)"),

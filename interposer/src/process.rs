@@ -29,8 +29,6 @@ const OFF: u64 = 4;
 
 /// Where the id of the thread that begins stands in the word.
 const THREAD_SHIFT: u32 = 8;
-/// How often, and for how many ns, a thread waits for another that begins the file.
-const WAITS: (u32, i64) = (5_000, 200_000);
 /// Events lost while the file was begun, which has no counters yet.
 static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 
@@ -99,16 +97,12 @@ pub fn begin() -> bool {
     }
     let ours = BEGINNING | u64::from(sys::tid()) << THREAD_SHIFT;
     let mut state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
-    let (mut waits, nanoseconds) = WAITS;
     // Ourselves we would wait for in a signal handler that interrupted the beginning.
-    while let Err(other) = state
-        && is_beginning(other)
-        && other != ours
-        && waits > 0
-    {
-        sys::sleep(nanoseconds);
-        waits -= 1;
-        state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
+    if state.is_err_and(|other| is_beginning(other) && other != ours) {
+        sys::wait_for(|| {
+            state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
+            !state.is_err_and(is_beginning)
+        });
     }
     match state {
         Ok(_) => {

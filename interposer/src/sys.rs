@@ -257,11 +257,19 @@ pub fn clock_ns(clock: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Waits, less where a signal comes.
-pub fn sleep(nanoseconds: i64) {
-    let time = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
-    // SAFETY: the kernel reads the structure that it is given.
-    let _ = unsafe { call(libc::SYS_nanosleep, [(&raw const time) as usize, 0, 0, 0, 0, 0]) };
+/// Waits for what another thread is about to do: until `is_done`, which is asked every 200 us, or for a second.
+/// Returns whether it is done.
+#[cold]
+pub fn wait_for(mut is_done: impl FnMut() -> bool) -> bool {
+    let time = libc::timespec { tv_sec: 0, tv_nsec: 200_000 };
+    for _ in 0..5_000 {
+        if is_done() {
+            return true;
+        }
+        // SAFETY: the kernel reads the structure that it is given.
+        let _ = unsafe { call(libc::SYS_nanosleep, [(&raw const time) as usize, 0, 0, 0, 0, 0]) };
+    }
+    is_done()
 }
 
 /// Random bits; 0 where the kernel has none yet.

@@ -6,7 +6,7 @@
 //!
 //! A signal handler may interrupt the recorder and allocate: such events go to a second [`Level`] with chunks of
 //! its own; those of a handler that interrupts that one are counted as lost. A handler that leaves by `siglongjmp`
-//! leaves its level entered for good; the other one is then used, and where both were left they are begun anew.
+//! leaves its level entered for good; the second one is used from then on, and begun anew where it was left too.
 //!
 //! Of a level, `Wiped` is all zero in a forked child and `Kept` is as it was.
 
@@ -170,7 +170,7 @@ fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
                 file::count_lost(LostKind::Nested);
                 return None;
             }
-            // Both hooks lie below us on the stack: they were left by siglongjmp.
+            // Both hooks lay below us on the stack: they were left by siglongjmp.
             nested.abandoned();
         }
         nested.kept.entered = sp;

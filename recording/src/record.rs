@@ -135,6 +135,25 @@ pub enum Event {
     Lost(u64),
 }
 
+impl Event {
+    /// The block of an event and its place in the block's order; `None` for an event of no block.
+    #[inline(always)]
+    pub const fn place(&self) -> Option<(Address, u64)> {
+        match *self {
+            Event::Alloc { address, stamp, .. }
+            | Event::Free { address, stamp }
+            | Event::ReallocBegin { address, stamp }
+            | Event::ReallocEnd { address, stamp, .. }
+            | Event::ReallocUndo { address, stamp } => Some((address, stamp)),
+            Event::Clock(_)
+            | Event::Thread { .. }
+            | Event::ThreadName(_)
+            | Event::Mark(_)
+            | Event::Lost(_) => None,
+        }
+    }
+}
+
 /// What a node's pc is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FrameKind {

@@ -170,7 +170,7 @@ impl ProcessFile {
         self.threads.insert(header.thread);
         let stop = loop {
             match decoder.next_event() {
-                Ok(event) => match key(&event) {
+                Ok(event) => match event.place() {
                     Some((address, stamp)) => shards.add(header.writer, address, stamp, event),
                     None => self.note(event),
                 },
@@ -239,16 +239,5 @@ impl ProcessFile {
                 self.live.insert(*address, block);
             }
         }
-    }
-}
-
-fn key(event: &Event) -> Option<(Address, u64)> {
-    match *event {
-        Event::Alloc { address, stamp, .. }
-        | Event::Free { address, stamp }
-        | Event::ReallocBegin { address, stamp }
-        | Event::ReallocEnd { address, stamp, .. }
-        | Event::ReallocUndo { address, stamp } => Some((address, stamp)),
-        _ => None,
     }
 }

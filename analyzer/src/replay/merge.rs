@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use recording::layout::SHARDS;
-use recording::{Address, Event, shard_of};
+use recording::{Event, shard_of};
 
 use crate::reader::{Loss, Recording, Step, Writer};
 
@@ -122,19 +122,6 @@ struct Merge {
     missing: Option<Missing>,
 }
 
-/// The place in the order of an event of a block.
-#[inline(always)]
-fn place_of(event: &Event) -> Option<(Address, u64)> {
-    match *event {
-        Event::Alloc { address, stamp, .. }
-        | Event::Free { address, stamp }
-        | Event::ReallocBegin { address, stamp }
-        | Event::ReallocEnd { address, stamp, .. }
-        | Event::ReallocUndo { address, stamp } => Some((address, stamp)),
-        _ => None,
-    }
-}
-
 impl Merge {
     fn new(recording: &Recording) -> Merge {
         Merge {
@@ -208,7 +195,7 @@ impl Merge {
     /// Hands an event over if it is due; parks the writer if not.
     #[inline(always)]
     fn apply(&mut self, moment: Moment, event: &Event, limit: &mut u64, sink: &mut impl Sink) -> bool {
-        if let Some((address, stamp)) = place_of(event) {
+        if let Some((address, stamp)) = event.place() {
             let shard = shard_of(address);
             let due = self.next[shard];
             if stamp != due && !self.out_of_turn(moment, shard, stamp) {
@@ -332,7 +319,7 @@ impl Missing {
     }
 
     fn add(&mut self, event: &Event, most: u64) {
-        let Some((address, stamp)) = place_of(event) else { return };
+        let Some((address, stamp)) = event.place() else { return };
         let shard = shard_of(address);
         let Some(at) = stamp.checked_sub(self.first[shard]) else { return };
         if at >= most {

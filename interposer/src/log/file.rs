@@ -136,14 +136,8 @@ fn file_size_limit() -> usize {
 /// Makes the file so long that `end` lies in it. Never makes it shorter, whoever else does the same.
 #[cold]
 fn extend(end: usize) -> sys::Result<()> {
-    // A second at most, should the exiting thread never come back to it.
-    for _ in 0..5_000 {
-        if !CUTTING.load(SeqCst) {
-            break;
-        }
-        sys::sleep(200_000);
-    }
-    if CUTTING.load(SeqCst) {
+    // The exiting thread may never come back to it.
+    if !sys::wait_for(|| !CUTTING.load(SeqCst)) {
         return Err(Errno(libc::EBUSY));
     }
     let size = (2 * SIZE.load(Relaxed)).max(end).min(segments::limit()).min(file_size_limit());

@@ -1,8 +1,8 @@
 //! The recording's file and what is written into it.
 //!
-//! [`mod@file`] maps the file and hands out chunks; [`cursor`] is one writer's place in its chunk; [`events`] and
-//! [`definitions`] put records there. A writer belongs to one thread at one level of signal handlers, so that no
-//! two ever write to one chunk: the file header's words are all that is shared.
+//! [`mod@file`] begins the file and hands out chunks, [`segments`] maps it; [`cursor`] is one writer's place in its
+//! chunk; [`events`] and [`definitions`] put records there. A writer belongs to one thread at one level of signal
+//! handlers, so that no two ever write to one chunk: the file header's words are all that is shared.
 
 pub mod cursor;
 pub mod definitions;
