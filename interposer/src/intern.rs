@@ -1,4 +1,4 @@
-//! Stack nodes by (parent, pc): so that a frame called by the same frame is written once.
+//! Stack nodes by (parent, what they are): so that a frame called by the same frame is written once.
 //!
 //! Levels of open-addressed tables, each larger than the one before; insertion goes to the newest level. Lock-free:
 //! - A slot is claimed by a compare-and-swap of `value` from 0; its `key` is stored after that (Release) and read
@@ -38,7 +38,7 @@ static TABLE: [Level; LEVELS] =
     [const { Level { slots: AtomicUsize::new(0), used: AtomicU32::new(0) } }; LEVELS];
 static NEWEST: AtomicUsize = AtomicUsize::new(0);
 
-/// What identifies a node besides its parent.
+/// What identifies a node besides its parent. Addresses of code are below 2^61.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key(u64);
 
@@ -47,6 +47,19 @@ impl Key {
     #[inline(always)]
     pub fn new(pc: Address, kind: FrameKind) -> Key {
         Key(pc.0 | ((kind == FrameKind::Interrupted) as u64) << 63)
+    }
+
+    /// The key of a Python frame.
+    #[inline(always)]
+    pub fn of_python(code: u32, instruction: i32, entry: bool) -> Key {
+        let place = (instruction as u32).wrapping_add(1) as u64 & 0xfff_ffff;
+        Key(1 << 62 | (code as u64) << 29 | place << 1 | entry as u64)
+    }
+
+    /// The key of a merged stack, whose parent is its native one.
+    #[inline(always)]
+    pub fn of_merged(python: StackId) -> Key {
+        Key(1 << 61 | python.0 as u64)
     }
 
     /// A hash of the key and a parent, well mixed in its upper bits.

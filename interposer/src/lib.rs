@@ -26,6 +26,7 @@ pub mod log;
 mod memory;
 pub mod modules;
 pub mod process;
+pub mod python;
 pub mod real;
 pub mod stack;
 pub mod symbols;

@@ -18,7 +18,7 @@ use crate::{intern, modules, process, real, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, compiler_fence};
-use recording::{Address, LostKind, Module};
+use recording::{Address, LONGEST, LostKind};
 
 global_asm!(
     ".section .tbss,\"awT\",@nobits",
@@ -80,7 +80,7 @@ struct Kept {
     owned_since: AtomicU64,
     /// Next in the list of all threads' memories.
     next: AtomicPtr<Level>,
-    scratch: [u8; Module::MAX],
+    scratch: [u8; LONGEST],
 }
 
 /// The recorder's memory of a thread at one level of signal handlers. Valid when all zero.

@@ -15,6 +15,10 @@ impl StackId {
     /// The first id that is a frame: the first of the second block, since blocks are claimed whole.
     pub const FIRST: StackId = StackId(crate::layout::IDS_PER_CHUNK);
 
+    /// In place of an event's stack: the block is memory from which Python's allocator carves its objects (an arena),
+    /// which are recorded themselves.
+    pub const ARENA: StackId = StackId(64);
+
     /// Whether this is a frame and not the end of a stack.
     pub const fn is_frame(self) -> bool {
         self.0 >= Self::FIRST.0

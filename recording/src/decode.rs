@@ -2,8 +2,9 @@
 
 use crate::address::{Address, StackId, shard_of};
 use crate::layout::{u32_at, u64_at};
+use crate::long::{self, Long};
 use crate::model::{DefinitionModel, EventModel, Place};
-use crate::record::{self as tag, Definition, Event, FrameKind, Module, Segment, Stop};
+use crate::record::{self as tag, Definition, Event, FrameKind, Stop};
 use crate::varint::{self, unzigzag};
 
 /// Parents below this are end reasons, the others are distances.
@@ -277,13 +278,42 @@ impl<'a, 'm> DefinitionDecoder<'a, 'm> {
                 let kind = if interrupted { FrameKind::Interrupted } else { FrameKind::Return };
                 Definition::Node { id, parent, pc, kind }
             }
-            tag::MODULE => {
-                let (module, end) = match module_at(bytes, self.at)? {
-                    Ok(module) => module,
+            tag if tag & tag::PYTHON_NODE != 0 => {
+                if tag & 0x0f != 0 {
+                    return Some(Err(Stop::UnknownTag(self.at, tag)));
+                }
+                let difference = unzigzag(varint::read(bytes, &mut at)?) as u32;
+                let instruction = (varint::read(bytes, &mut at)? as u32).wrapping_sub(1) as i32;
+                let code = self.model.last_code.wrapping_add(difference);
+                let id = self.model.next_id();
+                let parent = if tag & tag::PYTHON_CHAINED != 0 {
+                    StackId(id.0.wrapping_sub(1))
+                } else {
+                    parent_at(id, varint::read(bytes, &mut at)?)
+                };
+                self.model.python_node_added(code);
+                Definition::PythonNode { id, parent, code, instruction, entry: tag & tag::PYTHON_ENTRY != 0 }
+            }
+            tag::MERGED => {
+                let id = self.model.next_id();
+                let native = parent_at(id, varint::read(bytes, &mut at)?);
+                let python = parent_at(id, varint::read(bytes, &mut at)?);
+                self.model.next_id = id.0.wrapping_add(1);
+                Definition::Merged { id, native, python }
+            }
+            tag::MODULE | tag::CODE_OBJECT | tag::CODE_LINES | tag::INTERPRETER | tag::EVAL_LOOP => {
+                let (long, end) = match long::read(tag, bytes, self.at)? {
+                    Ok(found) => found,
                     Err(stop) => return Some(Err(stop)),
                 };
                 at = end;
-                Definition::Module(module)
+                match long {
+                    Long::Module(module) => Definition::Module(module),
+                    Long::CodeObject(code) => Definition::CodeObject(code),
+                    Long::CodeLines(lines) => Definition::CodeLines(lines),
+                    Long::Interpreter(interpreter) => Definition::Interpreter(interpreter),
+                    Long::EvalLoop(code) => Definition::EvalLoop(code),
+                }
             }
             tag::MODULE_GONE | tag::EPOCH => {
                 let first = varint::read(bytes, &mut at)?;
@@ -310,29 +340,4 @@ const fn parent_at(id: StackId, said: u64) -> StackId {
     } else {
         StackId(id.0.wrapping_add(unzigzag(said - PARENT_FRAMES) as u32))
     }
-}
-
-/// The module record at `start` and where it ends; `None` where the bytes end first.
-#[allow(clippy::type_complexity, reason = "cut, malformed or there: each caller needs all three")]
-fn module_at(bytes: &[u8], start: usize) -> Option<Result<(Module<'_>, usize), Stop>> {
-    let segments = usize::from(*bytes.get(start + 1)?) * Segment::SIZE;
-    let build_id = usize::from(*bytes.get(start + 2)?);
-    let len = u32_at(bytes, start + 4)? as usize;
-    if len > Module::MAX || len < Module::FIXED + segments + build_id {
-        return Some(Err(Stop::Malformed(start)));
-    }
-    let record = bytes.get(start..start + len)?;
-    let (raw_segments, rest) = record[Module::FIXED..].split_at(segments);
-    let (build_id, path) = rest.split_at(build_id);
-    let module = Module {
-        number: u32_at(record, 8)?,
-        epoch: u32_at(record, 12)?,
-        bias: u64_at(record, 16)?,
-        device: u64_at(record, 24)?,
-        inode: u64_at(record, 32)?,
-        raw_segments,
-        build_id,
-        path,
-    };
-    Some(Ok((module, start + len)))
 }

@@ -337,6 +337,10 @@ impl EventModel {
 pub trait DefinitionEncoder {
     /// A frame; its id was [`DefinitionModel::next_id`].
     fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> Packed;
+    /// A Python frame, see [`crate::Definition::PythonNode`]; its id was [`DefinitionModel::next_id`].
+    fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> Packed;
+    /// A stack of native and Python frames; its id was [`DefinitionModel::next_id`].
+    fn merged(&mut self, native: StackId, python: StackId) -> Packed;
     /// Nodes from here on are of this epoch.
     fn epoch(&mut self, epoch: u32) -> Packed;
     /// Nodes of this epoch and later are not in module `number`.
@@ -362,6 +366,31 @@ impl DefinitionEncoder for DefinitionModel {
             packed.varint(parent_difference(self.next_id, parent));
         }
         self.node_added(pc);
+        packed
+    }
+
+    #[inline(always)]
+    fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> Packed {
+        let chained = parent.0.wrapping_add(1) == self.next_id;
+        let mut packed = Packed::tag(
+            tag::PYTHON_NODE
+                | if chained { tag::PYTHON_CHAINED } else { 0 }
+                | if entry { tag::PYTHON_ENTRY } else { 0 },
+        );
+        packed.varint(zigzag(code.wrapping_sub(self.last_code) as i32 as i64));
+        packed.varint((instruction as u32).wrapping_add(1) as u64);
+        if !chained {
+            packed.varint(parent_difference(self.next_id, parent));
+        }
+        self.python_node_added(code);
+        packed
+    }
+
+    fn merged(&mut self, native: StackId, python: StackId) -> Packed {
+        let mut packed = Packed::tag(tag::MERGED);
+        packed.varint(parent_difference(self.next_id, native));
+        packed.varint(parent_difference(self.next_id, python));
+        self.next_id = self.next_id.wrapping_add(1);
         packed
     }
 

@@ -18,7 +18,7 @@ pub const ROOM: usize = 64;
 /// First bytes of a file. Not text, and broken by a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89UNF\r\n\x1a\n";
 /// The version this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// `u32` version.
 pub const AT_VERSION: usize = 8;
@@ -61,9 +61,13 @@ pub const LOST: usize = 168;
 pub const LOST_KINDS: usize = 16;
 /// `u64` blocks of stack ids handed out, one a definitions chunk.
 pub const NEXT_ID_BLOCK: usize = 296;
+/// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not. Stored after [`FINALIZING_STAMPS`].
+pub const FINALIZING_MONOTONIC: usize = 304;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
 /// The parent's events below these stamps are what this process inherited.
 pub const INHERITED_STAMPS: usize = 512;
+/// 256 `u64`: the sequence counters when Python began to finalize: events with these stamps and later came after.
+pub const FINALIZING_STAMPS: usize = STRINGS_END;
 /// Strings: `u8` tag, `u8` 0, `u16` length, bytes; tag 0 ends the list.
 pub const STRINGS: usize = INHERITED_STAMPS + 8 * SHARDS;
 /// A string ends before this place.
@@ -78,8 +82,8 @@ pub const STRING_NOTE: u8 = 3;
 
 const _: () =
     assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
-const _: () = assert!(NEXT_ID_BLOCK < INHERITED_STAMPS);
-const _: () = assert!(STRINGS_END < CHUNK);
+const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < INHERITED_STAMPS);
+const _: () = assert!(FINALIZING_STAMPS + 8 * SHARDS < CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
 const _: () =
     assert!(IDS_PER_CHUNK as usize >= (CHUNK - CHUNK_HEADER) / 2, "a node takes at least two bytes");
@@ -143,8 +147,6 @@ pub enum ChunkKind {
     Definitions = 2,
     /// Events of one writer.
     Events = 3,
-    /// Reserved: Python code objects.
-    CodeObjects = 4,
     /// Reserved: a piece of the table of live blocks.
     LiveTable = 5,
     /// Reserved: marks with their names.
@@ -199,7 +201,6 @@ impl ChunkHeader {
         let kind = match chunk.get(4)? {
             2 => ChunkKind::Definitions,
             3 => ChunkKind::Events,
-            4 => ChunkKind::CodeObjects,
             5 => ChunkKind::LiveTable,
             6 => ChunkKind::Marks,
             _ => return None,
@@ -265,6 +266,8 @@ pub struct FileHeader {
     pub end_monotonic_ns: u64,
     /// Lost counters.
     pub lost: [u64; LOST_KINDS],
+    /// Monotonic clock when Python began to finalize, ns; 0 if it did not.
+    pub finalizing_monotonic_ns: u64,
 }
 
 impl FileHeader {
@@ -322,6 +325,7 @@ impl FileHeader {
             stop_errno: u64_at(file, STOP_ERRNO)?,
             end_monotonic_ns: u64_at(file, END_MONOTONIC)?,
             lost,
+            finalizing_monotonic_ns: u64_at(file, FINALIZING_MONOTONIC)?,
         })
     }
 
@@ -341,6 +345,11 @@ impl FileHeader {
 /// The parent's stamp of shard `shard` at the fork, from the header of `file`.
 pub fn inherited_stamp(file: &[u8], shard: usize) -> Option<u64> {
     u64_at(file, INHERITED_STAMPS + 8 * shard)
+}
+
+/// The stamp of shard `shard` when Python began to finalize, from the header of `file`.
+pub fn finalizing_stamp(file: &[u8], shard: usize) -> Option<u64> {
+    u64_at(file, FINALIZING_STAMPS + 8 * shard)
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {

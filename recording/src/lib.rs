@@ -1,4 +1,4 @@
-//! The recording format of unfreed, version 1: what `libunfreed.so` writes and `unfreed` reads.
+//! The recording format of unfreed, version 2: what `libunfreed.so` writes and `unfreed` reads.
 //!
 //! A recording is a directory with one file for each process. A file is a sequence of 64 KiB chunks, each
 //! decodable alone; `FORMAT.md` has the bytes. Both sides import this crate, so a record kind, a layout or a
@@ -17,6 +17,7 @@ mod address;
 mod decode;
 mod encode;
 pub mod layout;
+mod long;
 mod model;
 mod record;
 mod varint;
@@ -24,7 +25,6 @@ mod varint;
 pub use address::{Address, StackId, shard_of};
 pub use decode::{DefinitionDecoder, EventDecoder};
 pub use encode::{DefinitionEncoder, Packed, Said, Wide};
+pub use long::{CodeLines, CodeObject, EvalLoop, Interpreter, LONGEST, Module, Segment};
 pub use model::{DefinitionModel, EventModel};
-pub use record::{
-    Definition, EndReason, Event, FrameKind, LostKind, Module, Segment, Stop, mark, module_bytes,
-};
+pub use record::{Definition, EndReason, Event, FrameKind, LostKind, Stop, mark};

@@ -266,13 +266,14 @@ pub struct DefinitionModel {
     pcs: [u64; PCS],
     pub(crate) last_pc: u64,
     pub(crate) next_id: u32,
-    _pad: u32,
+    /// The code object of the last Python node.
+    pub(crate) last_code: u32,
 }
 
 impl DefinitionModel {
     /// The state of a fresh chunk whose first node has this id.
     pub const fn new(first_id: u32) -> DefinitionModel {
-        DefinitionModel { pcs: [0; PCS], last_pc: 0, next_id: first_id, _pad: 0 }
+        DefinitionModel { pcs: [0; PCS], last_pc: 0, next_id: first_id, last_code: 0 }
     }
 
     /// Back to the state of a fresh chunk.
@@ -280,6 +281,7 @@ impl DefinitionModel {
         self.pcs.fill(0);
         self.last_pc = 0;
         self.next_id = first_id;
+        self.last_code = 0;
     }
 
     /// The id that the next node gets.
@@ -303,6 +305,12 @@ impl DefinitionModel {
     pub(crate) fn node_added(&mut self, pc: Address) {
         self.pcs[hash(pc.0, PC_BITS)] = pc.0;
         self.last_pc = pc.0;
+        self.next_id = self.next_id.wrapping_add(1);
+    }
+
+    #[inline(always)]
+    pub(crate) fn python_node_added(&mut self, code: u32) {
+        self.last_code = code;
         self.next_id = self.next_id.wrapping_add(1);
     }
 }

@@ -1,6 +1,7 @@
 //! The records: their tag bytes and what they mean. The only list of record kinds.
 
 use crate::address::{Address, StackId};
+use crate::long::{CodeLines, CodeObject, EvalLoop, Interpreter, Module};
 
 /// Tag bits of an allocation: `1 r mm ss ii`.
 pub(crate) const ALLOC: u8 = 0x80;
@@ -57,12 +58,28 @@ pub(crate) const NODE_CHAINED: u8 = 0x40;
 pub(crate) const NODE_KNOWN_PC: u8 = 0x20;
 /// Node: the pc is no return address, see [`FrameKind`].
 pub(crate) const NODE_INTERRUPTED: u8 = 0x10;
+/// Definitions: tag bits of a Python node: `01 p e 0000`.
+pub(crate) const PYTHON_NODE: u8 = 0x40;
+/// Python node: its parent is the node before it in this chunk.
+pub(crate) const PYTHON_CHAINED: u8 = 0x20;
+/// Python node: the outermost Python frame of an evaluation loop.
+pub(crate) const PYTHON_ENTRY: u8 = 0x10;
 /// Definitions: a module, see [`Module`].
 pub(crate) const MODULE: u8 = 0x20;
 /// Definitions: a module is gone: varint number, varint epoch from which on.
 pub(crate) const MODULE_GONE: u8 = 0x21;
 /// Definitions: nodes from here on belong to this epoch of the module map: varint.
 pub(crate) const EPOCH: u8 = 0x22;
+/// Definitions: a native stack and the Python stack of its evaluation loops: a parent varint each.
+pub(crate) const MERGED: u8 = 0x23;
+/// Definitions: a code object, see [`CodeObject`].
+pub(crate) const CODE_OBJECT: u8 = 0x24;
+/// Definitions: more of a code object's line table, see [`CodeLines`].
+pub(crate) const CODE_LINES: u8 = 0x25;
+/// Definitions: a Python interpreter, see [`Interpreter`].
+pub(crate) const INTERPRETER: u8 = 0x26;
+/// Definitions: code of an interpreter's evaluation loop, see [`EvalLoop`].
+pub(crate) const EVAL_LOOP: u8 = 0x27;
 
 /// Marks that the interposer sets itself.
 pub mod mark {
@@ -177,6 +194,36 @@ pub enum Definition<'a> {
         /// What `pc` is.
         kind: FrameKind,
     },
+    /// A Python frame: `parent` called it, perhaps through native code.
+    PythonNode {
+        /// Its id.
+        id: StackId,
+        /// The calling Python frame, or the end of the stack.
+        parent: StackId,
+        /// Number of its [`CodeObject`]; 0: an evaluation loop that has no frame yet, or none any more.
+        code: u32,
+        /// Offset in the bytecode of the instruction that was executed last, bytes; -1 before the first one.
+        instruction: i32,
+        /// The outermost of the frames that one native frame of the evaluation loop executes.
+        entry: bool,
+    },
+    /// One stack of native and Python frames.
+    Merged {
+        /// Its id.
+        id: StackId,
+        /// All native frames.
+        native: StackId,
+        /// The Python frames; an end reason alone says why there are none.
+        python: StackId,
+    },
+    /// Code of a Python function, class or module.
+    CodeObject(CodeObject<'a>),
+    /// More of a code object's line table.
+    CodeLines(CodeLines<'a>),
+    /// A Python interpreter was found in the process.
+    Interpreter(Interpreter<'a>),
+    /// Where the code of an interpreter's evaluation loop is.
+    EvalLoop(EvalLoop),
     /// A file was seen mapped.
     Module(Module<'a>),
     /// A module was unmapped.
@@ -188,98 +235,6 @@ pub enum Definition<'a> {
     },
     /// The epoch of the nodes that follow.
     Epoch(u32),
-}
-
-/// A mapped file. On disk: eight bytes (tag, number of segments, length of the build-id, 0, u32 length of the
-/// record), [`Module::FIXED`] words, the segments, the build-id, the path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Module<'a> {
-    /// Number within the process.
-    pub number: u32,
-    /// The epoch in which it was first seen.
-    pub epoch: u32,
-    /// Address in memory minus address in the file (load bias).
-    pub bias: u64,
-    /// Device and inode of `path` when it was first seen, 0 if unknown.
-    pub device: u64,
-    /// See `device`.
-    pub inode: u64,
-    /// Raw segments, see [`Module::segments`].
-    pub raw_segments: &'a [u8],
-    /// The build-id as read from memory, empty if there is none.
-    pub build_id: &'a [u8],
-    /// Path as the loader has it.
-    pub path: &'a [u8],
-}
-
-/// A loaded segment of a module (PT_LOAD), addresses as in the file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Segment {
-    /// First address; add the load bias.
-    pub address: u64,
-    /// Bytes in memory.
-    pub size: u64,
-    /// Offset in the file.
-    pub offset: u64,
-    /// `p_flags`: 1 execute, 2 write, 4 read.
-    pub flags: u64,
-}
-
-impl Segment {
-    /// Bytes on disk.
-    pub const SIZE: usize = 32;
-
-    /// As on disk.
-    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
-        let mut bytes = [0; Self::SIZE];
-        for (place, word) in bytes.chunks_exact_mut(8).zip([self.address, self.size, self.offset, self.flags])
-        {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
-}
-
-impl Module<'_> {
-    /// Bytes before the segments.
-    pub const FIXED: usize = 8 + 32;
-    /// The longest record: what does not fit is cut from the path's end.
-    pub const MAX: usize = 8 << 10;
-
-    /// The loaded segments.
-    pub fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
-        self.raw_segments.chunks_exact(Segment::SIZE).filter_map(|raw| {
-            Some(Segment {
-                address: crate::layout::u64_at(raw, 0)?,
-                size: crate::layout::u64_at(raw, 8)?,
-                offset: crate::layout::u64_at(raw, 16)?,
-                flags: crate::layout::u64_at(raw, 24)?,
-            })
-        })
-    }
-}
-
-/// Writes `module` into `out` and returns how many bytes it took; 0 if `out` is too small or the module has more
-/// segments or a longer build-id than a record holds. The first eight bytes are the ones to store last.
-pub fn module_bytes(module: &Module, out: &mut [u8]) -> usize {
-    let segments = module.raw_segments.len() / Segment::SIZE;
-    let len = Module::FIXED + module.raw_segments.len() + module.build_id.len() + module.path.len();
-    if segments > 255 || module.build_id.len() > 255 || len > Module::MAX || out.len() < len {
-        return 0;
-    }
-    out[..4].copy_from_slice(&[MODULE, segments as u8, module.build_id.len() as u8, 0]);
-    out[4..8].copy_from_slice(&(len as u32).to_le_bytes());
-    out[8..12].copy_from_slice(&module.number.to_le_bytes());
-    out[12..16].copy_from_slice(&module.epoch.to_le_bytes());
-    out[16..24].copy_from_slice(&module.bias.to_le_bytes());
-    out[24..32].copy_from_slice(&module.device.to_le_bytes());
-    out[32..40].copy_from_slice(&module.inode.to_le_bytes());
-    let mut at = Module::FIXED;
-    for part in [module.raw_segments, module.build_id, module.path] {
-        out[at..at + part.len()].copy_from_slice(part);
-        at += part.len();
-    }
-    len
 }
 
 /// Why a stack has no further caller: the id of the outermost frame's parent.

@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 
 use packing::{EventWriter, define};
 use recording::layout::{self, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, State, StopCause};
-use recording::{Address, Definition, DefinitionModel, Event, FrameKind, Module, Segment, StackId};
+use recording::{
+    Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, FrameKind, Interpreter,
+    Module, Segment, StackId,
+};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/FORMAT.md");
 /// Bytes on a line, and the columns they take.
@@ -168,6 +171,7 @@ fn usable(text: &str) -> usize {
 struct Parts {
     segments: Vec<u8>,
     build_id: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 fn parts(text: &str) -> Parts {
@@ -177,10 +181,14 @@ fn parts(text: &str) -> Parts {
         let words: Vec<u64> = text.split(':').map(number).collect();
         Segment { address: words[0], size: words[1], offset: words[2], flags: words[3] }.to_bytes()
     };
-    let digits = fields.0.get("build_id").map_or("", String::as_str);
+    let digits = |key: &str| {
+        let digits = fields.0.get(key).map_or("", String::as_str);
+        (0..digits.len()).step_by(2).flat_map(|i| hex(&digits[i..i + 2])).collect()
+    };
     Parts {
         segments: list.split(',').filter(|text| !text.is_empty()).flat_map(segment).collect(),
-        build_id: (0..digits.len()).step_by(2).flat_map(|i| hex(&digits[i..i + 2])).collect(),
+        build_id: digits("build_id"),
+        lines: digits("lines"),
     }
 }
 
@@ -198,6 +206,44 @@ fn definition<'a>(text: &'a str, parts: &'a Parts) -> Definition<'a> {
                 other => panic!("no kind of frame: {other}"),
             },
         },
+        "PythonNode" => Definition::PythonNode {
+            id: StackId(fields.small("id")),
+            parent: StackId(fields.small("parent")),
+            code: fields.small("code"),
+            instruction: fields.text("instruction").parse().expect("an i32"),
+            entry: fields.text("entry") == "yes",
+        },
+        "Merged" => Definition::Merged {
+            id: StackId(fields.small("id")),
+            native: StackId(fields.small("native")),
+            python: StackId(fields.small("python")),
+        },
+        "CodeObject" => Definition::CodeObject(CodeObject {
+            number: fields.small("number"),
+            interpreter: fields.small("interpreter"),
+            first_line: fields.text("first_line").parse().expect("an i32"),
+            lines_size: fields.small("lines_size"),
+            file: word(rest, "file="),
+            name: word(rest, "name="),
+            lines: &parts.lines,
+        }),
+        "CodeLines" => Definition::CodeLines(CodeLines {
+            number: fields.small("number"),
+            offset: fields.small("offset"),
+            lines: &parts.lines,
+        }),
+        "Interpreter" => Definition::Interpreter(Interpreter {
+            number: fields.small("number"),
+            version: fields.small("version"),
+            walked: fields.text("walked") == "yes",
+            objects: fields.text("objects") == "yes",
+            text: word(rest, "text="),
+        }),
+        "EvalLoop" => Definition::EvalLoop(EvalLoop {
+            interpreter: fields.small("interpreter"),
+            begin: fields.number("begin"),
+            end: fields.number("end"),
+        }),
         "Epoch" => Definition::Epoch(number(rest).try_into().expect("u32")),
         "ModuleGone" => {
             Definition::ModuleGone { number: fields.small("number"), epoch: fields.small("epoch") }
@@ -210,14 +256,16 @@ fn definition<'a>(text: &'a str, parts: &'a Parts) -> Definition<'a> {
             inode: fields.number("inode"),
             raw_segments: &parts.segments,
             build_id: &parts.build_id,
-            path: rest
-                .split(' ')
-                .find_map(|word| word.strip_prefix("path="))
-                .expect("a module has a path")
-                .as_bytes(),
+            path: word(rest, "path="),
         }),
         _ => panic!("no definition: {kind}"),
     }
+}
+
+/// The bytes behind `key` in one of the words.
+fn word<'a>(text: &'a str, key: &str) -> &'a [u8] {
+    let found = text.split(' ').find_map(|word| word.strip_prefix(key));
+    found.unwrap_or_else(|| panic!("{key} is missing")).as_bytes()
 }
 
 fn chunk_header(text: &str) -> ChunkHeader {
@@ -266,12 +314,13 @@ fn file_header(blocks: &[Block]) -> FileHeader {
         stop_errno: fields.number("stop_errno"),
         end_monotonic_ns: fields.number("end_monotonic_ns"),
         lost,
+        finalizing_monotonic_ns: fields.number("finalizing_monotonic_ns"),
     }
 }
 
 /// What the interposer's single stores leave at the offset of the changing words.
 fn changing_words(header: &FileHeader) -> Vec<u8> {
-    let mut bytes = vec![0; layout::NEXT_ID_BLOCK - layout::NEXT_CHUNK];
+    let mut bytes = vec![0; layout::FINALIZING_MONOTONIC + 8 - layout::NEXT_CHUNK];
     let mut put = |at: usize, word: u64| {
         bytes[at - layout::NEXT_CHUNK..][..8].copy_from_slice(&word.to_le_bytes());
     };
@@ -283,6 +332,7 @@ fn changing_words(header: &FileHeader) -> Vec<u8> {
     for (kind, &count) in header.lost.iter().enumerate() {
         put(layout::LOST + 8 * kind, count);
     }
+    put(layout::FINALIZING_MONOTONIC, header.finalizing_monotonic_ns);
     bytes
 }
 
@@ -414,7 +464,13 @@ fn every_record_has_an_example() {
     {
         assert!(definitions.iter().any(|byte| byte & mask == value), "no example of a node: {name}");
     }
-    for tag in 0x20..=0x22 {
+    for (name, value) in [("python", 0x40), ("chained", 0x60), ("entry", 0x50)] {
+        assert!(
+            definitions.iter().any(|byte| byte & (0xc0 | value) == value),
+            "no example of a node: {name}"
+        );
+    }
+    for tag in 0x20..=0x27 {
         assert!(definitions.contains(&tag), "no example of tag {tag:02X}");
     }
 }

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, FileHeader, HeaderError};
 use recording::{
-    Address, Definition, DefinitionModel, Event, EventModel, FrameKind, Module, Segment, StackId, Stop,
-    shard_of,
+    Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, EventModel, FrameKind,
+    Interpreter, Module, Segment, StackId, Stop, shard_of,
 };
 
 /// What a program does next.
@@ -212,7 +212,19 @@ fn definition() -> impl Strategy<Value = Planned> {
                              1 => any::<u32>().prop_map(Parent::Id)];
     let pc = prop_oneof![4 => (0u64..64).prop_map(|i| 0x5555_5555_0000 + i * 97), 1 => any::<u64>()];
     let segments = vec(any::<(u64, u64, u64, u64)>(), 0..6);
+    let bytes = |most: usize| vec(any::<u8>(), 0..most);
+    let instruction = prop_oneof![4 => -1i32..900, 1 => any::<i32>()];
+    let code = prop_oneof![4 => 0u32..40, 1 => any::<u32>()];
     prop_oneof![
+        4 => (parent.clone(), code, instruction, any::<bool>())
+            .prop_map(|(parent, code, at, entry)| Planned::Python(parent, code, at, entry)),
+        4 => (parent.clone(), parent.clone()).prop_map(|(native, python)| Planned::Merged(native, python)),
+        1 => (any::<(u32, u32, i32, u32)>(), bytes(80), bytes(60), bytes(400))
+            .prop_map(|(fixed, file, name, lines)| Planned::Code(fixed, file, name, lines)),
+        1 => (any::<(u32, u32)>(), bytes(400)).prop_map(|((code, at), lines)| Planned::Lines(code, at, lines)),
+        1 => (any::<(u32, u32, (bool, bool))>(), bytes(90))
+            .prop_map(|((number, version, flags), text)| Planned::Interpreter(number, version, flags, text)),
+        1 => any::<(u32, u64, u64)>().prop_map(|(of, begin, end)| Planned::EvalLoop(of, begin, end)),
         8 => (parent, pc, any::<bool>()).prop_map(|(parent, pc, signal)| Planned::Node(parent, pc, signal)),
         1 => any::<u32>().prop_map(Planned::Epoch),
         1 => any::<(u32, u32)>().prop_map(|(number, epoch)| Planned::Gone(number, epoch)),
@@ -234,6 +246,12 @@ enum Planned {
     Node(Parent, u64, bool),
     Epoch(u32),
     Gone(u32, u32),
+    Python(Parent, u32, i32, bool),
+    Merged(Parent, Parent),
+    Code((u32, u32, i32, u32), Vec<u8>, Vec<u8>, Vec<u8>),
+    Lines(u32, u32, Vec<u8>),
+    Interpreter(u32, u32, (bool, bool), Vec<u8>),
+    EvalLoop(u32, u64, u64),
     Module((u32, u32, u64, u64, u64), Vec<u8>, Vec<u8>, Vec<u8>),
 }
 
@@ -242,20 +260,62 @@ fn raw(segments: &[(u64, u64, u64, u64)]) -> Vec<u8> {
     segments.iter().flat_map(segment).collect()
 }
 
+impl Parent {
+    fn of(&self, id: StackId) -> StackId {
+        match self {
+            Parent::Back(distance) => StackId(id.0.wrapping_sub(*distance)),
+            Parent::Id(id) => StackId(*id),
+        }
+    }
+}
+
 impl Planned {
     fn with_id(&self, id: StackId) -> Definition<'_> {
         match self {
             Planned::Node(parent, pc, interrupted) => Definition::Node {
                 id,
-                parent: match parent {
-                    Parent::Back(distance) => StackId(id.0.wrapping_sub(*distance)),
-                    Parent::Id(id) => StackId(*id),
-                },
+                parent: parent.of(id),
                 pc: Address(*pc),
                 kind: if *interrupted { FrameKind::Interrupted } else { FrameKind::Return },
             },
             Planned::Epoch(epoch) => Definition::Epoch(*epoch),
             Planned::Gone(number, epoch) => Definition::ModuleGone { number: *number, epoch: *epoch },
+            Planned::Python(parent, code, instruction, entry) => Definition::PythonNode {
+                id,
+                parent: parent.of(id),
+                code: *code,
+                instruction: *instruction,
+                entry: *entry,
+            },
+            Planned::Merged(native, python) => {
+                Definition::Merged { id, native: native.of(id), python: python.of(id) }
+            }
+            Planned::Code((number, interpreter, first_line, lines_size), file, name, lines) => {
+                Definition::CodeObject(CodeObject {
+                    number: *number,
+                    interpreter: *interpreter,
+                    first_line: *first_line,
+                    lines_size: *lines_size,
+                    file,
+                    name,
+                    lines,
+                })
+            }
+            Planned::Lines(number, offset, lines) => {
+                Definition::CodeLines(CodeLines { number: *number, offset: *offset, lines })
+            }
+            Planned::Interpreter(number, version, (walked, objects), text) => {
+                Definition::Interpreter(Interpreter {
+                    number: *number,
+                    version: *version,
+                    walked: *walked,
+                    objects: *objects,
+                    text,
+                })
+            }
+            Planned::EvalLoop(interpreter, begin, end) => {
+                Definition::EvalLoop(EvalLoop { interpreter: *interpreter, begin: *begin, end: *end })
+            }
             Planned::Module((number, epoch, bias, device, inode), raw_segments, build_id, path) => {
                 Definition::Module(Module {
                     number: *number,
@@ -349,7 +409,8 @@ proptest! {
         let mut id = first_id;
         for (plan, (_, definition)) in planned.iter().zip(found) {
             prop_assert_eq!(plan.with_id(StackId(id)), definition);
-            id = id.wrapping_add(u32::from(matches!(plan, Planned::Node(..))));
+            let takes_id = matches!(plan, Planned::Node(..) | Planned::Python(..) | Planned::Merged(..));
+            id = id.wrapping_add(u32::from(takes_id));
         }
         prop_assert!(*decoded == model, "encoder and decoder predict alike");
     }
@@ -386,7 +447,7 @@ proptest! {
     }
 
     #[test]
-    fn chunk_headers_come_back(kind in 2u8..=6, words: [u32; 6], clock_ms: u64) {
+    fn chunk_headers_come_back(kind in prop_oneof![2u8..=3, 5u8..=6], words: [u32; 6], clock_ms: u64) {
         let mut bytes: Vec<u8> = [0x4b43_4655 | u64::from(kind) << 32, 0].iter().flat_map(|w: &u64| w.to_le_bytes()).collect();
         bytes.resize(CHUNK_HEADER, 0);
         let kind = ChunkHeader::decode(&bytes).expect("a known kind").kind;
@@ -401,14 +462,14 @@ proptest! {
         let [file_id, parent_file_id, pid_namespace, start_ticks, realtime_ns, monotonic_ns] = ids;
         let [machine, pid, parent_pid, user] = numbers;
         let header = FileHeader {
-            version: 1, machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
+            version: 1, finalizing_monotonic_ns: words[3] ^ words[0], machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
             monotonic_ns, user, next_chunk: words[0], state: Some(recording::layout::State::Recording),
             stop_cause: Some(recording::layout::StopCause::Full), stop_errno: words[1], end_monotonic_ns: words[2],
             lost: [words[3]; recording::layout::LOST_KINDS],
         };
         let file = file(&header);
         prop_assert_eq!(FileHeader::decode(&file), Ok(header));
-        let whole = recording::layout::NEXT_ID_BLOCK;
+        let whole = recording::layout::FINALIZING_MONOTONIC + 8;
         match FileHeader::decode(&file[..cut]) {
             Ok(_) => prop_assert!(cut >= whole),
             Err(HeaderError::NotARecording) => prop_assert!(cut < 8),
@@ -423,7 +484,9 @@ fn stop_offset<T>(records: &[(usize, T)], count: usize) -> usize {
 
 /// A file with this header and nothing else.
 fn file(header: &FileHeader) -> Vec<u8> {
-    use recording::layout::{END_MONOTONIC, LOST, NEXT_CHUNK, STATE, STOP_CAUSE, STOP_ERRNO};
+    use recording::layout::{
+        END_MONOTONIC, FINALIZING_MONOTONIC, LOST, NEXT_CHUNK, STATE, STOP_CAUSE, STOP_ERRNO,
+    };
     let mut file = header.to_bytes().to_vec();
     file.resize(CHUNK, 0);
     let mut put = |at: usize, word: u64| file[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -432,6 +495,7 @@ fn file(header: &FileHeader) -> Vec<u8> {
     put(STOP_CAUSE, header.stop_cause.map_or(99, |cause| cause as u64));
     put(STOP_ERRNO, header.stop_errno);
     put(END_MONOTONIC, header.end_monotonic_ns);
+    put(FINALIZING_MONOTONIC, header.finalizing_monotonic_ns);
     for (kind, &count) in header.lost.iter().enumerate() {
         put(LOST + 8 * kind, count);
     }
@@ -466,6 +530,7 @@ fn many_chunks_are_turned_and_an_undo_may_follow_a_turn() {
 fn a_newer_version_is_said() {
     let mut bytes = vec![0; CHUNK];
     bytes[..8].copy_from_slice(&recording::layout::MAGIC);
-    bytes[8] = 2;
-    assert_eq!(FileHeader::decode(&bytes), Err(HeaderError::NewerVersion(2)));
+    let newer = recording::layout::VERSION + 1;
+    bytes[8] = newer as u8;
+    assert_eq!(FileHeader::decode(&bytes), Err(HeaderError::NewerVersion(newer)));
 }

@@ -163,28 +163,70 @@ class Events:
 class Definitions:
     def __init__(self, data, first_id):
         self.bytes, self.next_id, self.pcs, self.last_pc = Bytes(data), first_id, [0] * 2048, 0
+        self.code = 0
 
     def record(self, tag):
         b = self.bytes
         if tag & 0x80:
             return self.node(tag)
+        if tag & 0x40:
+            return self.python_node(tag)
         if tag == 0x20:
             return self.module()
+        if tag == 0x23:
+            native, python = self.parent(), self.parent()
+            return f"Merged id={self.given()} native={native} python={python}"
+        if 0x24 <= tag <= 0x27:
+            return self.python_record(tag)
         if tag == 0x21:
             return f"ModuleGone number={b.varint()} epoch={b.varint()}"
         if tag == 0x22:
             return f"Epoch {b.varint()}"
         raise ValueError(f"unknown tag {tag:#x}")
 
+    def given(self):
+        identity, self.next_id = self.next_id, (self.next_id + 1) & M32
+        return identity
+
+    def parent(self):
+        said = self.bytes.varint()
+        folded = said - 16
+        return said if said < 16 else (self.next_id + (folded >> 1 if folded & 1 == 0 else -(folded >> 1) - 1)) & M32
+
+    def python_node(self, tag):
+        b = self.bytes
+        if tag & 15:
+            raise ValueError(f"unknown tag {tag:#x}")
+        self.code = (self.code + b.signed()) & M32
+        instruction = (b.varint() - 1 + 2**31 & M32) - 2**31
+        parent = (self.next_id - 1) & M32 if tag & 0x20 else self.parent()
+        words = f"id={self.given()} parent={parent} code={self.code} instruction={instruction}"
+        return f"PythonNode {words} entry={tag >> 4 & 1}"
+
+    def python_record(self, tag):
+        b = self.bytes
+        start = b.at - 1
+        flags, length = b.take(3)[0], b.number("I")
+        if tag == 0x24:
+            number, interpreter, first_line, lines_size = b.number("I"), b.number("I"), b.number("i"), b.number("I")
+            file, name = b.number("H"), b.number("H")
+            b.take(4)
+            file, name = b.take(file), b.take(name)
+            words = f"number={number} interpreter={interpreter} first_line={first_line} lines_size={lines_size}"
+            return f"CodeObject {words} file={file.hex()} name={name.hex()} lines={b.take(start + length - b.at).hex()}"
+        number, second = b.number("I"), b.number("I")
+        if tag == 0x25:
+            return f"CodeLines number={number} offset={second} lines={b.take(start + length - b.at).hex()}"
+        if tag == 0x26:
+            text = b.take(start + length - b.at).hex()
+            return f"Interpreter number={number} version={second:#x} flags={flags & 3} text={text}"
+        return f"EvalLoop interpreter={number} begin={b.number('Q'):#x} end={b.number('Q'):#x}"
+
     def node(self, tag):
         b = self.bytes
         pc = self.pcs[(tag & 7) << 8 | b.byte()] if tag & 0x20 else (self.last_pc + b.signed()) & M64
-        parent = (self.next_id - 1) & M32
-        if not tag & 0x40:
-            said = b.varint()
-            folded = said - 16
-            parent = said if said < 16 else (self.next_id + (folded >> 1 if folded & 1 == 0 else -(folded >> 1) - 1)) & M32
-        identity, self.next_id = self.next_id, (self.next_id + 1) & M32
+        parent = (self.next_id - 1) & M32 if tag & 0x40 else self.parent()
+        identity = self.given()
         self.pcs[hashed(pc, 11)] = self.last_pc = pc
         return f"Node id={identity} parent={parent} pc={pc:#x} kind={'Interrupted' if tag & 0x10 else 'Return'}"
 
@@ -203,7 +245,7 @@ class Definitions:
 def main(path):
     with open(path, "rb") as file:
         data = file.read()
-    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] == 1, "version 1 of a recording"
+    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2), "a recording of version 1 or 2"
     for start in range(CHUNK, struct.unpack_from("<Q", data, 128)[0] * CHUNK, CHUNK):
         chunk = data[start : start + CHUNK]
         if chunk[:4] != b"UFCK":

@@ -10,7 +10,8 @@ use std::process::Command;
 use packing::{EventWriter, define};
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, MAGIC, NEXT_CHUNK};
 use recording::{
-    Address, Definition, DefinitionModel, Event, EventModel, FrameKind, Module, Segment, StackId, shard_of,
+    Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, EventModel, FrameKind,
+    Interpreter, Module, Segment, StackId, shard_of,
 };
 
 /// Numbers that only look random, the same in every run.
@@ -128,6 +129,29 @@ fn definition_line(definition: &Definition) -> String {
         }
         Definition::Epoch(epoch) => format!("Epoch {epoch}"),
         Definition::ModuleGone { number, epoch } => format!("ModuleGone number={number} epoch={epoch}"),
+        Definition::PythonNode { id, parent, code, instruction, entry } => {
+            let ids = format!("id={} parent={}", id.0, parent.0);
+            format!("PythonNode {ids} code={code} instruction={instruction} entry={}", *entry as u8)
+        }
+        Definition::Merged { id, native, python } => {
+            format!("Merged id={} native={} python={}", id.0, native.0, python.0)
+        }
+        Definition::CodeObject(code) => {
+            let CodeObject { number, interpreter, first_line, lines_size, file, name, lines } = code;
+            let words = format!("number={number} interpreter={interpreter} first_line={first_line}");
+            let (file, name, lines) = (hex(file), hex(name), hex(lines));
+            format!("CodeObject {words} lines_size={lines_size} file={file} name={name} lines={lines}")
+        }
+        Definition::CodeLines(CodeLines { number, offset, lines }) => {
+            format!("CodeLines number={number} offset={offset} lines={}", hex(lines))
+        }
+        Definition::Interpreter(Interpreter { number, version, walked, objects, text }) => {
+            let flags = *walked as u8 + 2 * *objects as u8;
+            format!("Interpreter number={number} version={version:#x} flags={flags} text={}", hex(text))
+        }
+        Definition::EvalLoop(EvalLoop { interpreter, begin, end }) => {
+            format!("EvalLoop interpreter={interpreter} begin={begin:#x} end={end:#x}")
+        }
         Definition::Module(module) => {
             let Module { number, epoch, bias, device, inode, raw_segments, build_id, path } = module;
             let words = format!("number={number} epoch={epoch} bias={bias:#x} device={device} inode={inode}");
@@ -167,6 +191,36 @@ fn definitions_chunk(random: &mut Random) -> (Vec<u8>, Vec<String>) {
                 build_id: &[7; 20],
                 path: b"/usr/lib/libc.so.6",
             }),
+            3 => Definition::CodeObject(CodeObject {
+                number: i,
+                interpreter: 1,
+                first_line: random.any() as i32,
+                lines_size: 300,
+                file: b"/srv/app.py",
+                name: "Größe.<locals>".as_bytes(),
+                lines: &[7; 90],
+            }),
+            4 => Definition::CodeLines(CodeLines { number: i, offset: 90, lines: &[8; 40] }),
+            5 => Definition::Interpreter(Interpreter {
+                number: i,
+                version: 0x030b_07f0,
+                walked: i % 2 == 0,
+                objects: i % 3 == 0,
+                text: b"3.11.7 (main)",
+            }),
+            6 => Definition::EvalLoop(EvalLoop { interpreter: i, begin: random.any(), end: random.any() }),
+            7..=30 => Definition::Merged {
+                id,
+                native: StackId(id.0.wrapping_sub(1 + random.below(3) as u32)),
+                python: StackId(random.any() as u32),
+            },
+            31..=90 => Definition::PythonNode {
+                id,
+                parent: StackId(id.0.wrapping_sub(1 + random.below(3) as u32)),
+                code: if random.below(9) == 0 { random.any() as u32 } else { random.below(300) as u32 },
+                instruction: random.below(900) as i32 - 1,
+                entry: random.below(2) == 0,
+            },
             _ => Definition::Node {
                 id,
                 parent: match random.below(5) {
@@ -218,7 +272,7 @@ fn the_document_is_enough_to_write_a_reader() {
     writeln!(expected, "Chunk {}\n{}", file.len() / CHUNK, lines.join("\n")).expect("a string");
     file.extend(bytes);
     file[..8].copy_from_slice(&MAGIC);
-    file[8] = 1;
+    file[8] = recording::layout::VERSION as u8;
     let count = file.len() / CHUNK;
     file[NEXT_CHUNK..][..8].copy_from_slice(&(count as u64).to_le_bytes());
     assert!(count > 5, "{count} chunks");

@@ -154,7 +154,11 @@ impl ProcessFile {
         let mut decoder = DefinitionDecoder::new(bytes, header.first_id, &mut model);
         let stop = loop {
             match decoder.next_definition() {
-                Ok(Definition::Node { id, parent, .. }) => {
+                Ok(
+                    Definition::Node { id, parent, .. }
+                    | Definition::PythonNode { id, parent, .. }
+                    | Definition::Merged { id, native: parent, .. },
+                ) => {
                     self.parents.insert(id, parent);
                 }
                 Ok(_) => {}

@@ -105,6 +105,22 @@ impl Definitions {
                     Ok(Definition::Node { parent, pc, kind, .. }) => {
                         read.nodes.push(Node { parent, pc, kind, epoch })
                     }
+                    // Only their native frames are shown as yet.
+                    Ok(Definition::PythonNode { parent, .. }) => {
+                        let (pc, kind) = (Address(0), FrameKind::Return);
+                        read.nodes.push(Node { parent, pc, kind, epoch })
+                    }
+                    Ok(Definition::Merged { native, .. }) => {
+                        let unknown = Node { parent: native, pc: Address(0), kind: FrameKind::Return, epoch };
+                        let node = read.node(native).copied().unwrap_or(unknown);
+                        read.nodes.push(node)
+                    }
+                    Ok(
+                        Definition::CodeObject(_)
+                        | Definition::CodeLines(_)
+                        | Definition::Interpreter(_)
+                        | Definition::EvalLoop(_),
+                    ) => {}
                     Ok(Definition::Module(module)) => read.modules.push(Module::new(&module)),
                     Ok(Definition::ModuleGone { number, epoch }) => {
                         let first = gone.entry(number).or_insert(epoch);

@@ -10,7 +10,7 @@ use recording::layout::{
 };
 use recording::{
     Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, Module, Packed, Said, Segment,
-    StackId, Wide, module_bytes, shard_of,
+    StackId, Wide, shard_of,
 };
 
 /// A directory of its own, removed at the end.
@@ -78,6 +78,7 @@ impl Recorder {
             stop_errno: 0,
             end_monotonic_ns: 61_000_000_000,
             lost: [0; LOST_KINDS],
+            finalizing_monotonic_ns: 0,
         };
         Recorder {
             header,
@@ -306,7 +307,7 @@ impl Recorder {
             path: path.as_bytes(),
         };
         let mut bytes = vec![0; 1 << 10];
-        let len = module_bytes(&module, &mut bytes);
+        let len = module.write(&mut bytes);
         self.define(&bytes[..len]);
     }
 

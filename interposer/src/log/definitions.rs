@@ -1,17 +1,18 @@
-//! One writer's definitions: the stack nodes and modules that its events need, each written before the first
-//! event that names it.
+//! One writer's definitions: the stack nodes, modules and code objects that its events need, each written before
+//! the first event that names it.
 
 use super::cursor::Cursor;
 use super::events::Writer;
 use super::file;
 use crate::intern::{self, Key};
 use crate::process;
+use crate::python;
 use crate::stack::Sink;
 use core::sync::atomic::Ordering::Relaxed;
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, IDS_PER_CHUNK, NEXT_ID_BLOCK, ROOM};
 use recording::{
-    Address, DefinitionEncoder, DefinitionModel, EndReason, FrameKind, LostKind, Module, StackId,
-    module_bytes,
+    Address, CodeLines, CodeObject, DefinitionEncoder, DefinitionModel, EndReason, EvalLoop, FrameKind,
+    Interpreter, LONGEST, LostKind, Module, Packed, StackId,
 };
 
 /// Nodes that each writer finds again without looking into the shared table. 64 KiB.
@@ -42,19 +43,44 @@ pub struct Definitions {
 pub struct Definer<'a> {
     definitions: &'a mut Definitions,
     writer: Writer,
-    scratch: &'a mut [u8; Module::MAX],
+    scratch: &'a mut [u8; LONGEST],
 }
 
 impl<'a> Definer<'a> {
-    /// `scratch` is where a module's record is put together.
+    /// `scratch` is where a long record is put together.
     #[inline(always)]
-    pub fn new(definitions: &'a mut Definitions, writer: Writer, scratch: &'a mut [u8; Module::MAX]) -> Self {
+    pub fn new(definitions: &'a mut Definitions, writer: Writer, scratch: &'a mut [u8; LONGEST]) -> Self {
         Definer { definitions, writer, scratch }
+    }
+
+    /// The id of the node with this key; `record` writes it if it is new.
+    #[inline(always)]
+    fn node_of(
+        &mut self,
+        key: Key,
+        parent: StackId,
+        record: impl FnOnce(&mut DefinitionModel) -> Packed,
+    ) -> StackId {
+        let slot = (key.hash(parent) >> (64 - KNOWN_BITS)) as usize;
+        let known = self.definitions.known[slot];
+        if known.key == key && known.parent == parent && known.id.0 != 0 {
+            return known.id;
+        }
+        let id = self.unknown_node(key, parent, record);
+        if id.is_frame() {
+            self.definitions.known[slot] = Known { key, parent, id };
+        }
+        id
     }
 
     #[cold]
     #[inline(never)]
-    fn unknown_node(&mut self, key: Key, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
+    fn unknown_node(
+        &mut self,
+        key: Key,
+        parent: StackId,
+        record: impl FnOnce(&mut DefinitionModel) -> Packed,
+    ) -> StackId {
         if let Some(id) = intern::find(key, parent) {
             return id;
         }
@@ -63,7 +89,7 @@ impl<'a> Definer<'a> {
             return EndReason::NotCaptured.id();
         }
         let id = self.definitions.model.next_id();
-        let record = self.definitions.model.node(parent, pc, kind);
+        let record = record(&mut self.definitions.model);
         self.definitions.cursor.put(record);
         intern::insert(key, parent, id)
     }
@@ -86,6 +112,16 @@ impl<'a> Definer<'a> {
             definitions.cursor.put(record);
         }
         true
+    }
+
+    /// Writes a long record, which `write` puts together in the memory that it is given.
+    #[cold]
+    #[inline(never)]
+    fn put_long(&mut self, write: impl FnOnce(&mut [u8]) -> usize) {
+        let len = write(self.scratch);
+        if len != 0 && self.make_room(len + ROOM) {
+            self.definitions.cursor.put_bytes(self.scratch.get(..len).unwrap_or(&[]));
+        }
     }
 
     fn turn(&mut self, first_id: u32, needed: usize) -> bool {
@@ -120,26 +156,12 @@ impl Sink for Definer<'_> {
 
     #[inline(always)]
     fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
-        let key = Key::new(pc, kind);
-        let slot = (key.hash(parent) >> (64 - KNOWN_BITS)) as usize;
-        let known = self.definitions.known[slot];
-        if known.key == key && known.parent == parent && known.id.0 != 0 {
-            return known.id;
-        }
-        let id = self.unknown_node(key, parent, pc, kind);
-        if id.is_frame() {
-            self.definitions.known[slot] = Known { key, parent, id };
-        }
-        id
+        self.node_of(Key::new(pc, kind), parent, |model| model.node(parent, pc, kind))
     }
 
     #[cold]
     fn module(&mut self, module: &Module) {
-        let len = module_bytes(module, self.scratch);
-        if len != 0 && self.make_room(len + ROOM) {
-            let record = self.scratch.get(..len).unwrap_or(&[]);
-            self.definitions.cursor.put_bytes(record);
-        }
+        self.put_long(|out| module.write(out));
     }
 
     #[cold]
@@ -148,6 +170,39 @@ impl Sink for Definer<'_> {
             let record = self.definitions.model.module_gone(number, epoch);
             self.definitions.cursor.put(record);
         }
+    }
+}
+
+impl python::Sink for Definer<'_> {
+    #[inline(always)]
+    fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> StackId {
+        let key = Key::of_python(code, instruction, entry);
+        self.node_of(key, parent, |model| model.python_node(parent, code, instruction, entry))
+    }
+
+    #[inline(always)]
+    fn merged(&mut self, native: StackId, python: StackId) -> StackId {
+        self.node_of(Key::of_merged(python), native, |model| model.merged(native, python))
+    }
+
+    #[cold]
+    fn code_object(&mut self, code: &CodeObject) {
+        self.put_long(|out| code.write(out));
+    }
+
+    #[cold]
+    fn code_lines(&mut self, lines: &CodeLines) {
+        self.put_long(|out| lines.write(out));
+    }
+
+    #[cold]
+    fn interpreter(&mut self, interpreter: &Interpreter) {
+        self.put_long(|out| interpreter.write(out));
+    }
+
+    #[cold]
+    fn eval_loop(&mut self, code: &EvalLoop) {
+        self.put_long(|out| code.write(out));
     }
 }
 
@@ -170,4 +225,4 @@ impl Definitions {
     }
 }
 
-const _: () = assert!(Module::MAX + 2 * ROOM < CHUNK - CHUNK_HEADER, "a module's record fits into a chunk");
+const _: () = assert!(LONGEST + 2 * ROOM < CHUNK - CHUNK_HEADER, "a long record fits into a chunk");

@@ -4,7 +4,7 @@
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, ROOM};
 use recording::{
     Definition, DefinitionDecoder, DefinitionEncoder, DefinitionModel, Event, EventDecoder, EventModel,
-    Packed, Said, Stop, Wide, module_bytes,
+    Packed, Said, Stop, Wide,
 };
 
 /// A chunk, what was put into it (with the offset behind the header at which each record ends), and the writer's
@@ -169,18 +169,28 @@ impl EventWriter {
     }
 }
 
-/// A definition to write; a module is owned elsewhere.
+fn long(write: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
+    let mut bytes = vec![0; recording::LONGEST];
+    let len = write(&mut bytes);
+    bytes.truncate(len);
+    bytes
+}
+
+/// A definition to write; the parts of long ones are owned elsewhere.
 pub fn define(model: &mut DefinitionModel, definition: &Definition<'_>) -> Vec<u8> {
     let packed = match *definition {
         Definition::Node { parent, pc, kind, .. } => model.node(parent, pc, kind),
         Definition::Epoch(epoch) => model.epoch(epoch),
         Definition::ModuleGone { number, epoch } => model.module_gone(number, epoch),
-        Definition::Module(module) => {
-            let mut bytes = vec![0; recording::Module::MAX];
-            let len = module_bytes(&module, &mut bytes);
-            bytes.truncate(len);
-            return bytes;
+        Definition::PythonNode { parent, code, instruction, entry, .. } => {
+            model.python_node(parent, code, instruction, entry)
         }
+        Definition::Merged { native, python, .. } => model.merged(native, python),
+        Definition::Module(module) => return long(|out| module.write(out)),
+        Definition::CodeObject(code) => return long(|out| code.write(out)),
+        Definition::CodeLines(lines) => return long(|out| lines.write(out)),
+        Definition::Interpreter(interpreter) => return long(|out| interpreter.write(out)),
+        Definition::EvalLoop(code) => return long(|out| code.write(out)),
     };
     packed.bytes()[..packed.len()].to_vec()
 }
