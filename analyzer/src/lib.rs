@@ -10,6 +10,7 @@ pub mod launch;
 pub mod output;
 pub mod preload;
 pub mod progress;
+pub mod python;
 pub mod reader;
 pub mod replay;
 pub mod symbols;

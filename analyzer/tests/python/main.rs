@@ -1,0 +1,2 @@
+//! Python in recordings: line tables against the interpreters themselves.
+mod lines;
