@@ -1,6 +1,8 @@
 //! A frame as people read it, and what makes it the same frame in another run or build.
 use std::path::Path;
 
+use crate::python::origin::{self, Origin};
+
 /// Language of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
@@ -21,8 +23,10 @@ pub struct Frame {
     pub file: Option<String>,
     /// Line in it.
     pub line: Option<u32>,
-    /// Path of the program or library.
+    /// Path of the program or library; `None` for Python code.
     pub module: Option<String>,
+    /// Machine code of a Python interpreter: `module` has an evaluation loop.
+    pub interpreter: bool,
     /// Address in the file of `module`, where there is no function.
     pub offset: Option<u64>,
     /// Inlined into the frame that follows.
@@ -40,6 +44,7 @@ impl Frame {
             file: None,
             line: None,
             module: None,
+            interpreter: false,
             offset: None,
             inlined: false,
             reason: None,
@@ -50,6 +55,11 @@ impl Frame {
     pub fn module_name(&self) -> Option<&str> {
         let path = self.module.as_deref()?;
         Path::new(path).file_name().and_then(|name| name.to_str()).or(Some(path))
+    }
+
+    /// Of a Python frame: whose code it is, and its package.
+    pub fn origin(&self) -> Option<(Origin, &str)> {
+        (self.kind == Kind::Python).then(|| origin::of(self.file.as_deref().unwrap_or("")))
     }
 
     /// What to call it: the function, else `module+0xoffset`, else `?`.

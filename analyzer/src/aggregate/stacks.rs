@@ -148,7 +148,7 @@ fn frames_of(module: Option<&ModuleFile>, address: u64, answer: Option<&Symboliz
         offset: if symbol.function.is_none() { Some(address) } else { None },
         inlined: symbol.inlined,
         reason: if symbol.function.is_none() || symbol.line.is_none() { reason.clone() } else { None },
-        module: unknown.module.clone(),
+        ..unknown.clone()
     };
     answer.frames.iter().map(frame).collect()
 }
