@@ -6,11 +6,13 @@
 //! - [`artifacts`]: what is built once: `unfreed`, its library, the targets.
 //! - [`process`]: starts and ends programs, with a limit of time.
 //! - [`report`]: what `unfreed report` says.
+//! - [`python`]: the interpreters of this machine, and packages for them.
 //! - [`replay`]: what the recording says to a reader that shares only the format with `unfreed`.
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
 pub mod process;
+pub mod python;
 pub mod replay;
 pub mod report;
 pub mod scratch;
@@ -19,6 +21,7 @@ use std::path::Path;
 
 pub use artifacts::Target;
 pub use process::{Outcome, Program};
+pub use python::Interpreter;
 pub use replay::ProcessFile;
 pub use report::Report;
 pub use scratch::Scratch;

@@ -6,48 +6,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
-use e2e::{Program, Report, Scratch, artifacts, process, report};
+use e2e::{Program, Report, Scratch, artifacts, process, python, report};
 
 const REQUESTS: u64 = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Interpreters with their own symbols first: `~/.pyenv/versions/*`, then the one in PATH.
-fn interpreters() -> Vec<PathBuf> {
-    let versions = Path::new(&env::var_os("HOME").unwrap_or_default()).join(".pyenv/versions");
-    let found = fs::read_dir(versions).into_iter().flatten().flatten();
-    let mut found: Vec<_> =
-        found.map(|entry| entry.path().join("bin/python3")).filter(|path| path.exists()).collect();
-    found.sort();
-    found.push("python3".into());
-    found
-}
-
-/// A virtual environment with Flask, made once for all runs of the tests.
+/// The first interpreter that can have a Flask of today.
 fn with_flask() -> Result<PathBuf, String> {
-    let run = |program: &Path, arguments: &[&str]| -> Result<(), String> {
-        let output = Command::new(program).args(arguments).output().map_err(|error| error.to_string())?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() { Ok(()) } else { Err(said.lines().last().unwrap_or_default().to_owned()) }
-    };
-    let made = artifacts::kept_directory().join("venv");
-    let python = made.join("bin/python");
-    artifacts::locked("venv", || {
-        if run(&python, &["-c", "import flask, gunicorn"]).is_ok() {
-            return Ok(python);
-        }
-        let recent = ["-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 9))"];
-        let all = interpreters();
-        let base = all.iter().find(|base| run(base, &recent).is_ok());
-        let base = base.ok_or("no Python 3.9 or later with venv")?;
-        run(base, &["-m", "venv", "--clear", &made.display().to_string()])?;
-        run(
-            &python,
-            &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "flask", "gunicorn"],
-        )?;
-        Ok(python)
-    })
+    let mut all = python::interpreters().iter();
+    let recent = all.find(|python| python.version >= (3, 9)).ok_or("no Python 3.9 or later")?;
+    recent.with(&["flask", "gunicorn"]).map(|python| python.path)
 }
 
 fn get_foo(port: u16) {
