@@ -9,6 +9,9 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
+mod values;
+use values::{duration, limit, moment, regular_expression};
+
 use crate::error::{self, reason};
 
 /// Find the code that allocated the memory which was never freed.
@@ -169,6 +172,13 @@ pub struct ViewArgs {
     /// Only blocks allocated at least this long before the end of the recording: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
+    /// The moment to report: before-exit or end
+    ///
+    /// A Python interpreter that ends in an orderly way frees what its globals hold, and most leaks with it. So a
+    /// process in which that began is reported as of the moment before, any other one as of its end: that is
+    /// before-exit. With end every process is reported as of its end.
+    #[arg(long, value_name = "MOMENT", value_parser = moment, default_value = "before-exit")]
+    pub at: At,
     /// Print every frame of deep stacks [text only; the others have them always]
     #[arg(long)]
     pub all_frames: bool,
@@ -227,10 +237,21 @@ pub struct InspectArgs {
     pub threads: bool,
 }
 
+/// The moment of which a report speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum At {
+    /// Before Python began to free its globals; the end for a process in which it did not.
+    #[default]
+    BeforeExit,
+    /// The end of what was recorded.
+    End,
+}
+
 /// What makes one site of a report.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum By {
     /// The whole stack
+    #[default]
     Stack,
     /// The function that allocated (what hands on to malloc, such as operator new, is passed over)
     Function,
@@ -303,43 +324,6 @@ fn usage_error(rendered: &str, arguments: &[OsString]) -> String {
     format!("{line}; see 'unfreed {verb}--help'")
 }
 
-fn regular_expression(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|error| {
-        // The crate draws several lines for a syntax error; the last one says what is wrong.
-        let drawn = error.to_string();
-        let reason = drawn.lines().last().unwrap_or_default().trim();
-        reason.strip_prefix("error: ").unwrap_or(reason).to_string()
-    })
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    text.parse().map_err(|_| "expected a number of sites; 0 is all".to_string())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() || text.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
-        rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit_ms: u64 = match &rest[..unit] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(expected()),
-        };
-        rest = &rest[unit..];
-        let part = number.checked_mul(unit_ms).map(Duration::from_millis);
-        total = part.and_then(|part| total.checked_add(part)).ok_or("too long")?;
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -347,33 +331,5 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        for (text, ms) in
-            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in [
-            "",
-            "10",
-            "m",
-            "-5s",
-            "1.5h",
-            "10 m",
-            "5x",
-            "10m5",
-            "99999999999999999999s",
-            "999999999999999999d",
-        ] {
-            assert!(duration(text).is_err(), "{text:?} is no duration");
-        }
-    }
-
-    #[test]
-    fn a_bad_regular_expression_is_one_line() {
-        assert_eq!(regular_expression("(").unwrap_err(), "unclosed group");
     }
 }

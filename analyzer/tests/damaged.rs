@@ -4,8 +4,7 @@ mod synthetic;
 
 use std::path::Path;
 
-use analyzer::aggregate::{Filter, Report, Selection};
-use analyzer::cli::By;
+use analyzer::aggregate::{Report, Selection};
 use analyzer::reader::{self, Recording};
 use analyzer::replay;
 use recording::layout::{self, CHUNK};
@@ -43,7 +42,7 @@ fn sample() -> Recorder {
 }
 
 fn report(path: &Path) -> Result<Report, reader::ReadError> {
-    let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+    let selection = Selection::default();
     analyzer::aggregate::report(path, &selection)
 }
 

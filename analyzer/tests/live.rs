@@ -3,8 +3,7 @@ mod synthetic;
 
 use std::os::unix::fs::MetadataExt;
 
-use analyzer::aggregate::{Filter, Report, Selection};
-use analyzer::cli::By;
+use analyzer::aggregate::{Report, Selection};
 use analyzer::reader::{ProcessState, monotonic_ns};
 use recording::layout::State;
 use synthetic::{Recorder, Scratch};
@@ -24,7 +23,7 @@ fn own() -> Recorder {
 
 fn report(r: &Recorder) -> Report {
     let scratch = Scratch::new("live");
-    let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+    let selection = Selection::default();
     analyzer::aggregate::report(&r.write(&scratch.0), &selection).expect("it is a recording")
 }
 
@@ -115,7 +114,7 @@ fn a_copy_of_a_file_that_is_still_written_does_not_run() {
     // SAFETY: the mapping is never read; nobody changes the file.
     let _mapped = unsafe { memmap2::Mmap::map(&file) }.expect("it can be mapped");
     let state = |path: &std::path::Path| {
-        let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+        let selection = Selection::default();
         let report = analyzer::aggregate::report(path, &selection).expect("it is a recording");
         assert_eq!(report.totals.counts.unfreed_bytes, 21);
         report.processes[0].state.clone()

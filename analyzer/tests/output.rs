@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use synthetic::{Recorder, Scratch};
+use synthetic::{Recorder, Scratch, flask};
 
 /// Two processes with two threads. `round` is how far they got; the load address differs from run to run.
 fn record(directory: &Path, bias: u64, round: u64) {
@@ -43,6 +43,10 @@ fn two_recordings() -> Scratch {
         std::fs::create_dir(scratch.0.join(name)).expect("a directory");
         record(&scratch.0.join(name), bias, round);
     }
+    for (name, requests) in [("flask-10", 10), ("flask-60", 60)] {
+        std::fs::create_dir(scratch.0.join(name)).expect("a directory");
+        flask::record(&scratch.0.join(name), requests);
+    }
     scratch
 }
 
@@ -76,6 +80,9 @@ fn outputs_are_as_before() {
         ("report-focus.txt", &["report", "new", "--focus", "app.0x2", "--by", "line"]),
         ("report.json", &["report", "old", "--format", "json"]),
         ("report.csv", &["report", "old", "--format", "csv"]),
+        ("python.txt", &["report", "flask-10"]),
+        ("python-end.txt", &["report", "flask-10", "--at", "end"]),
+        ("python-diff.txt", &["diff", "flask-10", "flask-60", "--by", "function"]),
         ("diff-stack.txt", &["diff", "old", "new"]),
         ("diff-line.txt", &["diff", "old", "new", "--by", "line"]),
         ("diff-function.txt", &["diff", "old", "new", "--by", "function"]),
@@ -240,7 +247,11 @@ fn check(schema: &Value, root: &Value, value: &Value, at: &str) {
 #[test]
 fn json_is_as_the_schemas_say() {
     let scratch = two_recordings();
-    for (verb, arguments) in [("report", &["report", "old"][..]), ("diff", &["diff", "old", "new"])] {
+    for (verb, arguments) in [
+        ("report", &["report", "old"][..]),
+        ("report", &["report", "flask-60"]),
+        ("diff", &["diff", "old", "new"]),
+    ] {
         let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(format!("{verb}.schema.json"));
         let schema: Value =
             serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("it is JSON");

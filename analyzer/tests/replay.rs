@@ -4,7 +4,7 @@ mod synthetic;
 use std::collections::HashMap;
 
 use analyzer::reader::{self, Recording};
-use analyzer::replay::{self, Replayed};
+use analyzer::replay::{self, ArenaCounts, Replayed};
 use proptest::prelude::*;
 use recording::StackId;
 use synthetic::{Recorder, Scratch};
@@ -14,6 +14,14 @@ fn replay(recorder: &Recorder) -> Replayed {
     let path = recorder.write(&scratch.0);
     let recording = Recording::open(&path).expect("it is a recording");
     replay::replay(&recording, replay::Options::default(), &|_| {})
+}
+
+fn replay_before_exit(recorder: &Recorder) -> Replayed {
+    let scratch = Scratch::new("replay");
+    let recording = Recording::open(&recorder.write(&scratch.0)).expect("it is a recording");
+    let until = recording.finalizing.as_deref();
+    assert!(until.is_some(), "the moment is in the file");
+    replay::replay(&recording, replay::Options { until, ..Default::default() }, &|_| {})
 }
 
 fn live(replayed: &Replayed) -> HashMap<u64, u64> {
@@ -109,6 +117,76 @@ fn a_realloc_that_was_killed_after_its_block_was_given_away() {
     assert_eq!(live(&replayed), HashMap::from([(0x10000, 50), (0x30000, 3)]));
     assert_eq!(replayed.anomalies, Default::default());
     assert_eq!((replayed.sites[0].allocations, replayed.sites[0].frees, replayed.live_bytes), (5, 3, 53));
+}
+
+#[test]
+fn what_python_frees_at_exit_is_there_before() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    r.alloc(a, 0x10000, 100, stack);
+    r.alloc(b, 0x20000, 20, stack);
+    r.free(a, 0x20000);
+    r.finalize();
+    r.free(b, 0x10000);
+    r.alloc(a, 0x10000, 5, stack);
+    r.free(a, 0x10000);
+    r.alloc(a, 0x30000, 7000, stack);
+    let before = replay_before_exit(&r);
+    assert_eq!(live(&before), HashMap::from([(0x10000, 100)]));
+    assert_eq!((before.sites[0].allocations, before.sites[0].frees, before.peak_bytes), (2, 1, 120));
+    assert_eq!((before.events, before.anomalies), (7, Default::default()));
+    assert_eq!(live(&replay(&r)), HashMap::from([(0x30000, 7000)]));
+}
+
+#[test]
+fn reallocs_around_the_moment_of_exit() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    for address in [0x10000, 0x20000, 0x30000, 0x40000] {
+        r.alloc(a, address, address >> 16, stack);
+    }
+    r.realloc_begin(a, 0x10000); // begun before, ended after
+    r.realloc_begin(b, 0x20000); // begun before, given up after
+    r.finalize();
+    r.realloc_end(a, 0x50000, 50, stack);
+    r.realloc_undo(b, 0x20000);
+    r.realloc_begin(a, 0x30000); // both after
+    r.realloc_end(a, 0x60000, 60, stack);
+    r.realloc_begin(a, 0x60000); // of a block that was not there before
+    r.realloc_end(a, 0x60000, 61, stack);
+    let before = replay_before_exit(&r);
+    assert_eq!(live(&before), HashMap::from([(0x10000, 1), (0x20000, 2), (0x30000, 3), (0x40000, 4)]));
+    assert_eq!(before.anomalies, Default::default());
+
+    // The counter of the new block's shard was read late: only the end came before.
+    r.realloc_begin(b, 0x40000);
+    r.realloc_end(b, 0x70000, 70, stack);
+    r.finalize_shard(0x70000);
+    let before = replay_before_exit(&r);
+    assert_eq!(live(&before), HashMap::from([(0x10000, 1), (0x20000, 2), (0x30000, 3), (0x70000, 70)]));
+    assert_eq!((before.anomalies, before.live_bytes), (Default::default(), 76));
+}
+
+#[test]
+fn arenas_are_in_no_sum() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let writer = r.writer();
+    r.alloc(writer, 0x10_0000, 0x10_0000, StackId::ARENA);
+    r.alloc(writer, 0x10_0030, 500, stack); // within the first
+    r.alloc(writer, 0x1f_fff0, 16, stack);
+    r.alloc(writer, 0x20_0000, 4, stack); // behind it
+    r.alloc(writer, 0x40_0000, 0x10_0000, StackId::ARENA);
+    r.alloc(writer, 0x40_0030, 1, stack);
+    r.free(writer, 0x40_0030);
+    r.free(writer, 0x40_0000);
+    r.alloc(writer, 0x40_0030, 2, stack); // the arena is gone
+    let replayed = replay(&r);
+    assert_eq!(replayed.arenas, ArenaCounts { arenas: 1, bytes: 1 << 20, filled_bytes: 516 });
+    assert_eq!((replayed.live.len(), replayed.live_bytes, replayed.sites.len()), (4, 522, 1));
+    assert_eq!((replayed.peak_bytes, replayed.anomalies, replayed.events), (522, Default::default(), 9));
 }
 
 #[test]

@@ -11,16 +11,18 @@ use super::paths::Paths;
 use super::report::{Counts, Process, Report, SumTotals};
 use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places, Resolver};
-use crate::cli::By;
-use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns};
+use crate::cli::{At, By};
+use crate::reader::{Cut, Definitions, ProcessState, Recording, Run, monotonic_ns};
 use crate::replay::{self, Replayed};
 use crate::symbols;
 
 /// What to report.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Selection {
     /// What makes a site.
     pub by: By,
+    /// The moment of which to speak.
+    pub at: At,
     /// What to leave out.
     pub filter: Filter,
     /// Where symbols are.
@@ -31,6 +33,7 @@ pub struct Selection {
 pub struct Loaded {
     processes: Vec<LoadedProcess>,
     places: Places,
+    at: At,
 }
 
 struct LoadedProcess {
@@ -41,9 +44,10 @@ struct LoadedProcess {
 
 impl Loaded {
     /// Replays all processes, several at a time; `progress` is told of bytes read.
-    pub fn read(run: &Run, by: By, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
-        let options = replay::Options { by_thread: by == By::Thread };
+    pub fn read(run: &Run, selection: &Selection, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
         let replayed = in_parallel(&run.recordings, |recording| {
+            let until = cut(recording, selection.at);
+            let options = replay::Options { by_thread: selection.by == By::Thread, until };
             let replayed = replay::replay(recording, options, progress);
             (replayed, Definitions::read(recording))
         });
@@ -54,7 +58,7 @@ impl Loaded {
             let nodes = places.add(&definitions, replayed.sites.iter().map(|site| site.stack));
             processes.push(LoadedProcess { replayed, definitions, nodes });
         }
-        Loaded { processes, places }
+        Loaded { processes, places, at: selection.at }
     }
 
     /// How many addresses are to be looked up.
@@ -65,7 +69,7 @@ impl Loaded {
     /// The processes, without any symbol.
     pub fn processes(&self, run: &Run) -> Vec<Process> {
         let loaded = run.recordings.iter().zip(&self.processes);
-        loaded.map(|(recording, loaded)| process(recording, loaded)).collect()
+        loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect()
     }
 
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
@@ -108,7 +112,7 @@ impl Loaded {
 /// Opens, replays and symbolises the recording at `path` without showing progress.
 pub fn report(path: &Path, selection: &Selection) -> Result<Report, crate::reader::ReadError> {
     let run = crate::reader::open(path)?;
-    let loaded = Loaded::read(&run, selection.by, &|_| {});
+    let loaded = Loaded::read(&run, selection, &|_| {});
     let mut report = loaded.report(&run, selection, &|_| {});
     report.recording = path.display().to_string();
     Ok(report)
@@ -162,14 +166,24 @@ fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
     counts
 }
 
-fn process(recording: &Recording, loaded: &LoadedProcess) -> Process {
+/// The moment in a process's order of events; `None`: its end.
+fn cut(recording: &Recording, at: At) -> Option<&Cut> {
+    match at {
+        At::BeforeExit => recording.finalizing.as_deref(),
+        At::End => None,
+    }
+}
+
+fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
     let replayed = &loaded.replayed;
     let mut counts = Counts::default();
     counts_of(replayed, None).iter().for_each(|site| counts.add(site));
     let header = &recording.header;
     let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
-    let end = match &recording.state {
-        ProcessState::Running => monotonic_ns().max(last_clock),
+    let cut = cut(recording, at);
+    let end = match (cut, &recording.state) {
+        (Some(cut), _) => cut.monotonic_ns,
+        (None, ProcessState::Running) => monotonic_ns().max(last_clock),
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
     };
@@ -186,6 +200,8 @@ fn process(recording: &Recording, loaded: &LoadedProcess) -> Process {
         without_stack: replayed.without_stack,
         counts,
         peak_bytes: replayed.peak_bytes,
+        at: if cut.is_some() { at } else { At::End },
+        arenas: replayed.arenas,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + loaded.definitions.bytes_used,
         anomalies: replayed.anomalies,
@@ -202,6 +218,7 @@ fn totals(processes: &[Process]) -> SumTotals {
         totals.events = totals.events.saturating_add(process.events);
         totals.lost = totals.lost.saturating_add(process.lost);
         totals.log_bytes += process.log_bytes;
+        totals.arenas.add(&process.arenas);
     }
     let start = processes.iter().map(|process| process.window_ns.0).min().unwrap_or(0);
     let end = processes.iter().map(|process| process.window_ns.1).max().unwrap_or(0);

@@ -8,6 +8,7 @@ mod report;
 mod sites;
 mod stacks;
 
+pub use crate::replay::ArenaCounts;
 pub use build::{Loaded, Selection, report};
 pub use filter::Filter;
 pub use frame::{Frame, Kind};

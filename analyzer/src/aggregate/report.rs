@@ -1,8 +1,8 @@
 //! What a report says, before it is printed.
 use super::paths::{PathId, Paths};
-use crate::cli::By;
+use crate::cli::{At, By};
 use crate::reader::{Loss, ProcessState};
-use crate::replay::Anomalies;
+use crate::replay::{Anomalies, ArenaCounts};
 
 /// Counts of a site, a process or a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -55,6 +55,10 @@ pub struct Process {
     pub counts: Counts,
     /// Most bytes live at a time.
     pub peak_bytes: u64,
+    /// What Python's allocator carves objects from; in no other number.
+    pub arenas: ArenaCounts,
+    /// The moment of which all this speaks.
+    pub at: At,
     /// First and last moment, monotonic ns.
     pub window_ns: (u64, u64),
     /// Bytes of log: headers and records, without what is left free in chunks.
@@ -74,6 +78,8 @@ pub struct SumTotals {
     pub counts: Counts,
     /// Sum of the processes' peaks.
     pub peak_bytes: u64,
+    /// What Python's allocator carves objects from.
+    pub arenas: ArenaCounts,
     /// Events of blocks.
     pub events: u64,
     /// Events that could not be recorded.

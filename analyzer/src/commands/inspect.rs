@@ -71,6 +71,9 @@ fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result
         "  clock {} ns to {} ns, wall clock {} ns",
         header.monotonic_ns, header.end_monotonic_ns, header.realtime_ns
     )?;
+    if let Some(cut) = &r.finalizing {
+        writeln!(out, "  Python began to finalize at {} ns", cut.monotonic_ns)?;
+    }
     writeln!(out, "  exe {:?}", r.exe)?;
     writeln!(out, "  command {:?}", r.command)?;
     for note in &r.notes {
@@ -105,6 +108,7 @@ fn counts(r: &Recording, replayed: &Replayed, defined: &Definitions, out: &mut d
         replayed.live.len(),
         replayed.peak_bytes
     )?;
+    writeln!(out, "  {:?}", replayed.arenas)?;
     writeln!(out, "  lost {:?} in the header, {} in all", r.header.lost, replayed.lost)?;
     writeln!(out, "  {:?}", replayed.anomalies)?;
     for loss in replayed.losses.iter().chain(&defined.losses) {

@@ -30,10 +30,11 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
     let run = reader::open(path).map_err(failure)?;
     let bar = progress::bytes("reading", run.log_bytes());
-    let loaded = Loaded::read(&run, view.by, &|bytes| bar.inc(bytes));
+    let selection = selection(view);
+    let loaded = Loaded::read(&run, &selection, &|bytes| bar.inc(bytes));
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
-    let mut report = loaded.report(&run, &selection(view), &|addresses| bar.inc(addresses as u64));
+    let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
     report.recording = path.display().to_string();
     Ok(report)
 }
@@ -44,7 +45,7 @@ fn selection(view: &ViewArgs) -> Selection {
         debug_dirs: view.symbols.debug_dirs.clone(),
         sysroot: view.symbols.sysroot.clone(),
     };
-    Selection { by: view.by, filter, symbols }
+    Selection { by: view.by, at: view.at, filter, symbols }
 }
 
 /// Colours on a terminal that wants them.

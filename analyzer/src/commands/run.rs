@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::aggregate::{Counts, Loaded, Process};
-use crate::cli::{By, RunArgs};
+use crate::aggregate::{Counts, Loaded, Process, Selection};
+use crate::cli::RunArgs;
 use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
@@ -96,7 +96,7 @@ fn replay(directory: &Path) -> Result<Vec<Process>, reader::ReadError> {
     let run = reader::open(directory)?;
     print_first(run.unreadable.iter().map(ToString::to_string));
     let bar = progress::bytes("summary", run.log_bytes());
-    Ok(Loaded::read(&run, By::Process, &|bytes| bar.inc(bytes)).processes(&run))
+    Ok(Loaded::read(&run, &Selection::default(), &|bytes| bar.inc(bytes)).processes(&run))
 }
 
 /// The first of many messages, and how many there are.

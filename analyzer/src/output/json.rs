@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::aggregate::{Counts, Frame, Kind, Process, Report, Site};
+use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Process, Report, Site};
+use crate::cli::At;
 use crate::diff::{Change, Diff};
 
 #[derive(Serialize)]
@@ -22,6 +23,7 @@ struct RecordingJson<'a> {
     path: &'a str,
     window_seconds: f64,
     log_bytes: u64,
+    python_arenas: ArenasJson,
     processes: Vec<ProcessJson<'a>>,
     unreadable: &'a [String],
     without_symbols: &'a [String],
@@ -40,6 +42,8 @@ struct ProcessJson<'a> {
     unfreed_bytes: u64,
     unfreed_blocks: u64,
     peak_bytes: u64,
+    at: &'static str,
+    python_arenas: ArenasJson,
     window_seconds: f64,
     without_stack: u64,
     impossible: u64,
@@ -47,6 +51,13 @@ struct ProcessJson<'a> {
     missing_stamps: u64,
     unreadable: Vec<String>,
     notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ArenasJson {
+    count: u64,
+    bytes: u64,
+    filled_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -231,6 +242,7 @@ fn recording(report: &Report) -> RecordingJson<'_> {
         path: &report.recording,
         window_seconds: seconds(report.totals.window_ns),
         log_bytes: report.totals.log_bytes,
+        python_arenas: arenas(&report.totals.arenas),
         processes: report.processes.iter().map(process).collect(),
         unreadable: &report.unreadable,
         without_symbols: &report.problems,
@@ -250,6 +262,11 @@ fn process(process: &Process) -> ProcessJson<'_> {
         unfreed_bytes: process.counts.unfreed_bytes,
         unfreed_blocks: process.counts.unfreed_blocks,
         peak_bytes: process.peak_bytes,
+        at: match process.at {
+            At::BeforeExit => "before-exit",
+            At::End => "end",
+        },
+        python_arenas: arenas(&process.arenas),
         window_seconds: seconds(process.window_ns.1 - process.window_ns.0),
         without_stack: process.without_stack,
         impossible: process.anomalies.impossible(),
@@ -258,6 +275,10 @@ fn process(process: &Process) -> ProcessJson<'_> {
         unreadable: process.losses.iter().map(ToString::to_string).collect(),
         notes: &process.notes,
     }
+}
+
+fn arenas(counts: &ArenaCounts) -> ArenasJson {
+    ArenasJson { count: counts.arenas, bytes: counts.bytes, filled_bytes: counts.filled_bytes }
 }
 
 fn seconds(ns: u64) -> f64 {

@@ -3,8 +3,8 @@ use std::io::{self, Write};
 
 use super::frames;
 use super::units::{Number, Size, counted, duration, signed_number, signed_size};
-use crate::aggregate::{Counts, Process, Report, Site};
-use crate::cli::By;
+use crate::aggregate::{ArenaCounts, Counts, Process, Report, Site};
+use crate::cli::{At, By};
 use crate::diff::{Change, Diff};
 use crate::reader::ProcessState;
 
@@ -161,6 +161,9 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
         duration(totals.window_ns),
         Size(totals.log_bytes),
     )?;
+    for line in [moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
+        writeln!(out, "  {line}")?;
+    }
     let (listed, rest) = largest(&report.processes);
     for process in listed {
         process_lines(process, style, out)?;
@@ -183,6 +186,24 @@ fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
+}
+
+/// Which moment the numbers are of, where it is not the end.
+fn moment(processes: &[Process]) -> Option<String> {
+    let cut = processes.iter().filter(|process| process.at == At::BeforeExit).count();
+    let which = match cut {
+        0 => return None,
+        cut if cut == processes.len() => String::new(),
+        cut => format!(" ({} of {})", counted(cut as u64, "process"), Number(processes.len() as u64)),
+    };
+    Some(format!("as of before Python's exit freed globals{which}; --at end: after it"))
+}
+
+/// Memory that holds what is counted already.
+fn arenas(counts: &ArenaCounts) -> Option<String> {
+    let (bytes, filled) = (Size(counts.bytes), Size(counts.filled_bytes));
+    let count = counted(counts.arenas, "arena");
+    (counts.arenas > 0).then(|| format!("Python's {count}: {bytes}, of which unfreed objects fill {filled}"))
 }
 
 /// The processes to list, in the order in which they began, and the others: those that hold least.

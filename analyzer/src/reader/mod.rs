@@ -2,6 +2,7 @@
 //!
 //! Reading is total. A file is used as far as it makes sense, and what does not is a [`Loss`] with its place. Only a
 //! file that is no recording of this version and architecture, or a directory without one, is a [`ReadError`].
+mod cut;
 mod definitions;
 mod directory;
 mod liveness;
@@ -9,6 +10,7 @@ mod loss;
 mod recording;
 mod writer;
 
+pub use cut::Cut;
 pub use definitions::{Definitions, Module, Node, lookup_address};
 pub use directory::{Run, open};
 pub use liveness::{ProcessState, monotonic_ns};

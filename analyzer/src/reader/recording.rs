@@ -18,11 +18,15 @@ use recording::layout::{
     self, CHUNK, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS,
 };
 
+use super::cut::Cut;
 use super::liveness::{ProcessState, monotonic_ns};
 use super::loss::{Loss, ReadError, Unreadable};
 
 /// `e_machine` of the recordings that are read.
 const MACHINE: u32 = 62; // EM_X86_64, the one architecture that is recorded so far
+
+/// What is read of chunk 0.
+const HEAD: u64 = (layout::FINALIZING_STAMPS + 8 * SHARDS) as u64;
 
 /// Where a chunk is, and its header.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +63,8 @@ pub struct Recording {
     pub state: ProcessState,
     /// When it was opened, monotonic ms.
     pub opened_ms: u64,
+    /// The moment in which Python began to finalize, if it did.
+    pub finalizing: Option<Box<Cut>>,
     /// The parent's stamp counters at the fork; 0 if there was no recorded parent.
     pub inherited_stamps: Vec<u64>,
 }
@@ -83,7 +89,7 @@ impl Recording {
         let file = File::open(path).map_err(Unreadable::Io)?;
         let metadata = file.metadata().map_err(Unreadable::Io)?;
         let len = metadata.len();
-        let mut head = vec![0; len.min(layout::STRINGS_END as u64) as usize];
+        let mut head = vec![0; len.min(HEAD) as usize];
         file.read_exact_at(&mut head, 0).map_err(Unreadable::Io)?;
         let header = FileHeader::decode(&head).map_err(|error| match error {
             HeaderError::NotARecording if layout::MAGIC.starts_with(&head) => Unreadable::Cut(len),
@@ -109,6 +115,7 @@ impl Recording {
             used: said.min(len),
             state: ProcessState::Killed,
             opened_ms: monotonic_ns() / 1_000_000,
+            finalizing: Cut::finalizing(&header, &head).map(Box::new),
             inherited_stamps: stamps.collect(),
             header,
         };

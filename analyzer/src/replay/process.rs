@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use recording::{Address, Event, LostKind, StackId, layout::IDS_PER_CHUNK};
 
+use super::arenas::{ArenaCounts, Arenas};
 use super::live::{Block, Live};
 use super::merge::{Gaps, Moment, Sink, in_order};
-use crate::reader::{Loss, Recording};
+use crate::reader::{Cut, Loss, Recording};
 
-/// What to keep apart.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Options {
+/// What to keep apart, and how far to go.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
     /// Totals for each stack and thread rather than for each stack.
     pub by_thread: bool,
+    /// The moment of which to speak: later events are only counted. `None`: the end.
+    pub until: Option<&'a Cut>,
 }
 
 /// What one stack allocated.
@@ -67,13 +70,15 @@ impl Anomalies {
 /// What one process did.
 #[derive(Default)]
 pub struct Replayed {
-    /// The blocks that are live at the end.
+    /// The blocks that are live at the end, without arenas.
     pub live: Vec<(Address, Block)>,
     /// Totals of each stack; [`Block::site`] is an index here.
     pub sites: Vec<Totals>,
     /// The threads, by number.
     pub threads: BTreeMap<u32, Thread>,
-    /// Events of blocks; a realloc is two.
+    /// The memory from which Python's allocator carves objects, live at the end.
+    pub arenas: ArenaCounts,
+    /// Events of blocks, to the end of the recording; a realloc is two.
     pub events: u64,
     /// Events that could not be recorded.
     pub lost: u64,
@@ -94,7 +99,7 @@ pub struct Replayed {
 }
 
 /// Replays the events of one process; `progress` is told of bytes read.
-pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -> Replayed {
+pub fn replay<'a>(recording: &'a Recording, options: Options<'a>, progress: &'a dyn Fn(u64)) -> Replayed {
     let mut state = Replay::new(recording, options, progress);
     let order = in_order(recording, &mut state);
     let mut replayed = state.finish();
@@ -114,9 +119,10 @@ pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -
 type Pending = Option<Address>;
 
 struct Replay<'p> {
-    options: Options,
+    options: Options<'p>,
     forked: bool,
     live: Live,
+    arenas: Arenas,
     index: SiteIndex,
     /// For each writer, the latest last: a signal handler may interrupt a realloc and begin one of its own.
     pending: Vec<Vec<Pending>>,
@@ -127,10 +133,14 @@ struct Replay<'p> {
 impl Sink for Replay<'_> {
     #[inline(always)]
     fn event(&mut self, moment: Moment, event: &Event) {
+        if self.options.until.is_some_and(|cut| cut.is_before(event)) {
+            self.out.events += 1;
+            return self.after_the_moment(moment.writer, event);
+        }
         match *event {
             Event::Alloc { address, size, stack, .. } => self.alloc(moment, address, size, stack),
             Event::Free { address, .. } => self.free(address),
-            Event::ReallocBegin { address, .. } => self.realloc_begin(moment, address),
+            Event::ReallocBegin { address, .. } => self.realloc_begin(moment.writer, address),
             Event::ReallocEnd { address, size, stack, .. } => {
                 self.realloc_end(moment.writer);
                 self.alloc(moment, address, size, stack);
@@ -162,11 +172,12 @@ impl Sink for Replay<'_> {
 }
 
 impl<'p> Replay<'p> {
-    fn new(recording: &Recording, options: Options, progress: &'p dyn Fn(u64)) -> Self {
+    fn new(recording: &Recording, options: Options<'p>, progress: &'p dyn Fn(u64)) -> Self {
         Replay {
             options,
             forked: recording.is_forked(),
             live: Live::default(),
+            arenas: Arenas::default(),
             index: SiteIndex::new(recording),
             pending: vec![Vec::new(); recording.writers.len()],
             out: Replayed::default(),
@@ -174,8 +185,24 @@ impl<'p> Replay<'p> {
         }
     }
 
+    /// Reallocs are followed on. Of one that began before the moment and ended after it, the old block is there still.
+    /// The two halves may be in shards whose stamps for the moment were taken some instants apart, so that only the
+    /// end came before it: then the new block is there, and takes the old one's place.
+    fn after_the_moment(&mut self, writer: usize, event: &Event) {
+        match *event {
+            Event::ReallocBegin { address, .. } => _ = self.begin_moving(writer, address),
+            Event::ReallocEnd { .. } => _ = self.pending[writer].pop(),
+            Event::ReallocUndo { address, .. } => _ = self.stop_moving(writer, address),
+            _ => {}
+        }
+    }
+
     #[inline(always)]
     fn alloc(&mut self, moment: Moment, address: Address, size: u64, stack: StackId) {
+        if stack == StackId::ARENA {
+            self.arenas.add(address, size);
+            return;
+        }
         let thread = if self.options.by_thread { moment.thread } else { 0 };
         let site = self.index.of(stack, thread, &mut self.out.sites);
         let totals = &mut self.out.sites[site as usize];
@@ -206,11 +233,17 @@ impl<'p> Replay<'p> {
                 self.live.insert(address.0, moving);
                 self.unknown();
             }
-            None => self.unknown(),
+            None => self.free_of_another(address),
         }
     }
 
     #[cold]
+    fn free_of_another(&mut self, address: Address) {
+        if !self.arenas.remove(address) {
+            self.unknown();
+        }
+    }
+
     fn unknown(&mut self) {
         if self.forked {
             self.out.anomalies.inherited_frees += 1;
@@ -219,18 +252,23 @@ impl<'p> Replay<'p> {
         }
     }
 
-    fn realloc_begin(&mut self, moment: Moment, address: Address) {
+    fn realloc_begin(&mut self, writer: usize, address: Address) {
+        if !self.begin_moving(writer, address) {
+            self.unknown();
+        }
+    }
+
+    /// Whether the block was there.
+    fn begin_moving(&mut self, writer: usize, address: Address) -> bool {
         let begun = match self.live.get_mut(&address.0) {
             Some(block) if block.moving == 0 => {
-                block.moving = moment.writer as u32 + 1;
+                block.moving = writer as u32 + 1;
                 Some(address)
             }
             _ => None,
         };
-        if begun.is_none() {
-            self.unknown();
-        }
-        self.pending[moment.writer].push(begun);
+        self.pending[writer].push(begun);
+        begun.is_some()
     }
 
     fn realloc_end(&mut self, writer: usize) {
@@ -249,23 +287,30 @@ impl<'p> Replay<'p> {
     }
 
     fn realloc_undo(&mut self, writer: usize, address: Address) {
+        if !self.stop_moving(writer, address) {
+            self.out.anomalies.unpaired_reallocs += 1;
+        }
+    }
+
+    /// Whether it had begun.
+    fn stop_moving(&mut self, writer: usize, address: Address) -> bool {
         // Of a block that was not live nothing is known, not even its address.
         let begun = |pending: &Pending| pending.is_none_or(|begun| begun == address);
-        let Some(index) = self.pending[writer].iter().rposition(begun) else {
-            self.out.anomalies.unpaired_reallocs += 1;
-            return;
-        };
-        if self.pending[writer].remove(index).is_some() {
-            match self.live.get_mut(&address.0) {
-                Some(block) if block.moving == writer as u32 + 1 => block.moving = 0,
-                _ => self.out.anomalies.unpaired_reallocs += 1,
-            }
+        let Some(index) = self.pending[writer].iter().rposition(begun) else { return false };
+        if self.pending[writer].remove(index).is_none() {
+            return true;
         }
+        match self.live.get_mut(&address.0) {
+            Some(block) if block.moving == writer as u32 + 1 => block.moving = 0,
+            _ => return false,
+        }
+        true
     }
 
     fn finish(mut self) -> Replayed {
         // Reallocs that were begun but not ended: the process ended inside them, and their blocks are as they were.
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
+        self.out.arenas = self.arenas.counts(&self.out.live);
         self.out
     }
 }

@@ -2,6 +2,8 @@
 //! handed out as they are needed.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod flask;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +52,7 @@ pub struct Recorder {
     pub exe: String,
     pub command: Vec<String>,
     pub inherited: [u64; SHARDS],
+    finalizing: [u64; SHARDS],
     next: [u64; SHARDS],
     chunks: Vec<Vec<u8>>,
     writers: Vec<(Page, Box<EventModel>, u32)>,
@@ -85,6 +88,7 @@ impl Recorder {
             exe: "/usr/bin/app".into(),
             command: vec!["app".into(), "--flag".into()],
             inherited: [0; SHARDS],
+            finalizing: [0; SHARDS],
             next: [0; SHARDS],
             chunks: Vec::new(),
             writers: Vec::new(),
@@ -102,6 +106,18 @@ impl Recorder {
         child.inherited = self.next;
         child.next = self.next;
         child
+    }
+
+    /// Python begins to free its globals.
+    pub fn finalize(&mut self) {
+        self.header.finalizing_monotonic_ns = self.clock_ms * 1_000_000;
+        self.finalizing = self.next;
+    }
+
+    /// The same for the shard of this address alone, whose counter was read later than the others.
+    pub fn finalize_shard(&mut self, address: u64) {
+        let shard = shard_of(Address(address));
+        self.finalizing[shard] = self.next[shard];
     }
 
     fn page(&mut self, kind: ChunkKind, writer: u32, ordinal: u32, first_id: u32) -> Page {
@@ -336,8 +352,10 @@ impl Recorder {
         for (kind, &lost) in self.header.lost.iter().enumerate() {
             word(layout::LOST + 8 * kind, lost);
         }
-        for (shard, &stamp) in self.inherited.iter().enumerate() {
-            word(layout::INHERITED_STAMPS + 8 * shard, stamp);
+        word(layout::FINALIZING_MONOTONIC, self.header.finalizing_monotonic_ns);
+        for (shard, (&inherited, &finalizing)) in self.inherited.iter().zip(&self.finalizing).enumerate() {
+            word(layout::INHERITED_STAMPS + 8 * shard, inherited);
+            word(layout::FINALIZING_STAMPS + 8 * shard, finalizing);
         }
         let mut at = layout::STRINGS;
         let command: String = self.command.iter().flat_map(|argument| [argument.as_str(), "\0"]).collect();

@@ -1,0 +1,85 @@
+//! What the values of options are read from: one line says what is wrong with one.
+use std::time::Duration;
+
+use regex::Regex;
+
+use super::At;
+
+/// A moment, see [`At`].
+pub(super) fn moment(text: &str) -> Result<At, String> {
+    match text {
+        "before-exit" => Ok(At::BeforeExit),
+        "end" => Ok(At::End),
+        _ => Err("expected before-exit or end".to_string()),
+    }
+}
+
+pub(super) fn regular_expression(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| {
+        // The crate draws several lines for a syntax error; the last one says what is wrong.
+        let drawn = error.to_string();
+        let reason = drawn.lines().last().unwrap_or_default().trim();
+        reason.strip_prefix("error: ").unwrap_or(reason).to_string()
+    })
+}
+
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a number of sites; 0 is all".to_string())
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() || text.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| expected())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_ms: u64 = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" | "min" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(expected()),
+        };
+        rest = &rest[unit..];
+        let part = number.checked_mul(unit_ms).map(Duration::from_millis);
+        total = part.and_then(|part| total.checked_add(part)).ok_or("too long")?;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, ms) in
+            [("500ms", 500), ("90s", 90_000), ("10m", 600_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "m",
+            "-5s",
+            "1.5h",
+            "10 m",
+            "5x",
+            "10m5",
+            "99999999999999999999s",
+            "999999999999999999d",
+        ] {
+            assert!(duration(text).is_err(), "{text:?} is no duration");
+        }
+    }
+
+    #[test]
+    fn a_bad_regular_expression_is_one_line() {
+        assert_eq!(regular_expression("(").unwrap_err(), "unclosed group");
+    }
+}
