@@ -21,7 +21,7 @@ use self::image::Image;
 use self::loader::Object;
 use crate::stack::Sink;
 use crate::stack::cfi::{UnwindInfo, frames_address};
-use crate::sys;
+use crate::{python, sys};
 
 /// Modules that can be loaded at a time; of more, the frames are recorded without a module.
 pub const MAX: usize = 4096;
@@ -90,9 +90,17 @@ pub fn freed(address: u64) -> bool {
     known != 0 && (known == tag || known == SEVERAL)
 }
 
+/// Has [`freed`] be true for this address.
+pub fn watch(link_map: u64) {
+    let (entry, tag) = filter(link_map);
+    let merged = |known| if known == 0 || known == tag { Some(tag) } else { Some(SEVERAL) };
+    let _ = entry.fetch_update(Relaxed, Relaxed, merged);
+}
+
 /// A block for which [`freed`] was true is about to be freed.
 #[cold]
 pub fn unloaded(address: u64, sink: &mut impl Sink) {
+    python::module_gone(address);
     let mut is_module = false;
     for slot in slots() {
         let number = slot.number.load(Relaxed);
@@ -173,9 +181,8 @@ impl Code {
 fn register(object: &Object, sink: &mut impl Sink) -> Option<Image> {
     let epoch = EPOCH.load(Acquire);
     let image = object.image()?;
-    let (entry, tag) = filter(object.link_map);
-    let merged = |known| if known == 0 || known == tag { Some(tag) } else { Some(SEVERAL) };
-    let _ = entry.fetch_update(Relaxed, Relaxed, merged);
+    watch(object.link_map);
+    python::module_seen(object.link_map, &loader::entry(object.link_map));
     let Some(slot) = Slot::claim() else {
         OVERFLOWED.store(true, Relaxed);
         return Some(image);

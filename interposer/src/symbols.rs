@@ -27,6 +27,15 @@ fn dynamic_section() -> *const Dynamic {
 #[derive(Clone, Copy)]
 pub struct Objects(*const LinkMap);
 
+/// What an object defines under a name.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    /// In memory.
+    pub address: usize,
+    /// Bytes, as the symbol table has them.
+    pub size: usize,
+}
+
 /// One object of the list.
 pub struct Object {
     /// Load bias.
@@ -56,8 +65,12 @@ impl Objects {
     /// The first of them.
     pub fn current(&self) -> Option<Object> {
         // SAFETY: the list's elements are the loader's, in a process that unloads nothing meanwhile.
-        let map = unsafe { self.0.as_ref()? };
-        Some(Object { bias: map.bias, dynamic: map.dynamic })
+        unsafe { self.0.as_ref() }.map(Object::of)
+    }
+
+    /// Address of the loader's entry for the first of them.
+    pub fn link_map(&self) -> u64 {
+        self.0 as u64
     }
 
     /// All but the first.
@@ -113,6 +126,11 @@ struct ProgramHeader {
 }
 
 impl Object {
+    /// The object of the loader's entry `map`.
+    pub fn of(map: &LinkMap) -> Object {
+        Object { bias: map.bias, dynamic: map.dynamic }
+    }
+
     /// Whether this is our own library.
     pub fn is_us(&self) -> bool {
         self.dynamic == dynamic_section()
@@ -156,8 +174,13 @@ impl Object {
         })
     }
 
-    /// The function `name` that this object defines: its default version, else a hidden one.
+    /// The address of what [`Object::definition`] finds.
     pub fn symbol(&self, name: &[u8]) -> Option<usize> {
+        self.definition(name).map(|definition| definition.address)
+    }
+
+    /// The function or data `name` that this object defines: its default version, else a hidden one.
+    pub fn definition(&self, name: &[u8]) -> Option<Definition> {
         let tables = self.tables()?;
         let mut hidden = None;
         // SAFETY: the tables are those of a loaded object.
@@ -165,7 +188,7 @@ impl Object {
             tables.each_candidate(name, |index| {
                 let symbol = tables.symbols.add(index).read();
                 let kind = symbol.info & 15;
-                let defines = symbol.section != 0 && matches!(kind, 0 | 2 | 10);
+                let defines = symbol.section != 0 && matches!(kind, 0..=2 | 10);
                 if !defines || !same_name(tables.strings.add(symbol.name as usize), name) {
                     return None;
                 }
@@ -175,10 +198,10 @@ impl Object {
                     at = core::mem::transmute::<usize, extern "C" fn() -> usize>(at)();
                 }
                 if !tables.versions.is_null() && tables.versions.add(index).read() & HIDDEN_VERSION != 0 {
-                    hidden = Some(at);
+                    hidden = Some(Definition { address: at, size: symbol.size });
                     return None;
                 }
-                Some(at)
+                Some(Definition { address: at, size: symbol.size })
             })
         }
         .or(hidden)
@@ -193,8 +216,8 @@ impl Tables {
     unsafe fn each_candidate(
         &self,
         name: &[u8],
-        mut visit: impl FnMut(usize) -> Option<usize>,
-    ) -> Option<usize> {
+        mut visit: impl FnMut(usize) -> Option<Definition>,
+    ) -> Option<Definition> {
         // SAFETY: reads the hash tables as the ELF specification and the GNU extension lay them out.
         unsafe {
             if !self.gnu_hash.is_null() {

@@ -1,11 +1,14 @@
 //! What the loader calls when the library is loaded and when the process exits.
 
-use crate::{process, thread};
+use crate::{process, python, thread};
 
 /// Begins the recording before `main`, while paths, /proc and descriptors are as the program was started with,
 /// and looks up the real functions on a stack that has room for it. Allocations before this begin it themselves.
 extern "C" fn at_load() {
     thread::begin();
+    if process::is_recording() {
+        python::find_loaded();
+    }
 }
 
 extern "C" fn at_exit() {
