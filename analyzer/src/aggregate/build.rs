@@ -8,9 +8,10 @@ use recording::layout::STRINGS_END;
 
 use super::filter::Filter;
 use super::paths::Paths;
-use super::report::{Counts, Process, Report, SumTotals};
+use super::report::{Counts, Process, PythonStacks, Report, SumTotals};
+use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
-use super::stacks::{NodePlaces, Places, Resolver};
+use super::stacks::{NodePlaces, Places};
 use crate::cli::{At, By};
 use crate::reader::{Cut, Definitions, ProcessState, Recording, Run, monotonic_ns};
 use crate::replay::{self, Replayed};
@@ -76,7 +77,7 @@ impl Loaded {
     pub fn report(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Report {
         let mut paths = Paths::new(selection.filter.clone());
         let (frames, problems) = self.places.symbolize(&selection.symbols, &mut paths, done);
-        let processes = self.processes(run);
+        let mut processes = self.processes(run);
         let names = occurrences(&run.recordings);
         let mut sites = Sites::new(selection.by, &mut paths);
         for (index, loaded) in self.processes.iter().enumerate() {
@@ -87,10 +88,14 @@ impl Loaded {
             let owner =
                 Owner { process: &processes[index], replayed: &loaded.replayed, identity: &names[index] };
             let mut resolver = Resolver::new(&loaded.definitions, &loaded.nodes, &frames);
+            let mut python = PythonStacks::default();
             for (totals, counts) in loaded.replayed.sites.iter().zip(counts) {
-                let path = resolver.path(totals.stack, sites.paths);
+                let (path, fit) = resolver.path(totals.stack, sites.paths);
                 sites.add(path, counts, totals, &owner);
+                fit.into_iter().for_each(|fit| python.add(fit, totals.allocations));
             }
+            python.versions = std::mem::take(&mut processes[index].python.versions);
+            processes[index].python = python;
         }
         let sites = sites.sorted();
         Report {
@@ -188,6 +193,10 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         _ => last_clock,
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
+    let interpreters = &loaded.definitions.python.interpreters;
+    let unknown = interpreters.iter().filter(|interpreter| !interpreter.walked);
+    let unknown =
+        unknown.map(|interpreter| format!("Python {} is not known: native stacks only", interpreter.name()));
     Process {
         file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         pid: header.pid,
@@ -206,7 +215,11 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + loaded.definitions.bytes_used,
         anomalies: replayed.anomalies,
         losses: replayed.losses.clone(),
-        notes: recording.notes.clone(),
+        notes: recording.notes.iter().cloned().chain(unknown).collect(),
+        python: PythonStacks {
+            versions: interpreters.iter().map(|interpreter| interpreter.name()).collect(),
+            ..PythonStacks::default()
+        },
     }
 }
 

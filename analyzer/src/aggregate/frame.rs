@@ -95,6 +95,9 @@ impl Frame {
 
     /// Whether it only hands an allocation on: `malloc`, `operator new` and their kin. The site is then its caller.
     pub fn is_allocator(&self) -> bool {
+        if self.kind == Kind::Python {
+            return false;
+        }
         if self.module_name() == Some("libunfreed.so") {
             return true;
         }

@@ -1,8 +1,9 @@
 //! What makes a group when sites are not whole stacks, and what it is called.
 //!
-//! A group by function, line or module is that of the innermost frame that is not an allocator's own: the code that
-//! asked for the memory.
-use super::frame::Frame;
+//! A group by function, line or module is that of the frame that asked for the memory: the innermost one that is not an
+//! allocator's own. Where Python code runs that is the innermost Python frame, as in tracemalloc; by module it is the
+//! library that the Python code has called, unless the interpreter itself has asked.
+use super::frame::{Frame, Kind};
 use super::paths::{PathId, Paths, hash};
 use crate::cli::By;
 
@@ -14,18 +15,16 @@ pub(super) struct Group {
 }
 
 /// The frame that asked for the memory.
-pub(super) fn asking_frame(paths: &Paths, path: PathId) -> Option<u32> {
-    let mut frames = paths.frame_numbers(path);
-    let innermost = frames.next()?;
-    let mut at = innermost;
-    loop {
-        if !paths.frame_at(at).is_allocator() {
-            return Some(at);
-        }
-        match frames.next() {
-            Some(next) => at = next,
-            None => return Some(innermost),
-        }
+pub(super) fn asking_frame(by: By, paths: &Paths, path: PathId) -> Option<u32> {
+    let python = paths.python_frame(path);
+    if python.is_some() && by != By::Module {
+        return python;
+    }
+    let asking = paths.frame_numbers(path).find(|&frame| !paths.frame_at(frame).is_allocator());
+    match (asking, python) {
+        (Some(asking), Some(python)) if paths.frame_at(asking).interpreter => Some(python),
+        (Some(asking), _) => Some(asking),
+        (None, _) => paths.frame_numbers(path).next(),
     }
 }
 
@@ -39,17 +38,31 @@ pub(super) fn of_frame(by: By, frame: Option<&Frame>) -> Group {
             Some(place) => (place.clone(), place, frame.clone()),
             None => (frame.identity(), frame.label(), frame.clone()),
         },
-        By::Module => {
-            let module = frame.module_name().unwrap_or("?").to_string();
-            let shown = Frame { module: frame.module.clone(), ..Frame::unknown() };
-            (module, frame.module.clone().unwrap_or_else(|| "?".to_string()), shown)
-        }
-        _ => {
-            let reason = if frame.function.is_none() { frame.reason.clone() } else { None };
-            (frame.identity(), frame.label(), Frame { line: None, inlined: false, reason, ..frame.clone() })
-        }
+        By::Module => by_module(frame),
+        _ => by_function(frame),
     };
     Group { hash: hash(by as u64, identity.as_bytes()), name, frame: Some(shown) }
+}
+
+fn by_module(frame: &Frame) -> (String, String, Frame) {
+    if let Some((_, package)) = frame.origin() {
+        let shown = Frame { kind: Kind::Python, module: Some(package.to_string()), ..Frame::unknown() };
+        return (format!("p\0{package}"), package.to_string(), shown);
+    }
+    let module = frame.module_name().unwrap_or("?").to_string();
+    let shown = Frame { module: frame.module.clone(), ..Frame::unknown() };
+    (module, frame.module.clone().unwrap_or_else(|| "?".to_string()), shown)
+}
+
+fn by_function(frame: &Frame) -> (String, String, Frame) {
+    let reason = if frame.function.is_none() { frame.reason.clone() } else { None };
+    let shown = Frame { line: None, inlined: false, reason, ..frame.clone() };
+    // Python has many functions of one name.
+    let name = match (frame.kind, &frame.file) {
+        (Kind::Python, Some(file)) => format!("{} ({file})", frame.label()),
+        _ => frame.label(),
+    };
+    (shown.identity(), name, shown)
 }
 
 /// The group of a process or thread, whose `identity` is the same in another run.

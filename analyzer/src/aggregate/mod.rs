@@ -5,6 +5,7 @@ mod frame;
 mod group;
 mod paths;
 mod report;
+mod resolver;
 mod sites;
 mod stacks;
 
@@ -13,4 +14,4 @@ pub use build::{Loaded, Selection, report};
 pub use filter::Filter;
 pub use frame::{Frame, Kind};
 pub use paths::{PathId, Paths};
-pub use report::{Counts, Process, Report, Site, SumTotals};
+pub use report::{Counts, Process, PythonStacks, Report, Site, SumTotals};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use recording::EndReason;
 
 use super::filter::Filter;
-use super::frame::Frame;
+use super::frame::{Frame, Kind};
 use crate::fast_map::FastMap;
 
 /// An exact path: an index.
@@ -18,10 +18,15 @@ pub struct PathId(u32);
 const ROOTS: u32 = 8;
 const DAMAGED: u32 = ROOTS - 1;
 
+/// No frame.
+const NONE: u32 = u32::MAX;
+
 struct PathNode {
     parent: u32,
     frame: u32,
     site: u32,
+    /// The innermost Python frame, or [`NONE`].
+    python: u32,
     matches: (bool, bool),
 }
 
@@ -43,7 +48,7 @@ pub struct Paths {
 impl Paths {
     /// The roots alone.
     pub fn new(filter: Filter) -> Paths {
-        let root = |site| PathNode { parent: u32::MAX, frame: u32::MAX, site, matches: (false, false) };
+        let root = |site| PathNode { parent: NONE, frame: NONE, site, python: NONE, matches: (false, false) };
         Paths {
             frames: Vec::new(),
             frame_index: HashMap::new(),
@@ -90,6 +95,7 @@ impl Paths {
         let (identity, matches) = self.frame_facts[frame as usize];
         let above = &self.paths[parent.0 as usize];
         let matches = (above.matches.0 | matches.0, above.matches.1 | matches.1);
+        let python = if self.frames[frame as usize].kind == Kind::Python { frame } else { above.python };
         let above = above.site;
         let fresh = self.site_hashes.len() as u32;
         let site = *self.site_index.entry((above, identity)).or_insert(fresh);
@@ -99,7 +105,7 @@ impl Paths {
             self.site_hashes.push(hash(above, &identity.to_le_bytes()));
         }
         let path = self.paths.len() as u32;
-        self.paths.push(PathNode { parent: parent.0, frame, site, matches });
+        self.paths.push(PathNode { parent: parent.0, frame, site, python, matches });
         self.path_index.insert((parent.0, frame), path);
         PathId(path)
     }
@@ -115,8 +121,14 @@ impl Paths {
         std::iter::from_fn(move || {
             let node = &self.paths[at as usize];
             at = node.parent;
-            (node.parent != u32::MAX).then_some(node.frame)
+            (node.parent != NONE).then_some(node.frame)
         })
+    }
+
+    /// The innermost Python frame of a path.
+    pub fn python_frame(&self, path: PathId) -> Option<u32> {
+        let frame = self.paths[path.0 as usize].python;
+        (frame != NONE).then_some(frame)
     }
 
     /// All frames, by index.

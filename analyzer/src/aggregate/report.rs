@@ -1,6 +1,7 @@
 //! What a report says, before it is printed.
 use super::paths::{PathId, Paths};
 use crate::cli::{At, By};
+use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};
 use crate::replay::{Anomalies, ArenaCounts};
 
@@ -69,6 +70,38 @@ pub struct Process {
     pub losses: Vec<Loss>,
     /// What the recorder has to say.
     pub notes: Vec<String>,
+    /// Of its Python frames.
+    pub python: PythonStacks,
+}
+
+/// The Python stacks of a process. Counts are of allocations, those that were freed too; they are all 0 before a report
+/// is made.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct PythonStacks {
+    /// Versions of its interpreters, those of which no frames are recorded too.
+    pub versions: Vec<String>,
+    /// Allocations within Python code.
+    pub allocations: u64,
+    /// Of these, those of which the Python frames could not be followed.
+    pub not_walked: u64,
+    /// Those with more Python frames than the native stack has evaluation loops for.
+    pub mismatched: u64,
+    /// Those with more evaluation loops than Python frames: of other interpreters or greenlets.
+    pub more_loops: u64,
+}
+
+impl PythonStacks {
+    /// Adds the allocations of a stack.
+    pub fn add(&mut self, fit: Fit, allocations: u64) {
+        let count = |count: &mut u64| *count = count.saturating_add(allocations);
+        count(&mut self.allocations);
+        match fit {
+            Fit::Matched => {}
+            Fit::NotWalked => count(&mut self.not_walked),
+            Fit::MoreEntries => count(&mut self.mismatched),
+            Fit::MoreLoops => count(&mut self.more_loops),
+        }
+    }
 }
 
 /// Sums over the processes of a run.

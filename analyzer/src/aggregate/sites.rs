@@ -73,7 +73,7 @@ impl<'p> Sites<'p> {
         match self.by {
             By::Stack => self.add_stack(path, counts),
             By::Function | By::Line | By::Module => {
-                let frame = group::asking_frame(self.paths, path);
+                let frame = group::asking_frame(self.by, self.paths, path);
                 let site = match self.by_frame.get(&frame) {
                     Some(&site) => site,
                     None => {

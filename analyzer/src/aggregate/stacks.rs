@@ -1,12 +1,11 @@
-//! From the stack ids of all processes to paths: finds the module of each frame, has all addresses symbolised at
-//! once, and joins the results.
+//! The native frames of all processes: finds the module of each, and has all addresses symbolised at once.
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use recording::{EndReason, StackId};
+use recording::StackId;
 
 use super::frame::{Frame, Kind};
-use super::paths::{PathId, Paths};
+use super::paths::Paths;
 use crate::fast_map::FastMap;
 use crate::reader::{Definitions, lookup_address};
 use crate::symbols::{self, ModuleFile, Query, Reason, Symbolized};
@@ -21,6 +20,8 @@ const NO_MODULE: u32 = u32::MAX;
 #[derive(Default)]
 pub(super) struct Places {
     modules: Vec<ModuleFile>,
+    /// Of each module whether it is a Python interpreter.
+    interpreters: Vec<bool>,
     module_index: HashMap<(PathBuf, Vec<u8>), u32>,
     places: Vec<(u32, u64)>,
     place_index: FastMap<(u32, u64), Place>,
@@ -31,6 +32,13 @@ const NONE: u32 = u32::MAX;
 
 /// The place of each of one process's nodes.
 pub(super) struct NodePlaces(Vec<Place>);
+
+impl NodePlaces {
+    /// Of a node, by its place among all.
+    pub fn of(&self, index: usize) -> usize {
+        self.0[index] as usize
+    }
+}
 
 impl Places {
     /// Notes the places of the frames of these stacks.
@@ -55,6 +63,12 @@ impl Places {
                 true
             });
         }
+        for (module, index) in definitions.modules.iter().zip(modules) {
+            let evaluates = definitions.python.loop_addresses().any(|address| module.contains(address));
+            if let (true, Some(index)) = (evaluates, index) {
+                self.interpreters[index as usize] = true;
+            }
+        }
         NodePlaces(known)
     }
 
@@ -63,6 +77,7 @@ impl Places {
         let file = ModuleFile { path: module.path.clone(), build_id: module.build_id.clone() };
         *self.module_index.entry(key).or_insert_with(|| {
             self.modules.push(file);
+            self.interpreters.push(false);
             self.modules.len() as u32 - 1
         })
     }
@@ -109,8 +124,10 @@ impl Places {
         let frames = places
             .map(|(&(module, address), asked)| {
                 let answer = answers.get(module as usize).and_then(|answers| answers.get(asked));
+                let interpreter = self.interpreters.get(module as usize).copied().unwrap_or(false);
                 let module = self.modules.get(module as usize);
-                let frames = frames_of(module, address, answer);
+                let mut frames = frames_of(module, address, answer);
+                frames.iter_mut().for_each(|frame| frame.interpreter = interpreter);
                 frames.into_iter().rev().map(|frame| paths.frame(frame)).collect()
             })
             .collect();
@@ -151,49 +168,4 @@ fn frames_of(module: Option<&ModuleFile>, address: u64, answer: Option<&Symboliz
         ..unknown.clone()
     };
     answer.frames.iter().map(frame).collect()
-}
-
-/// Stack ids of one process -> paths.
-pub(super) struct Resolver<'a> {
-    pub definitions: &'a Definitions,
-    pub places: &'a NodePlaces,
-    /// Frames of each place, outermost first.
-    pub frames: &'a [Vec<u32>],
-    known: Vec<Option<PathId>>,
-    fresh: Vec<usize>,
-}
-
-impl<'a> Resolver<'a> {
-    pub fn new(definitions: &'a Definitions, places: &'a NodePlaces, frames: &'a [Vec<u32>]) -> Resolver<'a> {
-        Resolver {
-            definitions,
-            places,
-            frames,
-            known: vec![None; definitions.node_count()],
-            fresh: Vec::new(),
-        }
-    }
-
-    /// The path of a stack.
-    pub fn path(&mut self, stack: StackId, paths: &mut Paths) -> PathId {
-        let mut met = None;
-        let (known, fresh) = (&self.known, &mut self.fresh);
-        fresh.clear();
-        let end: Option<EndReason> = self.definitions.stack(stack, |index, _| {
-            met = known[index];
-            if met.is_none() {
-                fresh.push(index);
-            }
-            met.is_none()
-        });
-        let mut path = met.unwrap_or_else(|| paths.root(end));
-        for &index in self.fresh.iter().rev() {
-            let place = self.places.0[index];
-            for &frame in self.frames.get(place as usize).map_or(&[][..], Vec::as_slice) {
-                path = paths.extend(path, frame);
-            }
-            self.known[index] = Some(path);
-        }
-        path
-    }
 }

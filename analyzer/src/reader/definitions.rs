@@ -1,8 +1,7 @@
-//! Stack nodes and modules of one process: what a stack id means.
+//! All definitions of one process: what a stack id means.
 //!
 //! Nodes may be corrupt: a chain is followed for a bounded number of frames, and an unknown id ends it.
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, FrameKind, StackId,
@@ -10,12 +9,23 @@ use recording::{
 };
 
 use super::loss::Loss;
+use super::modules::{Module, ModuleMap};
+use super::python::{Python, PythonNode};
 use super::recording::Recording;
+use crate::python::merge::{Chains, NativeLink, Pair, PythonLink};
 
 /// The recorder follows stacks of at most 1,024 frames; longer ones can only be cycles of a damaged file.
 const DEEPEST: usize = 1100;
 
-/// A frame of a stack.
+/// What an id stands for.
+#[derive(Clone, Copy)]
+enum Defined {
+    Native(Node),
+    Python(PythonNode),
+    Merged(Pair),
+}
+
+/// A native frame of a stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     /// The calling frame, or why there is none.
@@ -26,25 +36,6 @@ pub struct Node {
     pub kind: FrameKind,
     /// The epoch of the module map in which it was taken.
     pub epoch: u32,
-}
-
-/// A file that was mapped.
-#[derive(Clone, Debug)]
-pub struct Module {
-    /// Number within the process.
-    pub number: u32,
-    /// The epoch in which it was first seen.
-    pub epoch: u32,
-    /// From this epoch on it was not mapped.
-    pub gone: Option<u32>,
-    /// Address in memory minus address in the file.
-    pub bias: u64,
-    /// Path as the loader had it.
-    pub path: PathBuf,
-    /// Build-id, empty if there was none.
-    pub build_id: Vec<u8>,
-    /// Its loaded segments in memory: first address and the one behind the last.
-    pub ranges: Vec<(u64, u64)>,
 }
 
 /// The nodes of one chunk: ids from `first` on, which are `nodes[base..base + len]`.
@@ -59,10 +50,12 @@ struct Block {
 pub struct Definitions {
     /// By the number of the block of ids.
     blocks: Vec<Block>,
-    nodes: Vec<Node>,
+    nodes: Vec<Defined>,
     /// The modules, as recorded.
     pub modules: Vec<Module>,
     map: ModuleMap,
+    /// Python's interpreters and code.
+    pub python: Python,
     /// What could not be read.
     pub losses: Vec<Loss>,
     /// Bytes of records and chunk headers.
@@ -78,6 +71,7 @@ impl Definitions {
             nodes: Vec::new(),
             modules: Vec::new(),
             map: ModuleMap::default(),
+            python: Python::default(),
             losses: Vec::new(),
             bytes_used: 0,
         };
@@ -103,24 +97,18 @@ impl Definitions {
             let stop = loop {
                 match decoder.next_definition() {
                     Ok(Definition::Node { parent, pc, kind, .. }) => {
-                        read.nodes.push(Node { parent, pc, kind, epoch })
+                        read.nodes.push(Defined::Native(Node { parent, pc, kind, epoch }))
                     }
-                    // Only their native frames are shown as yet.
-                    Ok(Definition::PythonNode { parent, .. }) => {
-                        let (pc, kind) = (Address(0), FrameKind::Return);
-                        read.nodes.push(Node { parent, pc, kind, epoch })
+                    Ok(Definition::PythonNode { parent, code, instruction, entry, .. }) => {
+                        read.nodes.push(Defined::Python(PythonNode { parent, code, instruction, entry }))
                     }
-                    Ok(Definition::Merged { native, .. }) => {
-                        let unknown = Node { parent: native, pc: Address(0), kind: FrameKind::Return, epoch };
-                        let node = read.node(native).copied().unwrap_or(unknown);
-                        read.nodes.push(node)
+                    Ok(Definition::Merged { native, python, .. }) => {
+                        read.nodes.push(Defined::Merged(Pair { native, python }))
                     }
-                    Ok(
-                        Definition::CodeObject(_)
-                        | Definition::CodeLines(_)
-                        | Definition::Interpreter(_)
-                        | Definition::EvalLoop(_),
-                    ) => {}
+                    Ok(Definition::CodeObject(code)) => read.python.add_code(&code),
+                    Ok(Definition::CodeLines(lines)) => read.python.add_lines(&lines),
+                    Ok(Definition::Interpreter(interpreter)) => read.python.add_interpreter(&interpreter),
+                    Ok(Definition::EvalLoop(code)) => read.python.add_loop(&code),
                     Ok(Definition::Module(module)) => read.modules.push(Module::new(&module)),
                     Ok(Definition::ModuleGone { number, epoch }) => {
                         let first = gone.entry(number).or_insert(epoch);
@@ -140,6 +128,7 @@ impl Definitions {
             module.gone = gone.get(&module.number).copied();
         }
         read.map = ModuleMap::new(&read.modules);
+        read.python.finish();
         read
     }
 
@@ -166,21 +155,44 @@ impl Definitions {
         (offset < block.len).then_some(block.base + offset as usize)
     }
 
-    /// The frame with this id.
-    pub fn node(&self, id: StackId) -> Option<&Node> {
+    fn defined(&self, id: StackId) -> Option<&Defined> {
         Some(&self.nodes[self.index(id)?])
     }
 
-    /// The frames of a stack, innermost first, and why it ends; `None` if the recording does not say.
+    /// The native frame with this id.
+    pub fn node(&self, id: StackId) -> Option<&Node> {
+        match self.defined(id)? {
+            Defined::Native(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The Python frame with this id.
+    pub fn python_node(&self, id: StackId) -> Option<&PythonNode> {
+        match self.defined(id)? {
+            Defined::Python(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The two stacks of a stack with Python frames; `None` for one of native frames alone.
+    pub fn pair(&self, id: StackId) -> Option<Pair> {
+        match self.defined(id)? {
+            Defined::Merged(pair) => Some(*pair),
+            _ => None,
+        }
+    }
+
+    /// The native frames of a stack, innermost first, and why it ends; `None` if the recording does not say.
     /// `each` is given the frame's place, see [`Definitions::index`], and says whether to go on.
     pub fn stack(&self, id: StackId, mut each: impl FnMut(usize, &Node) -> bool) -> Option<EndReason> {
-        let mut id = id;
+        let mut id = self.pair(id).map_or(id, |pair| pair.native);
         for _ in 0..DEEPEST {
             if !id.is_frame() {
                 return EndReason::from_id(id);
             }
             let index = self.index(id)?;
-            let node = &self.nodes[index];
+            let Defined::Native(node) = &self.nodes[index] else { return None };
             if !each(index, node) {
                 return None;
             }
@@ -191,7 +203,25 @@ impl Definitions {
 
     /// The module that a frame's code belongs to.
     pub fn module_of(&self, node: &Node) -> Option<usize> {
-        self.map.find(&self.modules, lookup_address(node), node.epoch)
+        self.module_at(lookup_address(node), node.epoch)
+    }
+
+    /// The module that an address was in.
+    pub fn module_at(&self, address: u64, epoch: u32) -> Option<usize> {
+        self.map.find(&self.modules, address, epoch)
+    }
+}
+
+impl Chains for Definitions {
+    fn native(&self, id: StackId) -> Option<NativeLink> {
+        let node = self.node(id)?;
+        let evaluates = self.python.evaluates(lookup_address(node));
+        Some(NativeLink { parent: node.parent, evaluates })
+    }
+
+    fn python(&self, id: StackId) -> Option<PythonLink> {
+        let node = self.python_node(id)?;
+        Some(PythonLink { parent: node.parent, entry: node.entry, code: node.code != 0 })
     }
 }
 
@@ -200,63 +230,5 @@ pub fn lookup_address(node: &Node) -> u64 {
     match node.kind {
         FrameKind::Return => node.pc.0.wrapping_sub(1),
         FrameKind::Interrupted => node.pc.0,
-    }
-}
-
-impl Module {
-    fn new(module: &recording::Module) -> Module {
-        use std::os::unix::ffi::OsStrExt;
-        let ranges = module.segments().filter_map(|segment| {
-            let start = segment.address.wrapping_add(module.bias);
-            let end = start.checked_add(segment.size)?;
-            (start < end).then_some((start, end))
-        });
-        Module {
-            number: module.number,
-            epoch: module.epoch,
-            gone: None,
-            bias: module.bias,
-            path: std::ffi::OsStr::from_bytes(module.path).into(),
-            build_id: module.build_id.to_vec(),
-            ranges: ranges.collect(),
-        }
-    }
-
-    fn mapped_in(&self, epoch: u32) -> bool {
-        self.epoch <= epoch && self.gone.is_none_or(|gone| epoch < gone)
-    }
-}
-
-/// Which modules cover an address: for each stretch between two bounds, the modules there, latest epoch first.
-#[derive(Default)]
-struct ModuleMap {
-    starts: Vec<u64>,
-    covering: Vec<Vec<u32>>,
-}
-
-impl ModuleMap {
-    fn new(modules: &[Module]) -> ModuleMap {
-        let ranges = modules.iter().flat_map(|module| module.ranges.iter());
-        let mut starts: Vec<u64> = ranges.flat_map(|&(start, end)| [start, end]).collect();
-        starts.sort_unstable();
-        starts.dedup();
-        let mut covering = vec![Vec::new(); starts.len()];
-        for (index, module) in modules.iter().enumerate() {
-            for &(start, end) in &module.ranges {
-                let (from, to) =
-                    (starts.partition_point(|&s| s < start), starts.partition_point(|&s| s < end));
-                covering[from..to].iter_mut().for_each(|stretch: &mut Vec<u32>| stretch.push(index as u32));
-            }
-        }
-        for stretch in &mut covering {
-            stretch.sort_by_key(|&index| std::cmp::Reverse(modules[index as usize].epoch));
-        }
-        ModuleMap { starts, covering }
-    }
-
-    fn find(&self, modules: &[Module], address: u64, epoch: u32) -> Option<usize> {
-        let stretch = self.starts.partition_point(|&start| start <= address).checked_sub(1)?;
-        let found = self.covering[stretch].iter().find(|&&index| modules[index as usize].mapped_in(epoch))?;
-        Some(*found as usize)
     }
 }

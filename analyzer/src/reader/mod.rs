@@ -7,13 +7,17 @@ mod definitions;
 mod directory;
 mod liveness;
 mod loss;
+mod modules;
+mod python;
 mod recording;
 mod writer;
 
 pub use cut::Cut;
-pub use definitions::{Definitions, Module, Node, lookup_address};
+pub use definitions::{Definitions, Node, lookup_address};
 pub use directory::{Run, open};
 pub use liveness::{ProcessState, monotonic_ns};
 pub use loss::{Loss, ReadError, Unreadable};
+pub use modules::Module;
+pub use python::{CodeObject, Interpreter, Python, PythonNode};
 pub use recording::{ChunkPlace, ChunkReader, Recording};
 pub use writer::{Step, Writer};

@@ -1,2 +1,6 @@
-//! Python in recordings: line tables against the interpreters themselves.
+//! Python in recordings: line tables against the interpreters themselves, merging, and reports of synthetic recordings.
 mod lines;
+mod merge;
+mod stacks;
+#[path = "../synthetic/mod.rs"]
+mod synthetic;

@@ -11,8 +11,8 @@ use recording::layout::{
     self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State,
 };
 use recording::{
-    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, Module, Packed, Said, Segment,
-    StackId, Wide, shard_of,
+    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Module, Packed, Said,
+    Segment, StackId, Wide, shard_of,
 };
 
 /// A directory of its own, removed at the end.
@@ -308,9 +308,37 @@ impl Recorder {
         pcs.iter().rev().fold(StackId(0), |parent, &pc| self.node(parent, pc))
     }
 
+    /// A Python frame and its caller's.
+    pub fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> StackId {
+        self.definitions_room(ROOM);
+        let (_, model) = self.definitions.as_mut().expect("room was made");
+        let id = model.next_id();
+        let packed = model.python_node(parent, code, instruction, entry);
+        self.define(&packed.bytes()[..packed.len()]);
+        id
+    }
+
+    /// A native and a Python stack as one.
+    pub fn merged(&mut self, native: StackId, python: StackId) -> StackId {
+        self.definitions_room(ROOM);
+        let (_, model) = self.definitions.as_mut().expect("room was made");
+        let id = model.next_id();
+        let packed = model.merged(native, python);
+        self.define(&packed.bytes()[..packed.len()]);
+        id
+    }
+
+    /// A record that writes itself.
+    pub fn long(&mut self, write: impl Fn(&mut [u8]) -> usize) {
+        self.definitions_room(LONGEST);
+        let mut bytes = vec![0; LONGEST];
+        let len = write(&mut bytes);
+        assert!(len > 0, "the record fits");
+        self.define(&bytes[..len]);
+    }
+
     /// A file is mapped.
     pub fn module(&mut self, number: u32, epoch: u32, path: &str, bias: u64, size: u64) {
-        self.definitions_room(1 << 10);
         let segment = Segment { address: 0, size, offset: 0, flags: 5 };
         let module = Module {
             number,
@@ -322,9 +350,7 @@ impl Recorder {
             build_id: &[1, 2, 3, 4],
             path: path.as_bytes(),
         };
-        let mut bytes = vec![0; 1 << 10];
-        let len = module.write(&mut bytes);
-        self.define(&bytes[..len]);
+        self.long(|out| module.write(out));
     }
 
     pub fn module_gone(&mut self, number: u32, epoch: u32) {
