@@ -153,10 +153,10 @@ fn chains_that_go_in_circles_have_an_end() {
     struct Circle;
     impl Chains for Circle {
         fn native(&self, id: StackId) -> Option<NativeLink> {
-            (id.0 % 2 == 0).then_some(NativeLink { parent: id, evaluates: true })
+            id.0.is_multiple_of(2).then_some(NativeLink { parent: id, evaluates: true })
         }
         fn python(&self, id: StackId) -> Option<PythonLink> {
-            (id.0 % 2 == 1).then_some(PythonLink { parent: id, entry: true, code: false })
+            (!id.0.is_multiple_of(2)).then_some(PythonLink { parent: id, entry: true, code: false })
         }
     }
     for (native, python) in [(2, 3), (2, 2), (3, 3), (3, 2)] {
