@@ -1,7 +1,7 @@
 //! Reports of recordings with Python frames: what the stacks are, what makes a group, and what is said of what could not
 //! be known.
 use analyzer::aggregate::{Filter, Frame, Kind, PythonStacks, Report, Selection};
-use analyzer::cli::By;
+use analyzer::cli::{At, By};
 use recording::{CodeLines, CodeObject, EndReason, EvalLoop, Interpreter, StackId};
 
 use super::synthetic::{Recorder, Scratch};
@@ -98,7 +98,8 @@ impl Process {
 fn report(processes: &[&Process], by: By) -> Report {
     let scratch = Scratch::new("python");
     processes.iter().for_each(|process| _ = process.r.write(&scratch.0));
-    let selection = Selection { by, filter: Filter::default(), symbols: Default::default() };
+    let selection =
+        Selection { by, at: At::default(), filter: Filter::default(), symbols: Default::default() };
     analyzer::aggregate::report(&scratch.0, &selection).expect("a recording")
 }
 
@@ -320,7 +321,12 @@ fn damaged_definitions_give_what_they_can() {
     let definitions = bytes.windows(4).rposition(|four| four == b"UFCK").expect("a chunk");
     let records = definitions + recording::layout::CHUNK_HEADER;
     let end = bytes.iter().rposition(|&byte| byte != 0).expect("records");
-    let selection = Selection { by: By::Stack, filter: Filter::default(), symbols: Default::default() };
+    let selection = Selection {
+        by: By::Stack,
+        at: At::default(),
+        filter: Filter::default(),
+        symbols: Default::default(),
+    };
     let bytes_of = |report: &Report| report.totals.counts.unfreed_bytes;
     for at in (records..=end).step_by(3) {
         for value in [0x00, 0x7F, 0xFF, bytes[at] ^ 1] {
