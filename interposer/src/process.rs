@@ -14,7 +14,7 @@
 use crate::log::events;
 use crate::log::file::{self, header_bytes, word};
 use crate::sys::{self, Errno, Fd};
-use crate::{config, intern, real, thread};
+use crate::{config, intern, python, real, thread};
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
@@ -194,6 +194,7 @@ fn begin_file() -> u64 {
     let parents_mapping = file::forget(thread::is_nested());
     if parent != 0 {
         intern::forked();
+        python::code::forked();
     }
     PID.store(sys::pid(), Relaxed);
     thread::begin_numbers(parent != 0);

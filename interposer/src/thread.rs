@@ -13,6 +13,7 @@
 use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
+use crate::python::Chain;
 use crate::stack::{Caller, Capture};
 use crate::{intern, modules, process, real, sys};
 use core::arch::{asm, global_asm};
@@ -72,6 +73,7 @@ struct Kept {
     /// Inside a real function that may call our hooks: calls from the allocator's own code are not the program's.
     quiet: bool,
     capture: Capture,
+    python: Chain,
     /// The level of handlers that interrupt this one.
     nested: *mut Level,
     /// Kernel id of the thread; a level whose thread is gone may be taken over.
@@ -175,6 +177,7 @@ fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
         }
         nested.kept.entered = sp;
         compiler_fence(SeqCst);
+        nested.kept.python.ask_not_within(&(*outer).kept.python);
         Some(Entered(nested))
     }
 }
@@ -280,10 +283,12 @@ impl Level {
         self.wiped.writer.tid = tid;
         self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
         self.kept.capture.change_thread();
+        self.kept.python.forget();
         // SAFETY: a nested level belongs to its outer one.
         if let Some(nested) = unsafe { self.kept.nested.as_mut() } {
             nested.kept.entered = 0;
             nested.kept.capture.change_thread();
+            nested.kept.python.forget();
             nested.wiped.writer = Writer { writer: nested.wiped.writer.writer, ..self.wiped.writer };
         }
     }
@@ -315,6 +320,7 @@ impl Level {
         self.wiped.said_thread = self.wiped.writer.thread;
         self.wiped.file = file::id();
         self.kept.capture.forget();
+        self.kept.python.forget();
         if !self.wiped.events.make_room(self.wiped.writer) {
             return false;
         }
@@ -349,6 +355,7 @@ impl Level {
         self.wiped.events.abandon();
         self.wiped.definitions.abandon();
         self.kept.capture.forget();
+        self.kept.python.forget();
     }
 
     #[inline(always)]
@@ -385,7 +392,8 @@ pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
     let level = &mut *entered.0;
     level.say_thread();
     let mut definer = Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
-    let stack = level.kept.capture.take(caller, &mut definer);
+    let native = level.kept.capture.take(caller, &mut definer);
+    let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
     level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
 }
 

@@ -7,10 +7,15 @@
 //! then the address of the loader's entry, published by a Release store; readers load it Acquire. When the object
 //! is unloaded it becomes [`GONE`], and the slot is not used again: another thread may still look at it.
 
+pub mod code;
+mod frames;
+mod memory;
 mod runtime;
 mod sink;
+mod state;
 pub mod version;
 
+pub use frames::Chain;
 pub use runtime::{Allocators, Runtime, States};
 pub use sink::Sink;
 

@@ -104,6 +104,13 @@ impl Runtime {
         self.finalizing.is_some_and(|state| state.load(Relaxed) != 0)
     }
 
+    /// Whether another thread than that of state `thread` is tearing the interpreter down: it may free that state.
+    #[inline(always)]
+    pub fn is_finalized_by_other(&self, thread: u64) -> bool {
+        let state = self.finalizing.map_or(0, |state| state.load(Relaxed));
+        state != 0 && state != thread
+    }
+
     /// What a walk of its frames needs; `None` if they are not walked.
     #[inline(always)]
     pub fn walked(&self) -> Option<(&Layout, &States)> {

@@ -121,6 +121,8 @@ pub struct Capture {
     region: Region,
     regions: [Region; REGIONS],
     next_region: usize,
+    /// Of `frames`, up to the outermost one that a signal interrupted; 0 if none was.
+    interrupted: usize,
     frames: [Frame; MAX_FRAMES],
     /// The frames of the capture under way that are not taken over, innermost first.
     fresh: [Frame; MAX_FRAMES],
@@ -154,6 +156,12 @@ impl Capture {
         for region in &mut self.regions {
             region.set(Region::default());
         }
+    }
+
+    /// Whether a signal interrupted one of the frames of the stack taken last.
+    #[inline(always)]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted != 0
     }
 
     /// The id of the caller's stack.
@@ -349,6 +357,9 @@ impl Capture {
     fn keep(&mut self, plan: Plan, sink: &mut impl Sink) -> StackId {
         // Frames above are overwritten: the kept stack must not include them at any instant.
         self.len = plan.kept;
+        if self.interrupted > plan.kept {
+            self.interrupted = 0;
+        }
         compiler_fence(SeqCst);
         let (mut parent, mut bp_need) = match plan.kept.checked_sub(1) {
             Some(top) => (StackId(self.frame(top).id), self.frame(top).bp_need),
@@ -376,6 +387,9 @@ impl Capture {
             frame.id = parent.0;
             self.frames[len & (MAX_FRAMES - 1)] = frame;
             len += 1;
+            if frame.has(Frame::INTERRUPTED) && self.interrupted == 0 {
+                self.interrupted = len;
+            }
         }
         compiler_fence(SeqCst);
         // What could not be recorded is tried again next time.

@@ -1,0 +1,475 @@
+//! Python stacks: from a thread's state to a stack id, without a lock, an allocation or a look at the bytecode.
+//!
+//! The last stack of the thread is kept. A new one is walked from its top only until it meets a kept frame; the rest
+//! is taken over with its ids once every word that the walk would read there was found unchanged. What must stay true:
+//! - A spliced stack equals the one that a full walk gives: words are compared from the frame that was met outward,
+//!   so that no frame is read before one that is known to be alive led to it.
+//! - The kept stack is valid at every instant: a signal may interrupt a walk, and its handler never return.
+//! - All-zero memory is a valid [`Chain`].
+//!
+//! A thread's own frames are what it executes: no other thread changes them, with or without the GIL. Only a signal
+//! handler sees them between two of the interpreter's stores; beneath one, the kernel is asked before a page is read.
+
+use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
+
+use recording::{EndReason, StackId};
+
+use super::code::{self, Kind, Scratch};
+use super::memory::{self, is_plausible, is_readable, word};
+use super::runtime::Runtime;
+use super::state;
+use super::version::{FrameForm, Layout, OWNER_GENERATOR, OWNER_SHIM};
+use super::{Sink, found, runtimes};
+
+/// Deeper stacks are cut to their innermost frames.
+const MAX_FRAMES: usize = 1024;
+/// Where a deeper stack is cut: at a multiple of this depth, so that stacks of nearly the same depth share nodes.
+const CUT_STEP: usize = MAX_FRAMES / 2;
+/// More frames than any stack has: a chain as long is a ring.
+const MOST_FRAMES: usize = 1 << 24;
+/// Log2 of the places that remember where a frame was kept.
+const HINT_BITS: u32 = 11;
+
+/// A frame as it was read, and of a kept one its node.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Frame {
+    at: u64,
+    code: u64,
+    /// The lower half of the last instruction's distance from the code object, or `f_lasti`.
+    instruction: u32,
+    /// Of the code object.
+    number: u32,
+    /// The innermost node from here outward.
+    id: u32,
+    /// The bytes that [`Layout::state`] leads to.
+    state: u16,
+    /// Whether from here outward an evaluation loop begins that has no frame yet: the next one inward is its first.
+    begins: bool,
+}
+
+const _: () = assert!(size_of::<Frame>() == 32, "two frames in a cache line");
+
+/// What a thread keeps for its Python stacks.
+#[repr(C)]
+pub struct Chain {
+    /// The kept stack: so many of `frames`, outermost first.
+    len: usize,
+    /// Frames outward of the kept ones, and the address of the first; 0 if the stack is whole.
+    cut: usize,
+    beyond: u64,
+    /// The epoch of code objects for which the ids hold.
+    epoch: u32,
+    /// The interpreter whose frames they are.
+    interpreter: u32,
+    /// The last merged stack and what it is made of.
+    merged: [StackId; 3],
+    /// Interpreters that this writer has seen to be described.
+    described: usize,
+    /// Inside a function of the interpreter that gives the thread's state, and may allocate what it keeps that in.
+    asking: bool,
+    scratch: Scratch,
+    /// For a hash of a frame's address, where in `frames` it may be.
+    hints: [u16; 1 << HINT_BITS],
+    frames: [Frame; MAX_FRAMES],
+    /// The frames of the walk under way that are not taken over, innermost first.
+    fresh: [Frame; MAX_FRAMES],
+}
+
+/// How the stack of a walk is put together: `kept` frames of the last one, then the `fresh` ones.
+struct Plan {
+    kept: usize,
+    fresh: usize,
+    end: EndReason,
+    /// If none are kept: frames outward of the fresh ones, and the address of the first.
+    cut: usize,
+    beyond: u64,
+}
+
+impl Plan {
+    fn whole(fresh: usize, end: EndReason) -> Plan {
+        Plan { kept: 0, fresh, end, cut: 0, beyond: 0 }
+    }
+}
+
+/// Where a walk reads.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    layout: &'a Layout,
+    /// A signal interrupted the interpreter: what it was about to store may be anything.
+    careful: bool,
+}
+
+impl View<'_> {
+    /// Whether there may be a frame at `at`.
+    #[inline(always)]
+    fn may_be_frame(&self, at: u64) -> bool {
+        // The longest frame's fields that are read lie within 112 bytes.
+        is_plausible(at) && (!self.careful || is_readable(at, 112))
+    }
+
+    #[inline(always)]
+    fn field(&self, at: u64, offset: u16) -> u64 {
+        word(at + u64::from(offset))
+    }
+
+    /// The frame that thread state `thread` executes, 0 if none; `None` if that cannot be read.
+    #[inline(always)]
+    fn current_frame(&self, thread: u64) -> Option<u64> {
+        let at = self.field(thread, self.layout.current);
+        match self.layout.through {
+            Some(offset) if at != 0 => self.may_be_frame(at).then(|| self.field(at, offset)),
+            _ => Some(at),
+        }
+    }
+
+    #[inline(always)]
+    fn previous(&self, at: u64) -> u64 {
+        self.field(at, self.layout.previous)
+    }
+
+    /// The frame at `at`, which [`View::may_be_frame`].
+    #[inline(always)]
+    fn read(&self, at: u64) -> Frame {
+        const TAG: u64 = 7;
+        let code = self.field(at, self.layout.code) & !TAG;
+        let instruction = self.field(at, self.layout.instruction);
+        let state = at + u64::from(self.layout.state);
+        let (instruction, state) = match self.layout.form {
+            FrameForm::Own => (instruction, 0),
+            FrameForm::Flag => (
+                instruction.wrapping_sub(code),
+                u16::from_le_bytes([memory::byte(state), memory::byte(state + 1)]),
+            ),
+            FrameForm::Shim => (instruction.wrapping_sub(code), memory::byte(state).into()),
+        };
+        Frame { at, code, instruction: instruction as u32, number: 0, id: 0, state, begins: false }
+    }
+
+    /// Whether a native frame of the evaluation loop begins with this frame.
+    #[inline(always)]
+    fn begins(&self, frame: &Frame) -> bool {
+        match self.layout.form {
+            FrameForm::Own => true,
+            FrameForm::Flag => frame.state & 0xff != 0,
+            FrameForm::Shim => self.is_shim(frame),
+        }
+    }
+
+    #[inline(always)]
+    fn is_shim(&self, frame: &Frame) -> bool {
+        self.layout.form == FrameForm::Shim && frame.state >= OWNER_SHIM.into()
+    }
+
+    /// Bytes from the begin of the bytecode to the last instruction; -1 if there is none yet.
+    #[inline(always)]
+    fn instruction(&self, frame: &Frame) -> i32 {
+        let offset = match self.layout.form {
+            FrameForm::Own => (frame.instruction as i32).wrapping_mul(self.layout.unit.into()),
+            _ => (frame.instruction as i32).wrapping_sub(self.layout.bytecode.into()),
+        };
+        // A record has 28 bits for it.
+        if (0..(1 << 28) - 1).contains(&offset) { offset } else { -1 }
+    }
+
+    /// Whether the interpreter itself would show the frame, which has a code object: from 3.11 not before the
+    /// arguments are in their cells.
+    #[inline(always)]
+    fn is_complete(&self, frame: &Frame) -> bool {
+        let owner = match self.layout.form {
+            FrameForm::Own => return true,
+            FrameForm::Flag => frame.state >> 8,
+            FrameForm::Shim => frame.state,
+        };
+        let first = self.field(frame.code, self.layout.first_traceable) as i32;
+        owner == OWNER_GENERATOR.into() || self.instruction(frame) >= first.wrapping_mul(2)
+    }
+}
+
+/// Frames outward of those that are kept of a stack of this depth.
+fn cut_of(depth: usize) -> usize {
+    if depth <= MAX_FRAMES { 0 } else { (depth / CUT_STEP - 1) * CUT_STEP }
+}
+
+#[inline(always)]
+fn hint_of(at: u64) -> usize {
+    ((at >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - HINT_BITS)) as usize
+}
+
+impl Chain {
+    /// Ids are void: in a forked child, of another thread, or because a walk was left.
+    pub fn forget(&mut self) {
+        self.len = 0;
+        self.merged = [StackId(0); 3];
+        self.described = 0;
+        self.asking = false;
+    }
+
+    /// Another level of this thread may be inside a function of the interpreter, which allocates: no further walk
+    /// may go there.
+    pub fn ask_not_within(&mut self, other: &Chain) {
+        self.asking = other.asking;
+    }
+
+    /// The id of the stack whose native frames are `native`, with the Python frames that they execute.
+    /// `interrupted`: a signal interrupted one of the native frames.
+    #[inline(always)]
+    pub fn take(&mut self, native: StackId, interrupted: bool, sink: &mut impl Sink) -> StackId {
+        if found() == 0 { native } else { self.take_python(native, interrupted, sink) }
+    }
+
+    #[inline(never)]
+    fn take_python(&mut self, native: StackId, interrupted: bool, sink: &mut impl Sink) -> StackId {
+        if self.described != found() {
+            self.described = found();
+            super::describe(sink);
+        }
+        if self.asking || !native.is_frame() {
+            return native;
+        }
+        for runtime in runtimes() {
+            let Some((layout, states)) = runtime.walked() else { continue };
+            let thread = state::of_this_thread(states, layout, &mut self.asking);
+            if thread == 0 || runtime.is_finalized_by_other(thread) {
+                continue;
+            }
+            let view = View { layout, careful: interrupted };
+            let python = self.stack_of(runtime, view, thread, sink);
+            return match python {
+                None => native,
+                Some(python) => self.merge(native, python, sink),
+            };
+        }
+        native
+    }
+
+    #[inline(always)]
+    fn merge(&mut self, native: StackId, python: StackId, sink: &mut impl Sink) -> StackId {
+        let [last_native, last_python, last] = self.merged;
+        if last_native == native && last_python == python {
+            return last;
+        }
+        let merged = sink.merged(native, python);
+        if !merged.is_frame() {
+            return native;
+        }
+        // The pair must at no instant stand before an id that is not its own.
+        self.merged[0] = StackId(0);
+        compiler_fence(SeqCst);
+        (self.merged[1], self.merged[2]) = (python, merged);
+        compiler_fence(SeqCst);
+        self.merged[0] = native;
+        merged
+    }
+
+    /// The id of the Python frames of thread state `thread`; `None` if it has none.
+    #[inline(always)]
+    fn stack_of(
+        &mut self,
+        runtime: &Runtime,
+        view: View,
+        thread: u64,
+        sink: &mut impl Sink,
+    ) -> Option<StackId> {
+        let epoch = code::epoch();
+        if self.epoch != epoch || self.interpreter != runtime.number {
+            self.len = 0;
+            compiler_fence(SeqCst);
+            (self.epoch, self.interpreter) = (epoch, runtime.number);
+        }
+        let top = match view.current_frame(thread) {
+            Some(0) => return None,
+            Some(top) => top,
+            None => return Some(EndReason::BadFrame.id()),
+        };
+        let plan = self.walk(view, top);
+        let kind = Kind { interpreter: runtime.number, code_type: runtime.code_type, layout: view.layout };
+        Some(self.keep(plan, view, kind, sink))
+    }
+
+    #[inline(always)]
+    fn frame(&self, index: usize) -> &Frame {
+        &self.frames[index & (MAX_FRAMES - 1)]
+    }
+
+    /// The address of the frame that called kept frame `index`.
+    #[inline(always)]
+    fn caller(&self, index: usize) -> u64 {
+        if index == 0 { self.beyond } else { self.frame(index - 1).at }
+    }
+
+    /// Which of the first `usable` kept frames is at this address, if one can be found.
+    #[inline(always)]
+    fn kept_at(&self, at: u64, usable: usize) -> Option<usize> {
+        let index = usize::from(self.hints[hint_of(at)]);
+        (index < usable && self.frame(index).at == at).then_some(index)
+    }
+
+    /// Compares what a walk would read from kept frame `index` outward with what it read then. `Err`: the first frame
+    /// that is another.
+    #[inline(always)]
+    fn verify(&self, view: View, index: usize) -> Result<(), usize> {
+        let mut index = index;
+        loop {
+            let kept = self.frame(index);
+            let now = view.read(kept.at);
+            let same =
+                now.code == kept.code && now.instruction == kept.instruction && now.state == kept.state;
+            let caller = self.caller(index);
+            if !same || view.previous(kept.at) != caller {
+                return Err(index);
+            }
+            let Some(next) = index.checked_sub(1) else { return Ok(()) };
+            if view.careful && !view.may_be_frame(caller) {
+                return Err(index);
+            }
+            index = next;
+        }
+    }
+
+    /// Walks from the frame at `top` until the kept stack can take over, or to the end.
+    #[inline(always)]
+    fn walk(&mut self, view: View, top: u64) -> Plan {
+        let (mut at, mut fresh, mut usable) = (top, 0, self.len);
+        // The commonest case: the frame on top is that of the last walk, or one that it called.
+        loop {
+            if at == 0 {
+                return Plan::whole(fresh, EndReason::Complete);
+            }
+            if !view.may_be_frame(at) {
+                return Plan::whole(fresh, EndReason::BadFrame);
+            }
+            if let Some(index) = self.kept_at(at, usable) {
+                let last = match self.verify(view, index) {
+                    Ok(()) => {
+                        let depth = self.cut + index + 1 + fresh;
+                        if cut_of(depth) == self.cut {
+                            return Plan { kept: index + 1, ..Plan::whole(fresh, EndReason::Complete) };
+                        }
+                        return self.cut_again(view, index, fresh, depth);
+                    }
+                    Err(last) => last,
+                };
+                (at, fresh) = self.carry(index, last, fresh);
+                usable = last;
+            }
+            if fresh == MAX_FRAMES {
+                return self.count(view, at);
+            }
+            self.fresh[fresh & (MAX_FRAMES - 1)] = view.read(at);
+            fresh += 1;
+            at = view.previous(at);
+        }
+    }
+
+    /// Counts the kept frames from `index` to above `last` as fresh, since frames outward of them change. Returns
+    /// where the walk goes on, and how many frames are fresh.
+    #[cold]
+    fn carry(&mut self, index: usize, last: usize, fresh: usize) -> (u64, usize) {
+        let (mut index, mut fresh) = (index, fresh);
+        while index > last && fresh < MAX_FRAMES {
+            self.fresh[fresh & (MAX_FRAMES - 1)] = *self.frame(index);
+            fresh += 1;
+            index -= 1;
+        }
+        (self.frame(index).at, fresh)
+    }
+
+    /// The kept frames hold from `index` outward, but a stack of this depth is cut elsewhere.
+    #[cold]
+    #[inline(never)]
+    fn cut_again(&mut self, view: View, index: usize, fresh: usize, depth: usize) -> Plan {
+        let cut = cut_of(depth);
+        let wanted = (depth - cut).min(MAX_FRAMES);
+        let (mut at, mut fresh) = self.carry(index, 0, fresh);
+        while fresh < wanted && at != 0 && view.may_be_frame(at) {
+            self.fresh[fresh & (MAX_FRAMES - 1)] = view.read(at);
+            fresh += 1;
+            at = view.previous(at);
+        }
+        if at == 0 {
+            return Plan::whole(fresh, EndReason::Complete);
+        }
+        if fresh < wanted {
+            return Plan::whole(fresh, EndReason::BadFrame);
+        }
+        let beyond = self.fresh.get(wanted).filter(|_| wanted < fresh).map_or(at, |frame| frame.at);
+        Plan { kept: 0, fresh: wanted, end: EndReason::TooDeep, cut: depth - wanted, beyond }
+    }
+
+    /// All fresh frames are used, and the walk has come to `at`: how deep the stack is says where it is cut.
+    #[cold]
+    #[inline(never)]
+    fn count(&mut self, view: View, at: u64) -> Plan {
+        let (mut at, mut depth) = (at, MAX_FRAMES);
+        while at != 0 && depth < MOST_FRAMES && view.may_be_frame(at) {
+            at = view.previous(at);
+            depth += 1;
+        }
+        let cut = cut_of(depth);
+        let wanted = (depth - cut).min(MAX_FRAMES - 1);
+        let beyond = self.fresh.get(wanted).map_or(0, |frame| frame.at);
+        Plan { kept: 0, fresh: wanted, end: EndReason::TooDeep, cut, beyond }
+    }
+
+    /// Makes the planned stack the kept one and gives its new frames their ids.
+    #[inline(always)]
+    fn keep(&mut self, plan: Plan, view: View, kind: Kind, sink: &mut impl Sink) -> StackId {
+        self.len = plan.kept;
+        compiler_fence(SeqCst);
+        let (mut parent, mut begins) = match plan.kept.checked_sub(1) {
+            Some(top) => (StackId(self.frame(top).id), self.frame(top).begins),
+            None => {
+                (self.cut, self.beyond) = (plan.cut, plan.beyond);
+                (plan.end.id(), false)
+            }
+        };
+        let mut len = plan.kept;
+        // A stack that ends badly may be whole the next time.
+        let mut keepable = plan.end != EndReason::BadFrame;
+        for place in (0..plan.fresh).rev() {
+            let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
+            if view.begins(&frame) {
+                if begins {
+                    parent = sink.python_node(parent, 0, -1, true);
+                }
+                begins = true;
+            }
+            if !view.is_shim(&frame) {
+                match self.number_of(&frame, kind, sink) {
+                    Some(number) => {
+                        frame.number = number;
+                        if view.is_complete(&frame) {
+                            parent = sink.python_node(parent, number, view.instruction(&frame), begins);
+                            begins = false;
+                        }
+                    }
+                    None => {
+                        (parent, begins, keepable) = (EndReason::BadFrame.id(), false, false);
+                    }
+                }
+            }
+            keepable &= parent != EndReason::NotCaptured.id();
+            (frame.id, frame.begins) = (parent.0, begins);
+            self.hints[hint_of(frame.at)] = len as u16;
+            self.frames[len & (MAX_FRAMES - 1)] = frame;
+            len += 1;
+        }
+        compiler_fence(SeqCst);
+        // What could not be recorded is tried again next time.
+        self.len = if keepable { len } else { plan.kept };
+        if begins { sink.python_node(parent, 0, -1, true) } else { parent }
+    }
+
+    /// The number of a frame's code object; `None` if there cannot be one.
+    #[inline(always)]
+    fn number_of(&mut self, frame: &Frame, kind: Kind, sink: &mut impl Sink) -> Option<u32> {
+        if frame.number != 0 {
+            return Some(frame.number);
+        }
+        match code::find(frame.code) {
+            None if is_plausible(frame.code) => code::define(frame.code, kind, &mut self.scratch, sink),
+            known => known,
+        }
+    }
+}
