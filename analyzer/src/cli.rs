@@ -235,6 +235,9 @@ pub struct InspectArgs {
     /// Print the threads of each process
     #[arg(long)]
     pub threads: bool,
+    /// Print the stacks whose Python frames do not fit the native ones, frame by frame
+    #[arg(long)]
+    pub python: bool,
 }
 
 /// The moment of which a report speaks.

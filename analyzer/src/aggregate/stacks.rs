@@ -64,7 +64,7 @@ impl Places {
             });
         }
         for (module, index) in definitions.modules.iter().zip(modules) {
-            let evaluates = definitions.python.loop_addresses().any(|address| module.contains(address));
+            let evaluates = definitions.python.loops().iter().any(|&(begin, _)| module.contains(begin));
             if let (true, Some(index)) = (evaluates, index) {
                 self.interpreters[index as usize] = true;
             }

@@ -1,4 +1,6 @@
 //! `unfreed inspect`: what is in a recording, for people who debug it. The output is no interface.
+mod python;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result
     let definitions = Definitions::read(r);
     header(r, &r.header, out)?;
     counts(r, &replayed, &definitions, out)?;
+    python::python(&replayed, &definitions, args.python, out)?;
     if args.threads {
         for (number, thread) in &replayed.threads {
             let name = thread.name.as_deref().unwrap_or("?");

@@ -49,6 +49,11 @@ struct ProcessJson<'a> {
     impossible: u64,
     inherited_frees: u64,
     missing_stamps: u64,
+    python_versions: &'a [String],
+    python_events: u64,
+    python_bad_frames: u64,
+    python_more_loops: u64,
+    merge_mismatches: u64,
     unreadable: Vec<String>,
     notes: &'a [String],
 }
@@ -272,6 +277,11 @@ fn process(process: &Process) -> ProcessJson<'_> {
         impossible: process.anomalies.impossible(),
         inherited_frees: process.anomalies.inherited_frees,
         missing_stamps: process.anomalies.gaps.missing,
+        python_versions: &process.python.versions,
+        python_events: process.python.allocations,
+        python_bad_frames: process.python.not_walked,
+        python_more_loops: process.python.more_loops,
+        merge_mismatches: process.python.mismatched,
         unreadable: process.losses.iter().map(ToString::to_string).collect(),
         notes: &process.notes,
     }

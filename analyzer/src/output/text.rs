@@ -263,6 +263,14 @@ fn problems(process: &Process) -> Vec<String> {
     if process.without_stack > 0 {
         problems.push(format!("pid {pid}: {} without a stack", counted(process.without_stack, "event")));
     }
+    if process.python.not_walked > 0 {
+        let count = counted(process.python.not_walked, "allocation");
+        problems.push(format!("pid {pid}: {count} without their Python frames, which could not be followed"));
+    }
+    if process.python.mismatched > 0 {
+        let count = counted(process.python.mismatched, "allocation");
+        problems.push(format!("pid {pid}: {count} with Python frames that do not fit the native ones"));
+    }
     if process.anomalies.impossible() > 0 {
         let count = counted(process.anomalies.impossible(), "event");
         problems

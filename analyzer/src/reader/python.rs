@@ -117,9 +117,9 @@ impl Python {
         });
     }
 
-    /// First addresses of the evaluation loops.
-    pub fn loop_addresses(&self) -> impl Iterator<Item = u64> {
-        self.loops.iter().map(|&(begin, _)| begin)
+    /// The evaluation loops: first address and the one behind the last.
+    pub fn loops(&self) -> &[(u64, u64)] {
+        &self.loops
     }
 
     /// Whether code at this address is an evaluation loop.
