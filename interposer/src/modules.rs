@@ -160,6 +160,13 @@ pub fn find(pc: u64, sink: &mut impl Sink) -> Option<Code> {
     Some(Code { image, unwind_header: object.unwind_header })
 }
 
+/// The module that holds the code at `pc`, which is not entered.
+#[cold]
+pub fn code_at(pc: u64) -> Option<Code> {
+    let object = if loader::has_find_object() { loader::find(pc)? } else { loader::find_in_list(pc)? };
+    Some(Code { image: object.image()?, unwind_header: object.unwind_header })
+}
+
 /// A module that was found.
 pub struct Code {
     /// What lies in memory.

@@ -8,6 +8,7 @@
 //! is unloaded it becomes [`GONE`], and the slot is not used again: another thread may still look at it.
 
 pub mod code;
+mod eval_loop;
 mod frames;
 mod memory;
 mod runtime;

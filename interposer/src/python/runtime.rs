@@ -3,12 +3,14 @@
 //! Nothing of it is called but `Py_GetVersion`, once, and what gives a thread state: functions that take no lock,
 //! allocate nothing and may be called before the interpreter is initialised and after it was finalized.
 
+use core::ops::Range;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicU64};
 
-use recording::{EvalLoop, Interpreter};
+use recording::Interpreter;
 
 use super::Sink;
+use super::eval_loop::EvalLoop;
 use super::version::{self, DEBUG_OFFSETS, Layout};
 use crate::symbols::{Definition, Object};
 
@@ -26,7 +28,7 @@ pub struct Runtime {
     /// The functions that give a thread state; `None`: its frames are not walked.
     pub states: Option<States>,
     /// `_PyEval_EvalFrameDefault`.
-    pub eval_loop: Option<Definition>,
+    eval_loop: Option<EvalLoop>,
     /// `PyCode_Type`.
     pub code_type: u64,
     /// The word that is set when the interpreter begins to finalize: the thread state that does.
@@ -85,7 +87,7 @@ impl Runtime {
             version,
             layout,
             states: States::of(object),
-            eval_loop: object.definition(b"_PyEval_EvalFrameDefault"),
+            eval_loop: object.definition(b"_PyEval_EvalFrameDefault").map(EvalLoop::of),
             code_type: address(b"PyCode_Type") as u64,
             finalizing,
             allocators: Allocators {
@@ -129,9 +131,8 @@ impl Runtime {
             objects: self.objects.load(Relaxed),
             text: text.get(..text.len().min(256)).unwrap_or(&[]),
         });
-        if let Some(code) = self.eval_loop {
-            let (begin, end) = (code.address as u64, (code.address + code.size) as u64);
-            sink.eval_loop(&EvalLoop { interpreter: number, begin, end });
+        for &Range { start: begin, end } in self.eval_loop.iter().flat_map(EvalLoop::parts) {
+            sink.eval_loop(&recording::EvalLoop { interpreter: number, begin, end });
         }
     }
 }

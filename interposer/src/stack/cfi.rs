@@ -4,6 +4,8 @@
 //! stack, of which gimli alone took 1.9; it is the tests' oracle for every row of real libraries instead. Only what
 //! stack walking needs is evaluated: CFA, rbp and the return address.
 
+use core::ops::Range;
+
 use super::bytes::Bytes;
 use super::expression::{self, Base, Value};
 use super::rule::{Kind, Rule, SavedRbp};
@@ -59,6 +61,14 @@ impl UnwindInfo<'_> {
             return Rule::plain(Kind::NoInfo);
         }
         function.rule_at(self.frames, pc).unwrap_or(Rule::plain(Kind::Unsupported))
+    }
+
+    /// The function, or the part of one, that holds the code at `pc`.
+    #[inline(never)]
+    pub fn function_at(&self, pc: u64) -> Option<Range<u64>> {
+        let function = Function::parse(self.frames, self.find(pc)?)?;
+        let end = function.begin.wrapping_add(function.len);
+        (pc.wrapping_sub(function.begin) < function.len).then_some(function.begin..end)
     }
 
     /// Whether a function begins at `pc`.
