@@ -1,10 +1,13 @@
 //! What the environment asks for, read once before the first event.
 //!
 //! `UNFREED_DIR`: the directory of the recording; without it nothing is recorded.
+//!
+//! `UNFREED_PYTHON_OBJECTS`: with `off` of Python's objects only what malloc sees is recorded.
 
 use crate::sys::Fd;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Longest path of a directory, its ending NUL included.
 pub const DIRECTORY_MAX: usize = 1024;
@@ -42,54 +45,81 @@ impl Directory {
     }
 }
 
-const NAME: &[u8] = b"UNFREED_DIR=";
+static NO_PYTHON_OBJECTS: AtomicBool = AtomicBool::new(false);
 
-/// Fills [`DIRECTORY`] from the environment that the process was started with.
+/// Whether blocks of Python's own allocators are recorded.
+pub fn python_objects() -> bool {
+    !NO_PYTHON_OBJECTS.load(Relaxed)
+}
+
+type Set = fn(&[u8]);
+
+/// The variables, and who takes their values.
+const VARIABLES: [(&[u8], Set); 2] = [
+    (b"UNFREED_DIR=", |path| DIRECTORY.set(path)),
+    (b"UNFREED_PYTHON_OBJECTS=", |value| NO_PYTHON_OBJECTS.store(value == b"off", Relaxed)),
+];
+
+/// Which of [`VARIABLES`] were found. Of several of one name the first counts, as for getenv.
+#[derive(Default)]
+struct Found([bool; VARIABLES.len()]);
+
+impl Found {
+    /// Takes a string of the environment, `NAME=value`.
+    fn take(&mut self, entry: &[u8]) {
+        for ((name, set), found) in VARIABLES.into_iter().zip(&mut self.0) {
+            if let Some(value) = entry.strip_prefix(name).filter(|_| !*found) {
+                *found = true;
+                set(value);
+            }
+        }
+    }
+}
+
+/// Reads the environment that the process was started with.
 ///
 /// # Safety
 /// Called by the initialising thread alone. `buffer` is scratch memory.
 pub unsafe fn read_environment(buffer: &mut [u8]) {
+    let mut found = Found::default();
     if let Ok(file) = Fd::open_read(b"/proc/self/environ\0") {
-        if let Some(path) = find(|buffer| file.read(buffer).unwrap_or(0), buffer) {
-            DIRECTORY.set(path);
-        }
+        each_entry(|buffer| file.read(buffer).unwrap_or(0), buffer, |entry| found.take(entry));
     } else {
         // SAFETY: no other thread changes the environment while the first one initialises.
-        unsafe { read_memory() };
+        unsafe { read_memory(|entry| found.take(entry)) };
     }
 }
 
-/// Looks for the variable in NUL-terminated strings of any length.
-fn find(mut read: impl FnMut(&mut [u8]) -> usize, buffer: &mut [u8]) -> Option<&[u8]> {
+/// Visits NUL-terminated strings, of any length; those that `buffer` cannot hold are left out.
+fn each_entry(mut read: impl FnMut(&mut [u8]) -> usize, buffer: &mut [u8], mut visit: impl FnMut(&[u8])) {
     let (mut kept, mut in_long_string) = (0, false);
     loop {
-        let got = read(buffer.get_mut(kept..)?);
+        let got = read(buffer.get_mut(kept..).unwrap_or(&mut []));
         let filled = kept + got;
-        let mut start = 0;
-        while let Some(len) = buffer.get(start..filled)?.iter().position(|&byte| byte == 0) {
-            if !in_long_string && buffer.get(start..start + len)?.starts_with(NAME) {
-                return buffer.get(start + NAME.len()..start + len);
+        let mut rest = buffer.get(..filled).unwrap_or(&[]);
+        while let Some(len) = rest.iter().position(|&byte| byte == 0) {
+            if !in_long_string {
+                visit(rest.get(..len).unwrap_or(&[]));
             }
             in_long_string = false;
-            start += len + 1;
+            rest = rest.get(len + 1..).unwrap_or(&[]);
         }
         if got == 0 {
-            return None;
+            return;
         }
-        // A string longer than the buffer cannot be ours: its beginning is forgotten.
-        in_long_string |= start == 0 && filled == buffer.len();
-        kept = if in_long_string { 0 } else { filled - start };
+        in_long_string |= rest.len() == buffer.len();
+        kept = if in_long_string { 0 } else { rest.len() };
         buffer.copy_within(filled - kept..filled, 0);
     }
 }
 
 global_asm!(".weak environ");
 
-/// Looks for the variable in the C library's environment.
+/// Visits the C library's environment.
 ///
 /// # Safety
 /// No other thread may change the environment.
-unsafe fn read_memory() {
+unsafe fn read_memory(mut visit: impl FnMut(&[u8])) {
     let environ: *const *const *const u8;
     // SAFETY: reads our own global offset table.
     unsafe {
@@ -102,11 +132,7 @@ unsafe fn read_memory() {
         }
         let mut entry = *environ;
         while !(*entry).is_null() {
-            let text = core::ffi::CStr::from_ptr((*entry).cast()).to_bytes();
-            if let Some(path) = text.strip_prefix(NAME) {
-                DIRECTORY.set(path);
-                return;
-            }
+            visit(core::ffi::CStr::from_ptr((*entry).cast()).to_bytes());
             entry = entry.add(1);
         }
     }
@@ -116,8 +142,8 @@ unsafe fn read_memory() {
 mod tests {
     use super::*;
 
-    /// What is found when the environment comes in pieces of this size.
-    fn found(environment: &[u8], piece: usize) -> Option<Vec<u8>> {
+    /// What is visited when the environment comes in pieces of this size.
+    fn visited(environment: &[u8], piece: usize) -> Vec<Vec<u8>> {
         let mut rest = environment;
         let read = |buffer: &mut [u8]| {
             let len = rest.len().min(piece).min(buffer.len());
@@ -126,20 +152,39 @@ mod tests {
             rest = later;
             len
         };
-        find(read, &mut [0; 64]).map(<[u8]>::to_vec)
+        let mut entries = Vec::new();
+        each_entry(read, &mut [0; 64], |entry| entries.push(entry.to_vec()));
+        entries
     }
 
     #[test]
-    fn the_variable_is_found_wherever_reads_end() {
+    fn each_string_is_visited_wherever_reads_end() {
         let long = [b'x'; 200];
         let environment = [b"A=1\0LONG=".as_slice(), &long, b"\0UNFREED_DIR=/some/where\0B=2\0"].concat();
         for piece in 1..80 {
-            assert_eq!(found(&environment, piece).as_deref(), Some(b"/some/where".as_slice()), "{piece}");
-            assert_eq!(found(b"A=1\0NOT_UNFREED_DIR=/x\0", piece), None, "{piece}");
-            // What looks like it within a longer string is not it.
-            let within = [&long[..], b"UNFREED_DIR=/x\0"].concat();
-            assert_eq!(found(&within, piece), None, "{piece}");
+            let entries: [&[u8]; 3] = [b"A=1", b"UNFREED_DIR=/some/where", b"B=2"];
+            assert_eq!(visited(&environment, piece), entries, "{piece}");
+            // What looks like a variable within a longer string is none.
+            let within = [&long[..], b"UNFREED_DIR=/x\0", b"\0C=\0"].concat();
+            let entries: [&[u8]; 2] = [b"", b"C="];
+            assert_eq!(visited(&within, piece), entries, "{piece}");
         }
-        assert_eq!(found(b"", 10), None);
+        assert!(visited(b"", 10).is_empty());
+    }
+
+    #[test]
+    fn of_several_variables_of_a_name_the_first_counts() {
+        let mut found = Found::default();
+        assert!(python_objects());
+        found.take(b"UNFREED_PYTHON_OBJECTS=off");
+        found.take(b"UNFREED_PYTHON_OBJECTS=on");
+        assert!(!python_objects());
+        Found::default().take(b"UNFREED_PYTHON_OBJECTS=on");
+        assert!(python_objects());
+        let mut found = Found::default();
+        found.take(b"NOT_UNFREED_DIR=/other");
+        found.take(b"UNFREED_DIR=/first");
+        found.take(b"UNFREED_DIR=/second");
+        assert_eq!(DIRECTORY.path(), b"/first");
     }
 }

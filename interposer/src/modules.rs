@@ -167,6 +167,13 @@ pub fn code_at(pc: u64) -> Option<Code> {
     Some(Code { image: object.image()?, unwind_header: object.unwind_header })
 }
 
+/// The segment of a module's code that holds `pc`.
+#[cold]
+pub fn code_around(pc: usize) -> Option<core::ops::Range<usize>> {
+    let segment = code_at(pc as u64)?.image.segment_around(pc as u64)?;
+    Some(segment.start as usize..segment.end as usize)
+}
+
 /// A module that was found.
 pub struct Code {
     /// What lies in memory.

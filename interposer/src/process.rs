@@ -179,6 +179,27 @@ pub fn ended() {
     file::cut_to_size();
 }
 
+/// An interpreter finalizes: when that was first seen is when the program itself was over. Other threads may still
+/// run; each shard's stamp is read at some moment of this call.
+#[cold]
+pub fn finalizing() {
+    /// The file in which it is written.
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let file = file::id();
+    // A forked child is not recording before its own file is there.
+    if WRITTEN.load(Relaxed) == file || !is_recording() || WRITTEN.swap(file, Relaxed) == file {
+        return;
+    }
+    for shard in 0..layout::SHARDS {
+        if let Some(place) = word(layout::FINALIZING_STAMPS + 8 * shard) {
+            place.store(events::next_stamp(shard), Relaxed);
+        }
+    }
+    if let Some(moment) = word(layout::FINALIZING_MONOTONIC) {
+        moment.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Release);
+    }
+}
+
 /// In `BEGINNING`: the state that follows.
 fn begin_file() -> u64 {
     // SAFETY: this thread alone is in BEGINNING.

@@ -114,18 +114,38 @@ pub fn malloc_is_ours() -> bool {
     true
 }
 
-/// The code of an allocator that may call public functions of itself: where it begins and ends, 0 if there is none.
-static NESTING: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+/// Where the code of a module lies that may call public functions of the allocator while it serves one.
+pub struct Code([AtomicUsize; 2]);
 
-/// Whether real functions may call our hooks (musl's calloc calls malloc; no function of glibc does).
-#[inline(always)]
-pub fn may_call_us() -> bool {
-    NESTING[1].load(Relaxed) != 0
+impl Code {
+    /// No code.
+    pub const fn none() -> Code {
+        Code([AtomicUsize::new(0), AtomicUsize::new(0)])
+    }
+
+    /// From here on it is what lies in these addresses.
+    pub fn set(&self, range: core::ops::Range<usize>) {
+        self.0[0].store(range.start, Relaxed);
+        self.0[1].store(range.end, Relaxed);
+    }
+
+    /// Whether this address is in it.
+    pub fn contains(&self, pc: usize) -> bool {
+        (self.0[0].load(Relaxed)..self.0[1].load(Relaxed)).contains(&pc)
+    }
 }
 
-/// Whether this address is in the code of such an allocator.
-pub fn is_nesting_allocator(pc: usize) -> bool {
-    (NESTING[0].load(Relaxed)..NESTING[1].load(Relaxed)).contains(&pc)
+/// Our own code, where [`Code`]s are used that may jump to a public function as the last thing they do: then we are
+/// its caller.
+pub static OURS: Code = Code::none();
+
+/// The allocator's code, if it may call public functions of itself.
+static NESTING: Code = Code::none();
+
+/// The allocator's code if its functions may call our hooks (musl's calloc calls malloc; no function of glibc does).
+#[inline(always)]
+pub fn nesting_code() -> Option<&'static Code> {
+    (NESTING.0[1].load(Relaxed) != 0).then_some(&NESTING)
 }
 
 /// `malloc_usable_size` of the object that defines `malloc`, 0 if it has none: another allocator's would misread
@@ -150,8 +170,7 @@ pub unsafe fn usable_size(block: usize) -> usize {
 fn note_allocator(objects: Objects) {
     let Some(allocator) = objects.defining(b"malloc") else { return };
     if allocator.symbol(b"__libc_malloc").is_none() {
-        NESTING[0].store(allocator.bias, Relaxed);
-        NESTING[1].store(allocator.end(), Relaxed);
+        NESTING.set(allocator.bias..allocator.end());
     }
     USABLE_SIZE.store(allocator.symbol(b"malloc_usable_size").unwrap_or(0), Relaxed);
     if allocator.symbol(b"_Znwm").is_none() {

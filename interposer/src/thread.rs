@@ -10,12 +10,16 @@
 //!
 //! Of a level, `Wiped` is all zero in a forked child and `Kept` is as it was.
 
+mod serving;
+
+use self::serving::Serving;
 use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
-use crate::python::Chain;
+use crate::python::{Chain, allocators};
+use crate::real;
 use crate::stack::{Caller, Capture};
-use crate::{intern, modules, process, real, sys};
+use crate::{intern, modules, process, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, compiler_fence};
@@ -70,8 +74,8 @@ struct Wiped {
 struct Kept {
     /// Stack pointer of the hook that is inside this level, 0 if none is.
     entered: usize,
-    /// Inside a real function that may call our hooks: calls from the allocator's own code are not the program's.
-    quiet: bool,
+    /// The function behind a hook that this thread is in, if that may call our hooks itself.
+    serving: Serving,
     capture: Capture,
     python: Chain,
     /// The level of handlers that interrupt this one.
@@ -125,13 +129,12 @@ impl Drop for Entered {
 /// Enters the recorder for one event with room for it; `None` where it cannot be recorded (and is counted).
 /// `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
-fn enter(sp: usize) -> Option<Entered> {
-    let level = current();
+fn enter(level: *mut Level, sp: usize) -> Option<Entered> {
     // SAFETY: null, or the thread's own memory, which is never unmapped; the `entered` word keeps a second
     // reference from being made while this one is in use.
     let entered = unsafe {
         match level.as_mut() {
-            Some(level) if level.kept.entered == 0 && !level.kept.quiet => {
+            Some(level) if level.kept.entered == 0 => {
                 level.kept.entered = sp;
                 compiler_fence(SeqCst);
                 Entered(level)
@@ -149,17 +152,8 @@ fn enter(sp: usize) -> Option<Entered> {
 #[inline(never)]
 fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
     // SAFETY: the interrupted hook holds a reference to `outer` but is not running; only words are read and
-    // written here that it does not use. At `sp` is the return address of the hook's call.
+    // written here that it does not use. `sp` is a hook's.
     unsafe {
-        if (*outer).kept.quiet && real::is_nesting_allocator(*(sp as *const usize)) {
-            return None;
-        }
-        if (*outer).kept.entered == 0 {
-            // A signal handler that interrupted the real function.
-            (*outer).kept.entered = sp;
-            compiler_fence(SeqCst);
-            return Some(Entered(&mut *outer));
-        }
         if (*outer).kept.nested.is_null() {
             (*outer).kept.nested = map_level();
         }
@@ -279,7 +273,7 @@ pub fn is_nested() -> bool {
 impl Level {
     /// A thread that had no memory has got this.
     fn begin_thread(&mut self, tid: u32) {
-        self.kept.quiet = false;
+        self.kept.serving.end();
         self.wiped.writer.tid = tid;
         self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
         self.kept.capture.change_thread();
@@ -385,28 +379,106 @@ impl Level {
     }
 }
 
-/// A block was handed out to `caller`.
-#[inline(always)]
-pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
-    let Some(entered) = enter(caller.sp as usize - 8) else { return };
-    let level = &mut *entered.0;
-    level.say_thread();
-    let mut definer = Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
-    let native = level.kept.capture.take(caller, &mut definer);
-    let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
-    level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
+/// The calling thread, whose memory a hook finds once.
+#[derive(Clone, Copy)]
+pub struct Thread(*mut Level);
+
+impl Thread {
+    /// The calling thread.
+    #[inline(always)]
+    pub fn current() -> Thread {
+        Thread(current())
+    }
+
+    /// The calling thread, whose part of the recording is begun: no hook called by what it calls next does that.
+    #[inline(always)]
+    pub fn begun() -> Thread {
+        if current().is_null() {
+            begin();
+        }
+        Thread::current()
+    }
+
+    /// A block was handed out to `caller`.
+    #[inline(always)]
+    pub fn allocated(self, block: usize, size: usize, caller: Caller, realloc: bool) {
+        let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
+        let level = &mut *entered.0;
+        level.say_thread();
+        let mut definer =
+            Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
+        let native = level.kept.capture.take(caller, &mut definer);
+        let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
+        level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
+    }
+
+    /// A block is about to be given back, or to a realloc. `sp` is the stack pointer at the hook's first
+    /// instruction; `usable` is asked for what the block holds, and may say 0.
+    #[inline(always)]
+    pub fn freed(
+        self,
+        block: usize,
+        sp: usize,
+        realloc: bool,
+        usable: impl FnOnce() -> usize,
+    ) -> Option<Entered> {
+        let entered = enter(self.0, sp)?;
+        let level = &mut *entered.0;
+        level.say_thread();
+        level.wiped.events.freed(Address(block as u64), realloc, usable);
+        Some(entered)
+    }
+
+    /// The realloc of this block failed: it is as it was.
+    #[cold]
+    #[inline(never)]
+    pub fn realloc_failed(self, block: usize, sp: usize) {
+        let Some(entered) = enter(self.0, sp) else { return };
+        let level = &mut *entered.0;
+        level.say_thread();
+        level.wiped.events.realloc_failed(Address(block as u64));
+    }
 }
 
-/// A block is about to be given back, or to `realloc`. `sp` is the stack pointer at the hook's first instruction.
+/// A block of the real allocator was handed out to `caller`, that of a hook.
+#[inline(always)]
+pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
+    allocators::malloc_called(caller.pc);
+    let (thread, sp) = (Thread::current(), caller.sp as usize - 8);
+    // SAFETY: at a hook's first instruction its return address lay below its caller's frame.
+    if unsafe { thread.is_inner_call(sp) } {
+        return thread.inner_allocated(block, size, sp);
+    }
+    thread.allocated(block, size, caller, realloc);
+}
+
+/// A block of the real allocator is about to be given back, or to `realloc`. `sp` is the stack pointer at the
+/// hook's first instruction.
 #[inline(always)]
 pub fn freed(block: usize, sp: usize, realloc: bool) {
-    let Some(mut entered) = enter(sp) else { return };
-    let level = &mut *entered.0;
-    level.say_thread();
-    level.wiped.events.freed(Address(block as u64), realloc);
+    let thread = Thread::current();
+    // SAFETY: the stack pointer of a hook.
+    if unsafe { thread.is_inner_call(sp) } {
+        return thread.inner_freed(block, sp, realloc);
+    }
+    // SAFETY: the block is the program's until it is given to the real allocator after this.
+    let usable = || unsafe { real::usable_size(block) };
+    let Some(mut entered) = thread.freed(block, sp, realloc, usable) else { return };
     if modules::freed(block as u64) {
         object_unloaded(&mut entered, block);
     }
+}
+
+/// The realloc of this block of the real allocator failed: it is as it was.
+#[cold]
+#[inline(never)]
+pub fn realloc_failed(block: usize, sp: usize) {
+    let thread = Thread::current();
+    // SAFETY: the stack pointer of a hook.
+    if unsafe { thread.is_inner_call(sp) } {
+        return thread.inner_realloc_failed(block, sp);
+    }
+    thread.realloc_failed(block, sp);
 }
 
 /// The loader gives back its description of an object that it has unmapped.
@@ -420,47 +492,24 @@ fn object_unloaded(entered: &mut Entered, block: usize) {
     }
 }
 
-/// The realloc of this block failed: it is as it was.
-#[cold]
-#[inline(never)]
-pub fn realloc_failed(block: usize, sp: usize) {
-    let Some(entered) = enter(sp) else { return };
-    let level = &mut *entered.0;
-    level.say_thread();
-    level.wiped.events.realloc_failed(Address(block as u64));
-}
-
 /// A moment of the process, see [`recording::mark`].
 pub fn mark(mark: u64) {
-    let Some(entered) = enter(stack_pointer()) else { return };
+    let Some(entered) = enter(current(), stack_pointer()) else { return };
     entered.0.wiped.events.put(|model| model.mark(mark));
 }
 
 /// Begins the recording, and this thread's part of it, before the first event.
 #[cold]
 pub fn begin() {
-    drop(enter(stack_pointer()));
+    drop(enter(current(), stack_pointer()));
 }
 
-/// Runs a real function that may call our hooks itself, whose calls are then not recorded again.
+/// Runs a function of the real allocator, which may call others of its own by their public names: such calls are
+/// not recorded again.
 #[inline(always)]
 pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    if !real::may_call_us() {
-        return call();
-    }
-    if current().is_null() {
-        begin();
-    }
-    let level = current();
-    // SAFETY: null or the thread's own memory; one word of it is used.
-    unsafe {
-        let outermost = !level.is_null() && !core::mem::replace(&mut (*level).kept.quiet, true);
-        let result = call();
-        if outermost {
-            (*level).kept.quiet = false;
-        }
-        result
-    }
+    let Some(code) = real::nesting_code() else { return call() };
+    Thread::begun().quietly(code, stack_pointer(), call)
 }
 
 #[inline(always)]

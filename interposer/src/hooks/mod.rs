@@ -10,14 +10,15 @@ pub mod aligned;
 pub mod constructors;
 pub mod malloc;
 pub mod operators;
+pub mod python;
 
 use crate::stack::Caller;
 
 /// Exports a C function that enters `$hook` with one or two more arguments, in the registers named: the stack
 /// pointer at the function's first instruction, and the frame pointer. Only in the real library under its own
-/// name: a test binary must not hook itself.
+/// name: a test binary must not hook itself. `unexported`: one that is found by its address alone.
 macro_rules! stub {
-    ($name:ident, $hook:path, $sp:literal $(, $bp:literal)?) => {
+    ($name:ident, $hook:path, $($register:literal),+) => {
         /// The hook of the C function of this name.
         ///
         /// # Safety
@@ -25,16 +26,25 @@ macro_rules! stub {
         #[cfg_attr(unfreed_preload, unsafe(no_mangle))]
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name() {
-            core::arch::naked_asm!(
-                ".cfi_startproc",
-                "endbr64",
-                concat!("mov ", $sp, ", rsp"),
-                $(concat!("mov ", $bp, ", rbp"),)?
-                "jmp {hook}",
-                ".cfi_endproc",
-                hook = sym $hook
-            )
+            stub!(enter $hook, $($register),+)
         }
+    };
+    (unexported $name:ident, $hook:path, $($register:literal),+) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            stub!(enter $hook, $($register),+)
+        }
+    };
+    (enter $hook:path, $sp:literal $(, $bp:literal)?) => {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            "endbr64",
+            concat!("mov ", $sp, ", rsp"),
+            $(concat!("mov ", $bp, ", rbp"),)?
+            "jmp {hook}",
+            ".cfi_endproc",
+            hook = sym $hook
+        )
     };
 }
 pub(crate) use stub;

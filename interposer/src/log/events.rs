@@ -8,7 +8,7 @@
 
 use super::cursor::Cursor;
 use super::file;
-use crate::{clock, real};
+use crate::clock;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
 use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
@@ -32,6 +32,11 @@ pub fn stop_counting() {
 pub fn go_on_counting(shard: usize) -> u64 {
     let counter = &COUNTERS[shard % SHARDS].0;
     counter.fetch_and(!STOPPED, Relaxed) & !STOPPED
+}
+
+/// The stamp that the next event of this shard gets.
+pub fn next_stamp(shard: usize) -> u64 {
+    COUNTERS[shard % SHARDS].0.load(Relaxed) & !STOPPED
 }
 
 #[inline(always)]
@@ -111,12 +116,10 @@ impl Events {
         self.cursor.put_wide(record);
     }
 
-    /// A block is about to be given back. There must be room.
+    /// A block is about to be given back, for which `usable` is as for [`EventModel::free`]. There must be room.
     #[inline(always)]
-    pub fn freed(&mut self, address: Address, realloc: bool) {
+    pub fn freed(&mut self, address: Address, realloc: bool, usable: impl FnOnce() -> usize) {
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
-        // SAFETY: the block is the program's until it is given to the real allocator after this.
-        let usable = || unsafe { real::usable_size(address.0 as usize) };
         match self.model.free(address, realloc, stamp, usable) {
             Some(said) => self.put_said(said),
             None => self.freed_wide(address, realloc, stamp),

@@ -13,7 +13,7 @@ use crate::sys::{self, Errno, Fd};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use recording::LostKind;
-use recording::layout::{CHUNK, LOST, NEXT_CHUNK, NEXT_ID_BLOCK};
+use recording::layout::{CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, SHARDS};
 
 /// Less is not worth beginning.
 const SIZE_MIN: usize = 4 * CHUNK;
@@ -22,8 +22,8 @@ const SIZE_MIN: usize = 4 * CHUNK;
 const FIRST_SIZE: usize = 1 << 30;
 /// Chunks left at the end when the process exits, for events in later exit handlers.
 const CHUNKS_AFTER_EXIT: usize = 64;
-/// Of the header chunk, what is used.
-const HEADER_SIZE: usize = recording::layout::STRINGS_END;
+/// Of the header chunk, the pages that are used.
+const HEADER_SIZE: usize = (FINALIZING_STAMPS + 8 * SHARDS).next_multiple_of(4096);
 const MADV_POPULATE_WRITE: i32 = 23;
 
 /// Size of the file.

@@ -98,6 +98,13 @@ impl Image {
         self.segments().find(|segment| wanted.wrapping_sub(segment.address) < segment.size)
     }
 
+    /// The addresses of the loaded segment that holds `address`.
+    pub fn segment_around(&self, address: u64) -> Option<core::ops::Range<u64>> {
+        let segment = self.segment(address)?;
+        let start = self.bias.wrapping_add(segment.address);
+        Some(start..start.wrapping_add(segment.size))
+    }
+
     /// Whether `address` lies in one of its segments.
     pub fn contains(&self, address: u64) -> bool {
         self.segment(address).is_some()

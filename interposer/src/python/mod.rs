@@ -7,6 +7,7 @@
 //! then the address of the loader's entry, published by a Release store; readers load it Acquire. When the object
 //! is unloaded it becomes [`GONE`], and the slot is not used again: another thread may still look at it.
 
+pub mod allocators;
 pub mod code;
 mod eval_loop;
 mod frames;
@@ -17,7 +18,7 @@ mod state;
 pub mod version;
 
 pub use frames::Chain;
-pub use runtime::{Allocators, Runtime, States};
+pub use runtime::{Runtime, States};
 pub use sink::Sink;
 
 use core::cell::UnsafeCell;
@@ -115,6 +116,9 @@ fn look_at(object: &Object, link_map: u64) -> bool {
     unsafe { *slot.runtime.get() = Some(Runtime::of(object, get_version, index as u32)) };
     slot.link_map.store(link_map, Release);
     FOUND.fetch_max(index + 1, Release);
+    if let Some(runtime) = slot.runtime() {
+        runtime.objects.store(allocators::install(runtime), Relaxed);
+    }
     true
 }
 

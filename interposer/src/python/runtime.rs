@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64};
 use recording::Interpreter;
 
 use super::Sink;
+use super::allocators::Allocators;
 use super::eval_loop::EvalLoop;
 use super::version::{self, DEBUG_OFFSETS, Layout};
 use crate::symbols::{Definition, Object};
@@ -33,8 +34,8 @@ pub struct Runtime {
     pub code_type: u64,
     /// The word that is set when the interpreter begins to finalize: the thread state that does.
     pub finalizing: Option<&'static AtomicU64>,
-    /// The functions that replace allocators.
-    pub allocators: Allocators,
+    /// What sets and tells its allocators; `None`: its objects are not recorded.
+    pub allocators: Option<Allocators>,
     /// Whether the objects that it keeps in pools of its own are recorded.
     pub objects: AtomicBool,
     /// `Py_GetVersion()`, NUL-terminated.
@@ -52,19 +53,6 @@ pub struct States {
     pub first_interpreter: GetState,
     /// `PyInterpreterState_Next`.
     pub next_interpreter: NextInterpreter,
-}
-
-/// Addresses of functions of `pymem.h` and `objimpl.h`, 0 where there is none.
-#[derive(Clone, Copy)]
-pub struct Allocators {
-    /// `PyMem_GetAllocator`.
-    pub get: usize,
-    /// `PyMem_SetAllocator`.
-    pub set: usize,
-    /// `PyObject_GetArenaAllocator`.
-    pub get_arena: usize,
-    /// `PyObject_SetArenaAllocator`.
-    pub set_arena: usize,
 }
 
 impl Runtime {
@@ -90,12 +78,7 @@ impl Runtime {
             eval_loop: object.definition(b"_PyEval_EvalFrameDefault").map(EvalLoop::of),
             code_type: address(b"PyCode_Type") as u64,
             finalizing,
-            allocators: Allocators {
-                get: address(b"PyMem_GetAllocator"),
-                set: address(b"PyMem_SetAllocator"),
-                get_arena: address(b"PyObject_GetArenaAllocator"),
-                set_arena: address(b"PyObject_SetArenaAllocator"),
-            },
+            allocators: Allocators::of(object),
             objects: AtomicBool::new(false),
             text,
         }
