@@ -12,6 +12,7 @@ use regex::Regex;
 mod values;
 use values::{duration, limit, moment, regular_expression};
 
+use crate::aggregate::Phase;
 use crate::error::{self, reason};
 
 /// Find the code that allocated the memory which was never freed.
@@ -115,6 +116,8 @@ Examples:
   unfreed report before --by line -n 10       the ten lines of code that hold most
   unfreed report before --focus '^shop::'     only stacks that pass through shop::
   unfreed report before --older 10m           only what is older than ten minutes
+  unfreed report before --phase run           without Python's start and imports
+  unfreed report before --own shoplib         stacks named after that package too
   unfreed report before --format json >r.json all sites, for a program")]
 pub struct ReportArgs {
     /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), or one process's file in it
@@ -172,6 +175,18 @@ pub struct ViewArgs {
     /// Only blocks allocated at least this long before the end of the recording: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
+    /// Only what Python allocated in these phases: start-up,import,run
+    ///
+    /// The frames tell: start-up is what the interpreter does before any program, import what a module's import calls, run
+    /// the rest. Processes without Python have no phases.
+    #[arg(
+        long = "phase",
+        value_name = "PHASE",
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub phases: Vec<Phase>,
     /// The moment to report: before-exit or end
     ///
     /// A Python interpreter that ends in an orderly way frees what its globals hold, and most leaks with it. So a
@@ -179,7 +194,16 @@ pub struct ViewArgs {
     /// before-exit. With end every process is reported as of its end.
     #[arg(long, value_name = "MOMENT", value_parser = moment, default_value = "before-exit")]
     pub at: At,
-    /// Print every frame of deep stacks [text only; the others have them always]
+    /// Take code below PATH as yours too, to name stacks after; may be given again
+    ///
+    /// A stack is named after its innermost frame of your code. Python code is yours unless it is of the standard
+    /// library or in site-packages, native code unless it is the interpreter or a library of the system. PATH is looked
+    /// for among the components of the files and modules of frames: site-packages/mylib, mylib, libmine.so.
+    #[arg(long = "own", value_name = "PATH")]
+    pub own: Vec<String>,
+    /// Print every frame of a stack [text only; the others have them always]
+    ///
+    /// Otherwise of a Python stack the interpreter's own frames are left out, and the middle of a deep one.
     #[arg(long)]
     pub all_frames: bool,
     /// How to print it
@@ -253,10 +277,10 @@ pub enum At {
 /// What makes one site of a report.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum By {
-    /// The whole stack
+    /// The whole stack, named after your innermost frame
     #[default]
     Stack,
-    /// The function that allocated (what hands on to malloc, such as operator new, is passed over)
+    /// The function that allocated (what hands memory on, such as operator new or std::vector, is passed over)
     Function,
     /// Its file and line
     Line,

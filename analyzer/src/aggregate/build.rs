@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use recording::layout::STRINGS_END;
 
+use super::family;
 use super::filter::Filter;
+use super::own::Own;
 use super::paths::Paths;
+use super::phase::phases;
 use super::report::{Counts, Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
@@ -26,6 +29,8 @@ pub struct Selection {
     pub at: At,
     /// What to leave out.
     pub filter: Filter,
+    /// Which code is the user's own.
+    pub own: Own,
     /// Where symbols are.
     pub symbols: symbols::Options,
 }
@@ -70,7 +75,10 @@ impl Loaded {
     /// The processes, without any symbol.
     pub fn processes(&self, run: &Run) -> Vec<Process> {
         let loaded = run.recordings.iter().zip(&self.processes);
-        loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect()
+        let mut processes: Vec<Process> =
+            loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect();
+        family::find_parents(&mut processes);
+        processes
     }
 
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
@@ -85,13 +93,21 @@ impl Loaded {
                 (processes[index].window_ns.1 / 1_000_000).saturating_sub(older.as_millis() as u64)
             });
             let counts = counts_of(&loaded.replayed, oldest);
-            let owner =
-                Owner { process: &processes[index], replayed: &loaded.replayed, identity: &names[index] };
+            let parent = processes[index].parent.map(|parent| processes[parent].pid);
+            let (process, replayed) = (&processes[index], &loaded.replayed);
+            let owner = Owner { process, parent, replayed, identity: &names[index] };
             let mut resolver = Resolver::new(&loaded.definitions, &loaded.nodes, &frames);
             let mut python = PythonStacks::default();
-            for (totals, counts) in loaded.replayed.sites.iter().zip(counts) {
-                let (path, fit) = resolver.path(totals.stack, sites.paths);
-                sites.add(path, counts, totals, &owner);
+            let totals = || replayed.sites.iter();
+            let resolved: Vec<_> = totals().map(|totals| resolver.path(totals.stack, sites.paths)).collect();
+            let marks: Vec<_> = resolved.iter().map(|&(path, _)| sites.paths.marks(path)).collect();
+            let has_python = !loaded.definitions.python.interpreters.is_empty();
+            let phases = if has_python { phases(&marks) } else { vec![None; marks.len()] };
+            for (phase, counts) in phases.iter().zip(counts_of(replayed, None)) {
+                phase.iter().for_each(|&phase| python.phases[phase as usize].add(&counts));
+            }
+            for (((totals, counts), (path, fit)), phase) in totals().zip(counts).zip(resolved).zip(phases) {
+                sites.add(path, phase, counts, totals, &owner);
                 fit.into_iter().for_each(|fit| python.add(fit, totals.allocations));
             }
             python.versions = std::mem::take(&mut processes[index].python.versions);
@@ -105,9 +121,8 @@ impl Loaded {
             problems,
             unreadable: run.unreadable.iter().map(ToString::to_string).collect(),
             by: selection.by,
-            filtered: selection.filter.focus.is_some()
-                || selection.filter.ignore.is_some()
-                || selection.filter.older.is_some(),
+            filtered: selection.filter.selects(),
+            own: selection.own.clone(),
             sites,
             paths,
         }
@@ -201,6 +216,7 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         pid: header.pid,
         parent_pid: header.parent_pid,
+        parent: None,
         exe: recording.exe.as_deref().map(text),
         command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         state: recording.state.clone(),
@@ -232,6 +248,8 @@ fn totals(processes: &[Process]) -> SumTotals {
         totals.lost = totals.lost.saturating_add(process.lost);
         totals.log_bytes += process.log_bytes;
         totals.arenas.add(&process.arenas);
+        let phases = totals.phases.iter_mut().zip(&process.python.phases);
+        phases.for_each(|(sum, counts)| sum.add(counts));
     }
     let start = processes.iter().map(|process| process.window_ns.0).min().unwrap_or(0);
     let end = processes.iter().map(|process| process.window_ns.1).max().unwrap_or(0);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::frame::Frame;
+use super::phase::Phase;
 
 /// What the user asked to see.
 #[derive(Clone, Default, Debug)]
@@ -14,9 +15,16 @@ pub struct Filter {
     pub ignore: Option<Regex>,
     /// Only blocks at least this old at the end of the recording.
     pub older: Option<Duration>,
+    /// Only what Python programs allocated in one of these phases, if there is any.
+    pub phases: Vec<Phase>,
 }
 
 impl Filter {
+    /// Whether it leaves anything out.
+    pub fn selects(&self) -> bool {
+        self.focus.is_some() || self.ignore.is_some() || self.older.is_some() || !self.phases.is_empty()
+    }
+
     /// Whether the expressions match this frame: (focus, ignore).
     pub(super) fn matches(&self, frame: &Frame) -> (bool, bool) {
         let any = |expression: &Option<Regex>| {
@@ -29,8 +37,9 @@ impl Filter {
         (any(&self.focus), any(&self.ignore))
     }
 
-    /// Whether a stack with these matches is shown.
-    pub(super) fn keeps(&self, (focus, ignore): (bool, bool)) -> bool {
-        (self.focus.is_none() || focus) && !ignore
+    /// Whether a stack with these matches and of this phase is shown.
+    pub(super) fn keeps(&self, (focus, ignore): (bool, bool), phase: Option<Phase>) -> bool {
+        let wanted = |phase| self.phases.contains(&phase);
+        (self.focus.is_none() || focus) && !ignore && (self.phases.is_empty() || phase.is_some_and(wanted))
     }
 }

@@ -109,7 +109,45 @@ impl Frame {
         let name = name.strip_prefix("__libc_").or(name.strip_prefix("__GI_")).unwrap_or(name);
         ALLOCATORS.contains(&name.trim_start_matches('_'))
     }
+
+    /// Code of the standard library of C++ or Rust, compiled into a program or not. The user's code has called it.
+    pub fn is_standard_library(&self) -> bool {
+        let file = self.file.as_deref().unwrap_or("");
+        let module = self.module_name().unwrap_or("");
+        self.kind == Kind::Native
+            && (STANDARD_DIRECTORIES.iter().any(|directory| file.contains(directory))
+                || STANDARD_LIBRARIES.iter().any(|library| module.starts_with(library))
+                || self.function.as_deref().is_some_and(is_of_std))
+    }
+
+    /// A library in the directories of the system, which the user has not written.
+    pub fn is_system_library(&self) -> bool {
+        let module = self.module.as_deref().unwrap_or("");
+        let directory =
+            ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"].iter().any(|at| module.starts_with(at));
+        let name = self.module_name().unwrap_or("");
+        name == "libunfreed.so" || (directory && (name.ends_with(".so") || name.contains(".so.")))
+    }
 }
+
+/// Whether a function is of the namespace `std` or its like: `void std::vector<int>::push_back(int)`,
+/// `<alloc::vec::Vec<T> as core::clone::Clone>::clone`.
+fn is_of_std(function: &str) -> bool {
+    let name = match function.strip_prefix('<') {
+        Some(implementor) => implementor,
+        None => {
+            let name = function.split(['<', '(']).next().unwrap_or(function);
+            name.rsplit(' ').next().unwrap_or(name)
+        }
+    };
+    ["std::", "__gnu_cxx::", "alloc::", "core::"].iter().any(|namespace| name.starts_with(namespace))
+}
+
+/// Where the sources of standard libraries are.
+const STANDARD_DIRECTORIES: &[&str] = &["/include/c++/", "/rustc/", "/lib/rustlib/src/"];
+
+/// Runtime libraries of C++.
+const STANDARD_LIBRARIES: &[&str] = &["libstdc++.so", "libc++.so", "libc++abi.so", "libgcc_s.so"];
 
 /// Functions that allocate for their caller, without leading underscores.
 const ALLOCATORS: &[&str] = &[
@@ -185,6 +223,28 @@ mod tests {
         {
             assert!(!of(name).is_allocator(), "{name}");
         }
+    }
+
+    #[test]
+    fn standard_libraries_are_known_by_name_file_or_module() {
+        for name in [
+            "std::vector<int, std::allocator<int> >::reserve(unsigned long)",
+            "void std::vector<int>::_M_realloc_insert<int>(int&&)",
+            "<alloc::vec::Vec<T> as core::clone::Clone>::clone",
+            "std::__cxx11::basic_string<char>::_M_create(unsigned long&, unsigned long)",
+        ] {
+            assert!(of(name).is_standard_library(), "{name}");
+        }
+        for name in ["main", "shop::std::f()", "<shop::Item as core::clone::Clone>::clone", "f(std::string)"]
+        {
+            assert!(!of(name).is_standard_library(), "{name}");
+        }
+        let inlined = Frame { file: Some("/usr/include/c++/12/bits/stl_vector.h".into()), ..of("f") };
+        let library = Frame { module: Some("/usr/lib/libstdc++.so.6".into()), ..of("f") };
+        assert!(inlined.is_standard_library() && library.is_standard_library());
+        assert!(library.is_system_library());
+        let own = Frame { module: Some("/usr/lib/postgresql/15/bin/postgres".into()), ..of("f") };
+        assert!(!own.is_system_library());
     }
 
     #[test]

@@ -20,8 +20,13 @@ pub(super) fn asking_frame(by: By, paths: &Paths, path: PathId) -> Option<u32> {
     if python.is_some() && by != By::Module {
         return python;
     }
-    let asking = paths.frame_numbers(path).find(|&frame| !paths.frame_at(frame).is_allocator());
-    match (asking, python) {
+    let asks = |frame: &u32| !paths.frame_at(*frame).is_allocator();
+    let asking = paths.frame_numbers(path).find(asks);
+    // A container of a standard library asks for its user; what the loader initializes asks for itself.
+    let user =
+        paths.frame_numbers(path).find(|frame| asks(frame) && !paths.frame_at(*frame).is_standard_library());
+    let user = user.filter(|&frame| by != By::Module && !paths.frame_at(frame).is_system_library());
+    match (user.or(asking), python) {
         (Some(asking), Some(python)) if paths.frame_at(asking).interpreter => Some(python),
         (Some(asking), _) => Some(asking),
         (None, _) => paths.frame_numbers(path).next(),

@@ -1,9 +1,12 @@
 //! From each process's totals to the sites of a whole run: symbolised, filtered, grouped, largest first.
 mod build;
+mod family;
 mod filter;
 mod frame;
 mod group;
+mod own;
 mod paths;
+mod phase;
 mod report;
 mod resolver;
 mod sites;
@@ -11,7 +14,10 @@ mod stacks;
 
 pub use crate::replay::ArenaCounts;
 pub use build::{Loaded, Selection, report};
+pub use family::{cut, spoken, tree};
 pub use filter::Filter;
 pub use frame::{Frame, Kind};
+pub use own::Own;
 pub use paths::{PathId, Paths};
+pub use phase::Phase;
 pub use report::{Counts, Process, PythonStacks, Report, Site, SumTotals};

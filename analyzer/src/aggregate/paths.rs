@@ -8,6 +8,7 @@ use recording::EndReason;
 
 use super::filter::Filter;
 use super::frame::{Frame, Kind};
+use super::phase::{Marks, Phase};
 use crate::fast_map::FastMap;
 
 /// An exact path: an index.
@@ -28,14 +29,15 @@ struct PathNode {
     /// The innermost Python frame, or [`NONE`].
     python: u32,
     matches: (bool, bool),
+    marks: Marks,
 }
 
 /// All paths.
 pub struct Paths {
     frames: Vec<Frame>,
     frame_index: HashMap<Frame, u32>,
-    /// Per frame: its identity, and what it matches.
-    frame_facts: Vec<(u32, (bool, bool))>,
+    /// Per frame: its identity, what it matches, and what it says of the phase.
+    frame_facts: Vec<(u32, (bool, bool), Marks)>,
     identity_index: HashMap<String, (u32, u64)>,
     identity_hashes: Vec<u64>,
     paths: Vec<PathNode>,
@@ -48,7 +50,14 @@ pub struct Paths {
 impl Paths {
     /// The roots alone.
     pub fn new(filter: Filter) -> Paths {
-        let root = |site| PathNode { parent: NONE, frame: NONE, site, python: NONE, matches: (false, false) };
+        let root = |site| PathNode {
+            parent: NONE,
+            frame: NONE,
+            site,
+            python: NONE,
+            matches: (false, false),
+            marks: Marks::default(),
+        };
         Paths {
             frames: Vec::new(),
             frame_index: HashMap::new(),
@@ -81,7 +90,7 @@ impl Paths {
         if identity == fresh {
             self.identity_hashes.push(hashed);
         }
-        self.frame_facts.push((identity, self.filter.matches(&frame)));
+        self.frame_facts.push((identity, self.filter.matches(&frame), Marks::of(&frame)));
         self.frames.push(frame.clone());
         self.frame_index.insert(frame, index);
         index
@@ -92,9 +101,10 @@ impl Paths {
         if let Some(&path) = self.path_index.get(&(parent.0, frame)) {
             return PathId(path);
         }
-        let (identity, matches) = self.frame_facts[frame as usize];
+        let (identity, matches, marks) = self.frame_facts[frame as usize];
         let above = &self.paths[parent.0 as usize];
         let matches = (above.matches.0 | matches.0, above.matches.1 | matches.1);
+        let marks = above.marks.and(marks);
         let python = if self.frames[frame as usize].kind == Kind::Python { frame } else { above.python };
         let above = above.site;
         let fresh = self.site_hashes.len() as u32;
@@ -105,7 +115,7 @@ impl Paths {
             self.site_hashes.push(hash(above, &identity.to_le_bytes()));
         }
         let path = self.paths.len() as u32;
-        self.paths.push(PathNode { parent: parent.0, frame, site, python, matches });
+        self.paths.push(PathNode { parent: parent.0, frame, site, python, matches, marks });
         self.path_index.insert((parent.0, frame), path);
         PathId(path)
     }
@@ -169,9 +179,14 @@ impl Paths {
         self.site_hashes[site as usize]
     }
 
+    /// What its frames say of its phase.
+    pub(super) fn marks(&self, path: PathId) -> Marks {
+        self.paths[path.0 as usize].marks
+    }
+
     /// Whether the filter lets the stacks of this path through.
-    pub fn shown(&self, path: PathId) -> bool {
-        self.filter.keeps(self.paths[path.0 as usize].matches)
+    pub fn shown(&self, path: PathId, phase: Option<Phase>) -> bool {
+        self.filter.keeps(self.paths[path.0 as usize].matches, phase)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a report says, before it is printed.
+use super::own::Own;
 use super::paths::{PathId, Paths};
+use super::phase::Phase;
 use crate::cli::{At, By};
 use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};
@@ -40,6 +42,8 @@ pub struct Process {
     pub pid: u32,
     /// Its parent's.
     pub parent_pid: u32,
+    /// Which of the run's processes that is, if it was recorded.
+    pub parent: Option<usize>,
     /// Executable.
     pub exe: Option<String>,
     /// Command line.
@@ -88,6 +92,8 @@ pub struct PythonStacks {
     pub mismatched: u64,
     /// Those with more evaluation loops than Python frames: of other interpreters or greenlets.
     pub more_loops: u64,
+    /// Counts of the whole process by [`Phase`].
+    pub phases: [Counts; 3],
 }
 
 impl PythonStacks {
@@ -113,6 +119,8 @@ pub struct SumTotals {
     pub peak_bytes: u64,
     /// What Python's allocator carves objects from.
     pub arenas: ArenaCounts,
+    /// Counts of the processes with Python, by [`Phase`].
+    pub phases: [Counts; 3],
     /// Events of blocks.
     pub events: u64,
     /// Events that could not be recorded.
@@ -134,6 +142,8 @@ pub struct Site {
     pub counts: Counts,
     /// Its stack: that of its largest exact stack.
     pub path: PathId,
+    /// The phase of a Python program in which all of it was allocated; `None`: several, or no Python.
+    pub phase: Option<Phase>,
     /// Exact stacks, with their lines, that are this site; 0 for a group.
     pub stacks: u64,
 }
@@ -142,6 +152,13 @@ impl Site {
     /// The id that people see: 12 hex digits.
     pub fn id(&self) -> String {
         format!("{:012x}", self.hash >> 16)
+    }
+}
+
+impl Report {
+    /// The frame that a site is named after, by its number in `paths`.
+    pub fn headline(&self, site: &Site) -> Option<u32> {
+        self.own.headline(&self.paths, site.path)
     }
 }
 
@@ -161,6 +178,8 @@ pub struct Report {
     pub by: By,
     /// Whether a filter is set.
     pub filtered: bool,
+    /// Which code is the user's own.
+    pub own: Own,
     /// Sites, largest first.
     pub sites: Vec<Site>,
     /// Their stacks.

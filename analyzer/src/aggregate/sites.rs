@@ -1,8 +1,10 @@
 //! Sites in the making: adds up the stacks of all processes by what makes a site.
 use std::collections::{HashMap, HashSet};
 
+use super::family::spoken;
 use super::group::{self, Group};
 use super::paths::{PathId, Paths};
+use super::phase::Phase;
 use super::report::{Counts, Process, Site};
 use crate::cli::By;
 use crate::replay::{Replayed, Totals};
@@ -10,6 +12,8 @@ use crate::replay::{Replayed, Totals};
 /// Whose totals are added.
 pub(super) struct Owner<'a> {
     pub process: &'a Process,
+    /// The pid of its parent, if that was recorded.
+    pub parent: Option<u32>,
     pub replayed: &'a Replayed,
     /// The same in another run: program and which of its processes.
     pub identity: &'a str,
@@ -23,7 +27,10 @@ impl Owner<'_> {
     fn group(&self, by: By, thread: u32) -> Group {
         let (program, pid) = (self.program(), self.process.pid);
         if by == By::Process {
-            return group::named(by, self.identity, format!("{program} (pid {pid})"));
+            let parent = self.parent.map_or_else(String::new, |parent| format!(", child of {parent}"));
+            let command = spoken(&self.process.command);
+            let command = if command.is_empty() { program } else { &command };
+            return group::named(by, self.identity, format!("{command} (pid {pid}{parent})"));
         }
         let known = self.replayed.threads.get(&thread);
         let name = known.and_then(|known| known.name.as_deref()).unwrap_or(program);
@@ -66,11 +73,19 @@ impl<'p> Sites<'p> {
         }
     }
 
-    pub fn add(&mut self, path: PathId, counts: Counts, totals: &Totals, owner: &Owner) {
-        if !self.paths.shown(path) {
+    pub fn add(
+        &mut self,
+        path: PathId,
+        phase: Option<Phase>,
+        counts: Counts,
+        totals: &Totals,
+        owner: &Owner,
+    ) {
+        if !self.paths.shown(path, phase) {
             return;
         }
-        match self.by {
+        let known = self.sites.len();
+        let site = match self.by {
             By::Stack => self.add_stack(path, counts),
             By::Function | By::Line | By::Module => {
                 let frame = group::asking_frame(self.by, self.paths, path);
@@ -84,24 +99,34 @@ impl<'p> Sites<'p> {
                     }
                 };
                 self.sites[site].counts.add(&counts);
+                site
             }
             By::Thread | By::Process => {
                 let site = self.group(owner.group(self.by, totals.thread));
                 self.sites[site].counts.add(&counts);
+                site
             }
+        };
+        let fresh = site == known;
+        let site = &mut self.sites[site];
+        if fresh {
+            site.phase = phase;
+        } else if site.phase != phase {
+            site.phase = None;
         }
     }
 
-    fn add_stack(&mut self, path: PathId, counts: Counts) {
+    /// Returns the index of the site.
+    fn add_stack(&mut self, path: PathId, counts: Counts) -> usize {
         let site = self.paths.site(path);
         let fresh = self.sites.len();
         let index = *self.index.entry(Key::Stack(site)).or_insert(fresh);
         if index == fresh {
             let hash = self.paths.site_hash(site);
-            self.sites.push(Site { hash, name: None, counts, path, stacks: 1 });
+            self.sites.push(Site { hash, name: None, counts, path, phase: None, stacks: 1 });
             self.seen.insert(path);
             self.shown.push(counts);
-            return;
+            return index;
         }
         let site = &mut self.sites[index];
         site.counts.add(&counts);
@@ -113,6 +138,7 @@ impl<'p> Sites<'p> {
             self.shown[index] = counts;
             site.path = path;
         }
+        index
     }
 
     fn group(&mut self, group: Group) -> usize {
@@ -130,6 +156,7 @@ impl<'p> Sites<'p> {
                 name: Some(group.name),
                 counts: Counts::default(),
                 path,
+                phase: None,
             });
         }
         index

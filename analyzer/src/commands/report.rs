@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::to_stdout;
-use crate::aggregate::{Filter, Loaded, Report, Selection};
+use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
 use crate::cli::{Format, ReportArgs, ViewArgs};
 use crate::error::Failure;
 use crate::output::{self, Style};
@@ -40,12 +40,13 @@ pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
 }
 
 fn selection(view: &ViewArgs) -> Selection {
-    let filter = Filter { focus: view.focus.clone(), ignore: view.ignore.clone(), older: view.older };
+    let (focus, ignore, phases) = (view.focus.clone(), view.ignore.clone(), view.phases.clone());
+    let filter = Filter { focus, ignore, older: view.older, phases };
     let symbols = symbols::Options {
         debug_dirs: view.symbols.debug_dirs.clone(),
         sysroot: view.symbols.sysroot.clone(),
     };
-    Selection { by: view.by, at: view.at, filter, symbols }
+    Selection { by: view.by, at: view.at, own: Own::new(&view.own), filter, symbols }
 }
 
 /// Colours on a terminal that wants them.

@@ -8,7 +8,9 @@ use crate::diff::Diff;
 
 /// Prints a report with its first `limit` sites.
 pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack\r\n")?;
+    out.write_all(
+        b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack,headline,phase\r\n",
+    )?;
     for site in report.sites.iter().take(limit) {
         let counts = &site.counts;
         let numbers = [
@@ -25,7 +27,7 @@ pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<
 
 /// Prints a diff with its first `limit` sites.
 pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(b"id,name,old_bytes,new_bytes,delta_bytes,old_blocks,new_blocks,delta_blocks,stack\r\n")?;
+    out.write_all(b"id,name,old_bytes,new_bytes,delta_bytes,old_blocks,new_blocks,delta_blocks,stack,headline,phase\r\n")?;
     for change in diff.changes.iter().take(limit) {
         let (site, report) = diff.site(change);
         let (old, new) = (&change.old_counts, &change.new_counts);
@@ -48,7 +50,9 @@ fn row(report: &Report, site: &Site, numbers: &[i128], out: &mut dyn Write) -> i
         write!(out, ",{number}")?;
     }
     let frames: Vec<String> = stack(report, site).map(frame).collect();
-    write!(out, ",{}\r\n", quoted(&frames.join(" < ")))
+    let headline = report.headline(site).map(|number| frame(report.paths.frame_at(number)));
+    let phase = site.phase.map_or("", |phase| phase.name());
+    write!(out, ",{},{},{phase}\r\n", quoted(&frames.join(" < ")), quoted(&headline.unwrap_or_default()))
 }
 
 fn frame(frame: &Frame) -> String {

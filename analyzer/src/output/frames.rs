@@ -1,15 +1,10 @@
 //! The frames of a site: as text, one line each, and as the other formats list them.
 use std::io::{self, Write};
 
+use super::folding::Folded;
 use super::text::{COLUMNS, Style};
 use crate::aggregate::{Frame, Kind, Report, Site};
 
-/// Stacks of more frames are shown without their middle.
-const DEEP: usize = 25;
-/// Of those, the innermost: what allocated, and what called it.
-const INNERMOST: usize = 20;
-/// And the outermost: which thread, and which entry.
-const OUTERMOST: usize = 3;
 /// Directories of a source file that are shown.
 const DIRECTORIES: usize = 2;
 /// Column in which places begin, where functions allow it.
@@ -20,27 +15,39 @@ pub(super) fn stack<'a>(report: &'a Report, site: &Site) -> impl Iterator<Item =
     report.paths.frames(site.path)
 }
 
+/// What a site is named after: `dir/dir/file:line function`, as far as it is known.
+pub(super) fn headline(report: &Report, site: &Site) -> String {
+    let Some(frame) = report.headline(site).map(|frame| report.paths.frame_at(frame)) else {
+        return "?".to_string();
+    };
+    match (&frame.file, &frame.function, frame.module_name()) {
+        (Some(file), Some(function), _) => format!("{} {function}", place(file, frame.line)),
+        (None, Some(function), Some(module)) => format!("{function} [{module}]"),
+        _ => frame.label(),
+    }
+}
+
 /// Prints `function  file:line  [module]` for each frame, the module where it is another than the line before's.
-pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
+/// Returns whether native frames were left out.
+pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
     let frames: Vec<&Frame> = stack(report, site).collect();
-    let hidden =
-        if style.all_frames || frames.len() <= DEEP { 0..0 } else { INNERMOST..frames.len() - OUTERMOST };
+    let folded = if style.all_frames { Folded::all(&frames) } else { Folded::new(&frames) };
     let mut module = None;
-    for (index, frame) in frames.iter().enumerate() {
-        if hidden.contains(&index) {
-            if index == hidden.start {
-                let note = format!("... {} more frames; --all-frames shows them", hidden.len());
+    for (at, &index) in folded.shown.iter().enumerate() {
+        if folded.hidden.contains(&at) {
+            if at == folded.hidden.start {
+                let note = format!("... {} more frames; --all-frames shows them", folded.hidden.len());
                 writeln!(out, "    {}", style.dim(&note))?;
             }
             continue;
         }
-        line(frame, module == Some(frame.module_name()), style, out)?;
-        module = Some(frame.module_name());
+        line(frames[index], module == Some(frames[index].module_name()), style, out)?;
+        module = Some(frames[index].module_name());
     }
-    match report.paths.incomplete(site.path) {
-        Some(reason) => writeln!(out, "    {}", style.dim(&format!("(the stack ends here: {reason})"))),
-        None => Ok(()),
+    if let Some(reason) = report.paths.incomplete(site.path) {
+        writeln!(out, "    {}", style.dim(&format!("(the stack ends here: {reason})")))?;
     }
+    Ok(folded.folded)
 }
 
 fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Process, Report, Site};
+use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Phase, Process, Report, Site};
 use crate::cli::At;
 use crate::diff::{Change, Diff};
 
@@ -24,6 +24,8 @@ struct RecordingJson<'a> {
     window_seconds: f64,
     log_bytes: u64,
     python_arenas: ArenasJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    python_phases: Option<PhasesJson>,
     processes: Vec<ProcessJson<'a>>,
     unreadable: &'a [String],
     without_symbols: &'a [String],
@@ -66,6 +68,20 @@ struct ArenasJson {
 }
 
 #[derive(Serialize)]
+struct PhasesJson {
+    #[serde(rename = "start-up")]
+    start_up: UnfreedJson,
+    import: UnfreedJson,
+    run: UnfreedJson,
+}
+
+#[derive(Serialize)]
+struct UnfreedJson {
+    unfreed_bytes: u64,
+    unfreed_blocks: u64,
+}
+
+#[derive(Serialize)]
 struct TotalsJson {
     unfreed_bytes: u64,
     unfreed_blocks: u64,
@@ -84,6 +100,10 @@ struct SiteJson<'a> {
     name: Option<&'a str>,
     #[serde(flatten)]
     counts: CountsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
     stack: Vec<&'a RawValue>,
     stacks: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +161,10 @@ struct ChangedSiteJson<'a> {
     #[serde(flatten)]
     change: ChangeJson,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'static str>,
     stack: Vec<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
@@ -196,6 +220,10 @@ impl Written {
         Ok(Written(frames.collect::<Result<_, _>>()?))
     }
 
+    fn headline(&self, report: &Report, site: &Site) -> Option<&RawValue> {
+        report.headline(site).map(|frame| &*self.0[frame as usize])
+    }
+
     fn stack(&self, report: &Report, site: &Site) -> Vec<&RawValue> {
         report.paths.frame_numbers(site.path).map(|frame| &*self.0[frame as usize]).collect()
     }
@@ -209,6 +237,8 @@ fn report_sites<S: Serializer>(
         id: site.id(),
         name: site.name.as_deref(),
         counts: counts(&site.counts),
+        headline: written.headline(report, site),
+        phase: site.phase.map(Phase::name),
         stack: written.stack(report, site),
         stacks: site.stacks,
         incomplete: report.paths.incomplete(site.path),
@@ -227,6 +257,8 @@ fn diff_sites<S: Serializer>(
             name: site.name.as_deref(),
             change: change(&changed.old_counts, &changed.new_counts),
             status: status(changed),
+            headline: written.headline(report, site),
+            phase: site.phase.map(Phase::name),
             stack: written.stack(report, site),
             incomplete: report.paths.incomplete(site.path),
         }
@@ -248,6 +280,7 @@ fn recording(report: &Report) -> RecordingJson<'_> {
         window_seconds: seconds(report.totals.window_ns),
         log_bytes: report.totals.log_bytes,
         python_arenas: arenas(&report.totals.arenas),
+        python_phases: report.processes.iter().any(has_python).then(|| phases(&report.totals.phases)),
         processes: report.processes.iter().map(process).collect(),
         unreadable: &report.unreadable,
         without_symbols: &report.problems,
@@ -285,6 +318,18 @@ fn process(process: &Process) -> ProcessJson<'_> {
         unreadable: process.losses.iter().map(ToString::to_string).collect(),
         notes: &process.notes,
     }
+}
+
+fn has_python(process: &Process) -> bool {
+    !process.python.versions.is_empty()
+}
+
+fn phases(phases: &[Counts; 3]) -> PhasesJson {
+    let unfreed = |phase: Phase| {
+        let Counts { unfreed_bytes, unfreed_blocks, .. } = phases[phase as usize];
+        UnfreedJson { unfreed_bytes, unfreed_blocks }
+    };
+    PhasesJson { start_up: unfreed(Phase::StartUp), import: unfreed(Phase::Import), run: unfreed(Phase::Run) }
 }
 
 fn arenas(counts: &ArenaCounts) -> ArenasJson {

@@ -1,7 +1,9 @@
 //! Reports and diffs as text, JSON and CSV. Every function takes a value and a writer; the order of the output is
 //! that of the value.
 mod csv;
+mod folding;
 mod frames;
+mod header;
 mod json;
 mod text;
 mod units;

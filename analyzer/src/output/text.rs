@@ -2,16 +2,12 @@
 use std::io::{self, Write};
 
 use super::frames;
-use super::units::{Number, Size, counted, duration, signed_number, signed_size};
-use crate::aggregate::{ArenaCounts, Counts, Process, Report, Site};
-use crate::cli::{At, By};
+use super::header::header;
+use super::units::{Number, Size, counted, signed_number, signed_size};
+use crate::aggregate::{Counts, Phase, Report, Site};
+use crate::cli::By;
 use crate::diff::{Change, Diff};
-use crate::reader::ProcessState;
 
-/// Processes that are listed one by one; the others, which hold less, are summed up in one line.
-const PROCESSES: usize = 12;
-/// Files without symbols that are listed.
-const FILES: usize = 4;
 /// What a line has where names allow it.
 pub(super) const COLUMNS: usize = 80;
 
@@ -29,7 +25,7 @@ impl Style {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    fn bold(self, text: &str) -> String {
+    pub(super) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
@@ -57,6 +53,7 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         counted(counts.allocations, "block"),
         Number(counts.frees),
     )?;
+    phases(&report.totals.phases, out)?;
     let holding: Vec<&Site> = report.sites.iter().filter(|site| site.counts.unfreed_blocks > 0).collect();
     if report.filtered {
         let mut shown = Counts::default();
@@ -68,16 +65,53 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         let what = if report.filtered { "selected" } else { "unfreed" };
         return writeln!(out, "\nnothing is {what}");
     }
+    let mut folded = false;
     if report.by == By::Stack {
         for site in holding.iter().take(limit) {
-            stack_site(report, site, style, out)?;
+            folded |= stack_site(report, site, style, out)?;
         }
     } else {
         table(report.by, &holding[..limit.min(holding.len())], style, out)?;
     }
     let rest = holding.get(limit..).unwrap_or(&[]);
     let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
-    more(rest.len(), &format!(", {} unfreed", Size(bytes)), out)
+    more(rest.len(), &format!(", {} unfreed", Size(bytes)), out)?;
+    unfolded(folded, style, out)
+}
+
+/// What of Python programs was allocated when.
+fn phases(phases: &[Counts; 3], out: &mut dyn Write) -> io::Result<()> {
+    if phases.iter().all(|counts| counts.allocations == 0) {
+        return Ok(());
+    }
+    let part = |phase: Phase| {
+        let counts = &phases[phase as usize];
+        format!("{} {} in {}", phase.name(), Size(counts.unfreed_bytes), Number(counts.unfreed_blocks))
+    };
+    writeln!(out, "of which Python: {}", Phase::ALL.map(part).join(", "))
+}
+
+/// How to see what was left out.
+fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    if !folded {
+        return Ok(());
+    }
+    let note = "(frames inside the Python interpreter are not shown; --all-frames shows them)";
+    writeln!(out, "\n{}", style.dim(note))
+}
+
+/// The first line of a site whose sites are stacks.
+fn title(report: &Report, site: &Site, mark: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let headline = style.bold(&frames::headline(report, site));
+    writeln!(out, "\n{headline}{}{}  {}", tag(site), style.bold(mark), style.dim(&site.id()))
+}
+
+/// The phase of what is not allocated while the program runs.
+fn tag(site: &Site) -> String {
+    match site.phase {
+        None | Some(Phase::Run) => String::new(),
+        Some(phase) => format!(" ({})", phase.name()),
+    }
 }
 
 /// Prints a diff with its first `limit` sites that changed.
@@ -98,17 +132,19 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
         return writeln!(out, "\nno site changed");
     }
     let shown = &changed[..limit.min(changed.len())];
+    let mut folded = false;
     if diff.new.by == By::Stack {
         for change in shown {
             let (site, report) = diff.site(change);
-            let mark = style.bold(mark(change));
-            writeln!(out, "\n{}{mark}  {}", movement(change, style), style.dim(&site.id()))?;
-            frames::lines(report, site, style, out)?;
+            title(report, site, mark(change), style, out)?;
+            writeln!(out, "  {}", movement(change, style))?;
+            folded |= frames::lines(report, site, style, out)?;
         }
     } else {
         change_table(diff, shown, style, out)?;
     }
-    more(changed.len() - shown.len(), " changed", out)
+    more(changed.len() - shown.len(), " changed", out)?;
+    unfolded(folded, style, out)
 }
 
 fn mark(change: &Change) -> &'static str {
@@ -128,13 +164,14 @@ fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Wr
         let (site, _) = diff.site(change);
         writeln!(
             out,
-            "{:>11} {:>10}  {:>10} {:>10}  {:>9}  {}{}",
+            "{:>11} {:>10}  {:>10} {:>10}  {:>9}  {}{}{}",
             signed_size(change.bytes()),
             signed_number(change.blocks()),
             Size(change.old_counts.unfreed_bytes),
             Size(change.new_counts.unfreed_bytes),
             Number(change.new_counts.unfreed_blocks),
             site.name.as_deref().unwrap_or("?"),
+            tag(site),
             style.bold(mark(change)),
         )?;
     }
@@ -148,152 +185,18 @@ fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let totals = &report.totals;
-    let lost = format!("lost {}", Number(totals.lost));
-    let lost = if totals.lost > 0 { style.paint("31", &lost) } else { lost };
-    writeln!(out, "{}", style.bold(&report.recording))?;
-    writeln!(
-        out,
-        "  {}, {}, {lost}, window {}, log {}",
-        counted(report.processes.len() as u64, "process"),
-        counted(totals.events, "event"),
-        duration(totals.window_ns),
-        Size(totals.log_bytes),
-    )?;
-    for line in [moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
-        writeln!(out, "  {line}")?;
-    }
-    let (listed, rest) = largest(&report.processes);
-    for process in listed {
-        process_lines(process, style, out)?;
-    }
-    if !rest.is_empty() {
-        let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
-        writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
-    }
-    let mut symbols: Vec<String> = report.problems.iter().take(FILES).cloned().collect();
-    if report.problems.len() > FILES {
-        symbols.push(format!(
-            "{} without symbols",
-            counted((report.problems.len() - FILES) as u64, "more file")
-        ));
-    }
-    let more = report.unreadable.len().saturating_sub(UNREADABLE);
-    let more = (more > 0).then(|| format!("{} that could not be read", counted(more as u64, "more file")));
-    let unreadable = report.unreadable.iter().take(UNREADABLE).cloned().chain(more);
-    for problem in rest.into_iter().flat_map(problems).chain(unreadable).chain(symbols) {
-        writeln!(out, "  {}", style.paint("33", &problem))?;
-    }
-    Ok(())
-}
-
-/// Which moment the numbers are of, where it is not the end.
-fn moment(processes: &[Process]) -> Option<String> {
-    let cut = processes.iter().filter(|process| process.at == At::BeforeExit).count();
-    let which = match cut {
-        0 => return None,
-        cut if cut == processes.len() => String::new(),
-        cut => format!(" ({} of {})", counted(cut as u64, "process"), Number(processes.len() as u64)),
-    };
-    Some(format!("as of before Python's exit freed globals{which}; --at end: after it"))
-}
-
-/// Memory that holds what is counted already.
-fn arenas(counts: &ArenaCounts) -> Option<String> {
-    let (bytes, filled) = (Size(counts.bytes), Size(counts.filled_bytes));
-    let count = counted(counts.arenas, "arena");
-    (counts.arenas > 0).then(|| format!("Python's {count}: {bytes}, of which unfreed objects fill {filled}"))
-}
-
-/// The processes to list, in the order in which they began, and the others: those that hold least.
-fn largest(processes: &[Process]) -> (Vec<&Process>, Vec<&Process>) {
-    let mut order: Vec<usize> = (0..processes.len()).collect();
-    order.sort_by_key(|&index| (std::cmp::Reverse(processes[index].counts), index));
-    let mut listed = vec![false; processes.len()];
-    order.iter().take(PROCESSES).for_each(|&index| listed[index] = true);
-    let (listed, rest): (Vec<_>, Vec<_>) = processes.iter().zip(listed).partition(|(_, listed)| *listed);
-    let processes = |pairs: Vec<(_, bool)>| pairs.into_iter().map(|(process, _)| process).collect();
-    (processes(listed), processes(rest))
-}
-
-fn process_lines(process: &Process, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let command = process.command.join(" ");
-    let name = match (&process.exe, command.is_empty()) {
-        (_, false) => command,
-        (Some(exe), true) => exe.clone(),
-        (None, true) => "?".to_string(),
-    };
-    let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COLUMNS).collect();
-    writeln!(
-        out,
-        "  pid {} {}: {} in {}  {}",
-        process.pid,
-        state(&process.state),
-        Size(process.counts.unfreed_bytes),
-        counted(process.counts.unfreed_blocks, "block"),
-        style.dim(&name),
-    )?;
-    for problem in problems(process) {
-        writeln!(out, "    {}", style.paint("33", &problem))?;
-    }
-    Ok(())
-}
-
-/// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
-fn state(state: &ProcessState) -> String {
-    match state {
-        ProcessState::Killed => "ended abruptly".to_string(),
-        ProcessState::Copied => "copied while it ran".to_string(),
-        ProcessState::Exec => "became another program".to_string(),
-        state => state.to_string(),
-    }
-}
-
-/// Files that could not be read are named up to this many.
-const UNREADABLE: usize = 8;
-
-/// What a reader should know before trusting the numbers.
-fn problems(process: &Process) -> Vec<String> {
-    let pid = process.pid;
-    let mut problems: Vec<String> = process.notes.iter().map(|note| format!("pid {pid}: {note}")).collect();
-    if process.lost > 0 {
-        problems.push(format!("pid {pid}: {} lost", counted(process.lost, "event")));
-    }
-    if process.without_stack > 0 {
-        problems.push(format!("pid {pid}: {} without a stack", counted(process.without_stack, "event")));
-    }
-    if process.python.not_walked > 0 {
-        let count = counted(process.python.not_walked, "allocation");
-        problems.push(format!("pid {pid}: {count} without their Python frames, which could not be followed"));
-    }
-    if process.python.mismatched > 0 {
-        let count = counted(process.python.mismatched, "allocation");
-        problems.push(format!("pid {pid}: {count} with Python frames that do not fit the native ones"));
-    }
-    if process.anomalies.impossible() > 0 {
-        let count = counted(process.anomalies.impossible(), "event");
-        problems
-            .push(format!("pid {pid}: {count} that cannot be: a free of no block, a block handed out twice"));
-    }
-    problems.extend(process.losses.iter().take(3).map(|loss| format!("pid {pid}: {loss}")));
-    if process.losses.len() > 3 {
-        problems.push(format!("pid {pid}: and {} more parts could not be read", process.losses.len() - 3));
-    }
-    problems
-}
-
-fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<()> {
+/// Returns whether frames were left out.
+fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
+    title(report, site, "", style, out)?;
     let counts = &site.counts;
     writeln!(
         out,
-        "\n{} unfreed in {}, of {} in {}, {} freed  {}",
+        "  {} unfreed in {}, of {} in {}, {} freed",
         style.bold(&Size(counts.unfreed_bytes).to_string()),
         counted(counts.unfreed_blocks, "block"),
         Size(counts.allocated_bytes),
         counted(counts.allocations, "allocation"),
         Number(counts.frees),
-        style.dim(&site.id()),
     )?;
     if site.stacks > 1 {
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
@@ -324,12 +227,13 @@ fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Resu
         let freed = (counts.frees as u128 * 100).checked_div(counts.allocations.into()).unwrap_or(0);
         writeln!(
             out,
-            "{:>10} {:>9}  {:>10} {:>11} {freed:>4}%  {}",
+            "{:>10} {:>9}  {:>10} {:>11} {freed:>4}%  {}{}",
             Size(counts.unfreed_bytes),
             Number(counts.unfreed_blocks),
             Size(counts.allocated_bytes),
             Number(counts.allocations),
             site.name.as_deref().unwrap_or("?"),
+            tag(site),
         )?;
     }
     Ok(())

@@ -1,0 +1,158 @@
+//! What stands above a report: the recording and its processes, and what to know before trusting the numbers.
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use super::text::{COLUMNS, Style};
+use super::units::{Number, Size, counted, duration};
+use crate::aggregate::{ArenaCounts, Process, Report, cut, spoken, tree};
+use crate::cli::At;
+use crate::reader::ProcessState;
+
+/// Processes that are listed one by one; the others, which hold less, are summed up in one line.
+const PROCESSES: usize = 12;
+/// Files without symbols that are listed.
+const FILES: usize = 4;
+/// Files that could not be read are named up to this many.
+const UNREADABLE: usize = 8;
+
+/// Generations of processes that are told by how far their lines are indented.
+const DEEPEST: usize = 6;
+/// Characters of a command line that are shown, be the line too long or not.
+const COMMAND: usize = 24;
+
+/// Prints it.
+pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let totals = &report.totals;
+    let lost = format!("lost {}", Number(totals.lost));
+    let lost = if totals.lost > 0 { style.paint("31", &lost) } else { lost };
+    writeln!(out, "{}", style.bold(&report.recording))?;
+    writeln!(
+        out,
+        "  {}, {}, {lost}, window {}, log {}",
+        counted(report.processes.len() as u64, "process"),
+        counted(totals.events, "event"),
+        duration(totals.window_ns),
+        Size(totals.log_bytes),
+    )?;
+    for line in [moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
+        writeln!(out, "  {line}")?;
+    }
+    let (listed, rest) = largest(&report.processes);
+    for (process, depth) in listed {
+        process_lines(process, depth, style, out)?;
+    }
+    if !rest.is_empty() {
+        let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
+        writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
+    }
+    let mut symbols: Vec<String> = report.problems.iter().take(FILES).cloned().collect();
+    if report.problems.len() > FILES {
+        symbols.push(format!(
+            "{} without symbols",
+            counted((report.problems.len() - FILES) as u64, "more file")
+        ));
+    }
+    let more = report.unreadable.len().saturating_sub(UNREADABLE);
+    let more = (more > 0).then(|| format!("{} that could not be read", counted(more as u64, "more file")));
+    let unreadable = report.unreadable.iter().take(UNREADABLE).cloned().chain(more);
+    for problem in rest.into_iter().flat_map(problems).chain(unreadable).chain(symbols) {
+        writeln!(out, "  {}", style.paint("33", &problem))?;
+    }
+    Ok(())
+}
+
+/// Which moment the numbers are of, where it is not the end.
+fn moment(processes: &[Process]) -> Option<String> {
+    let cut = processes.iter().filter(|process| process.at == At::BeforeExit).count();
+    let which = match cut {
+        0 => return None,
+        cut if cut == processes.len() => String::new(),
+        cut => format!(" ({} of {})", counted(cut as u64, "process"), Number(processes.len() as u64)),
+    };
+    Some(format!("as of before Python's exit freed globals{which}; --at end: after it"))
+}
+
+/// Memory that holds what is counted already.
+fn arenas(counts: &ArenaCounts) -> Option<String> {
+    let (bytes, filled) = (Size(counts.bytes), Size(counts.filled_bytes));
+    let count = counted(counts.arenas, "arena");
+    (counts.arenas > 0).then(|| format!("Python's {count}: {bytes}, of which unfreed objects fill {filled}"))
+}
+
+/// The processes to list, each behind its parent and with the number of its ancestors, and the others: those that
+/// hold least.
+fn largest(processes: &[Process]) -> (Vec<(&Process, usize)>, Vec<&Process>) {
+    let mut order: Vec<usize> = (0..processes.len()).collect();
+    order.sort_by_key(|&index| (std::cmp::Reverse(processes[index].counts), index));
+    let listed: HashSet<usize> = order.into_iter().take(PROCESSES).collect();
+    let (listed, rest): (Vec<_>, Vec<_>) =
+        tree(processes).into_iter().partition(|(index, _)| listed.contains(index));
+    let rest = rest.into_iter().map(|(index, _)| &processes[index]).collect();
+    (listed.into_iter().map(|(index, depth)| (&processes[index], depth)).collect(), rest)
+}
+
+fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let command = process.command.join(" ");
+    let numbers = format!(
+        "{:indent$}pid {} {}: {} in {}",
+        "",
+        process.pid,
+        state(&process.state),
+        Size(process.counts.unfreed_bytes),
+        counted(process.counts.unfreed_blocks, "block"),
+        indent = 2 + 2 * depth.min(DEEPEST),
+    );
+    let room = COLUMNS.saturating_sub(numbers.chars().count() + 2).max(COMMAND);
+    let command = match (&process.exe, command.chars().count()) {
+        (Some(exe), 0) => exe.clone(),
+        (None, 0) => "?".to_string(),
+        (_, width) if width > room => spoken(&process.command),
+        _ => command,
+    };
+    writeln!(out, "{numbers}  {}", style.dim(&cut(&command, room)))?;
+    for problem in problems(process) {
+        writeln!(out, "    {}", style.paint("33", &problem))?;
+    }
+    Ok(())
+}
+
+/// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
+fn state(state: &ProcessState) -> String {
+    match state {
+        ProcessState::Killed => "ended abruptly".to_string(),
+        ProcessState::Copied => "copied while it ran".to_string(),
+        ProcessState::Exec => "became another program".to_string(),
+        state => state.to_string(),
+    }
+}
+
+/// What a reader should know before trusting the numbers.
+fn problems(process: &Process) -> Vec<String> {
+    let pid = process.pid;
+    let mut problems: Vec<String> = process.notes.iter().map(|note| format!("pid {pid}: {note}")).collect();
+    if process.lost > 0 {
+        problems.push(format!("pid {pid}: {} lost", counted(process.lost, "event")));
+    }
+    if process.without_stack > 0 {
+        problems.push(format!("pid {pid}: {} without a stack", counted(process.without_stack, "event")));
+    }
+    let python = &process.python;
+    for (count, what) in [
+        (python.not_walked, "without their Python frames, which could not be followed"),
+        (python.mismatched, "with Python frames that do not fit the native ones"),
+    ] {
+        if count > 0 {
+            problems.push(format!("pid {pid}: {} {what}", counted(count, "allocation")));
+        }
+    }
+    if process.anomalies.impossible() > 0 {
+        let count = counted(process.anomalies.impossible(), "event");
+        problems
+            .push(format!("pid {pid}: {count} that cannot be: a free of no block, a block handed out twice"));
+    }
+    problems.extend(process.losses.iter().take(3).map(|loss| format!("pid {pid}: {loss}")));
+    if process.losses.len() > 3 {
+        problems.push(format!("pid {pid}: and {} more parts could not be read", process.losses.len() - 3));
+    }
+    problems
+}
