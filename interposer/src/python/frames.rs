@@ -16,7 +16,6 @@ use recording::{EndReason, StackId};
 
 use super::code::{self, Kind, Scratch};
 use super::memory::{self, is_plausible, is_readable, word};
-use super::runtime::Runtime;
 use super::state;
 use super::version::{FrameForm, Layout, OWNER_GENERATOR, OWNER_SHIM};
 use super::{Sink, found, runtimes};
@@ -233,8 +232,8 @@ impl Chain {
             if thread == 0 || runtime.is_finalized_by_other(thread) {
                 continue;
             }
-            let view = View { layout, careful: interrupted };
-            let python = self.stack_of(runtime, view, thread, sink);
+            let kind = Kind { interpreter: runtime.number, code_type: runtime.code_type, layout };
+            let python = self.stack_of(kind, interrupted, thread, sink);
             return match python {
                 None => native,
                 Some(python) => self.merge(native, python, sink),
@@ -262,28 +261,22 @@ impl Chain {
         merged
     }
 
-    /// The id of the Python frames of thread state `thread`; `None` if it has none.
+    /// The id of the Python frames of thread state `thread`; `None` if it has none. `careful`: a signal interrupted it.
     #[inline(always)]
-    fn stack_of(
-        &mut self,
-        runtime: &Runtime,
-        view: View,
-        thread: u64,
-        sink: &mut impl Sink,
-    ) -> Option<StackId> {
+    fn stack_of(&mut self, kind: Kind, careful: bool, thread: u64, sink: &mut impl Sink) -> Option<StackId> {
         let epoch = code::epoch();
-        if self.epoch != epoch || self.interpreter != runtime.number {
+        if self.epoch != epoch || self.interpreter != kind.interpreter {
             self.len = 0;
             compiler_fence(SeqCst);
-            (self.epoch, self.interpreter) = (epoch, runtime.number);
+            (self.epoch, self.interpreter) = (epoch, kind.interpreter);
         }
+        let view = View { layout: kind.layout, careful };
         let top = match view.current_frame(thread) {
             Some(0) => return None,
             Some(top) => top,
             None => return Some(EndReason::BadFrame.id()),
         };
         let plan = self.walk(view, top);
-        let kind = Kind { interpreter: runtime.number, code_type: runtime.code_type, layout: view.layout };
         Some(self.keep(plan, view, kind, sink))
     }
 
@@ -473,3 +466,6 @@ impl Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
