@@ -1,7 +1,7 @@
 //! Starts a program and waits for it, unnoticed by both sides.
 //!
 //! The program gets what this process was started with: descriptors, signal mask and dispositions, process group,
-//! environment but for two variables. What Rust's runtime changed before `main` (SIGPIPE, closed descriptors) is
+//! environment but for those of the recording. What Rust's runtime changed before `main` (SIGPIPE, closed descriptors) is
 //! undone, which `std::process::Command` does not. Signals sent to this process alone are passed on; those of the
 //! terminal reach the program by themselves, because both are in one process group.
 use std::ffi::{CStr, CString, OsStr};

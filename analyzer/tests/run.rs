@@ -96,6 +96,20 @@ fn the_terminals_interrupt_reaches_the_program_and_is_not_passed_on() {
 }
 
 #[test]
+fn whether_python_objects_are_recorded_is_a_variable_if_said() {
+    let scratch = Scratch::new();
+    let said = |options: &[&str]| {
+        let arguments = [&["run", "--force", "-o", "rec"], options, &["printenv", "UNFREED_PYTHON_OBJECTS"]];
+        let mut command = scratch.unfreed(&arguments.concat());
+        let output = output(command.env("UNFREED_PYTHON_OBJECTS", "inherited"));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(said(&[]), "inherited\n");
+    assert_eq!(said(&["--python-objects", "on"]), "on\n");
+    assert_eq!(said(&["--python-objects=off"]), "off\n");
+}
+
+#[test]
 fn the_environment_is_the_same_but_for_two_variables() {
     let scratch = Scratch::new();
     let plain = output(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::aggregate::{Counts, Loaded, Process, Selection};
-use crate::cli::RunArgs;
+use crate::cli::{RunArgs, Switch};
 use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
@@ -54,7 +54,11 @@ fn start(
     } else {
         (target.path.as_os_str(), [command].into_iter().chain(rest).collect())
     };
-    let variables = vec![("LD_PRELOAD", preload.as_os_str()), ("UNFREED_DIR", directory.as_os_str())];
+    let mut variables = vec![("LD_PRELOAD", preload.as_os_str()), ("UNFREED_DIR", directory.as_os_str())];
+    if let Some(objects) = args.python_objects {
+        let value = if objects == Switch::On { "on" } else { "off" };
+        variables.push(("UNFREED_PYTHON_OBJECTS", OsStr::new(value)));
+    }
     launch::run(&Program { path, arguments, variables }).map_err(|why| {
         let status = if why.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
         Failure::new(target.path.display(), format!("cannot be executed: {}", reason(&why)), "")
