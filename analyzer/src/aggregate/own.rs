@@ -51,6 +51,7 @@ impl Own {
             _ if python => 9,
             _ if frame.is_allocator() => 8,
             _ if frame.interpreter || frame.is_system_library() || frame.is_standard_library() => 5,
+            _ if frame.function.as_deref() == Some("_start") => 5,
             _ => 0,
         }
     }
@@ -141,5 +142,7 @@ mod tests {
         let library = [&stack[..2], &stack[5..]].concat();
         assert_eq!(headline(&[], &library), Some(2), "no allocator where there is another");
         assert_eq!(headline(&[], &stack[..1]), Some(0));
+        let start = [stack[5].clone(), native("/opt/python/bin/python3.13", "_start")];
+        assert_eq!(headline(&[], &start), Some(0), "what begins every program");
     }
 }

@@ -75,8 +75,9 @@ fn moment(processes: &[Process]) -> Option<String> {
 /// Memory that holds what is counted already.
 fn arenas(counts: &ArenaCounts) -> Option<String> {
     let (bytes, filled) = (Size(counts.bytes), Size(counts.filled_bytes));
-    let count = counted(counts.arenas, "arena");
-    (counts.arenas > 0).then(|| format!("Python's {count}: {bytes}, of which unfreed objects fill {filled}"))
+    let count = counted(counts.arenas, "block");
+    (counts.arenas > 0)
+        .then(|| format!("Python's arenas: {bytes} in {count}, of which unfreed objects fill {filled}"))
 }
 
 /// The processes to list, each behind its parent and with the number of its ancestors, and the others: those that
