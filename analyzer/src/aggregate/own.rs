@@ -1,7 +1,7 @@
 //! Which frame of a stack is the user's own: the one that a site is named after.
 //!
 //! Told by paths alone, since the files may be on another machine. Python code is the user's unless it is in
-//! `site-packages` or `dist-packages`, in `lib/python3.X`, or in no file (`<frozen ...>`, `<string>`). Native code is
+//! `site-packages` or `dist-packages`, in `lib/python3.X`, a command in `bin`, or in no file (`<frozen ...>`, `<string>`). Native code is
 //! the user's unless it is a library in the system's directories, the interpreter, or the standard library of C++ or
 //! Rust. So these are taken for what they are not: a package that is installed for editing, or by way of `PYTHONPATH`,
 //! is the user's own; an application that was installed with pip is not; nor are code under `lib/python3.X` that is
@@ -31,6 +31,11 @@ impl Own {
         paths.frame_numbers(path).min_by_key(rank)
     }
 
+    /// Whether a frame is the user's.
+    pub fn owns(&self, frame: &Frame) -> bool {
+        self.rank(frame, false) == 0
+    }
+
     /// How little a frame is the user's, of a stack with Python frames or without.
     fn rank(&self, frame: &Frame, python: bool) -> u8 {
         if self.is_added(frame) {
@@ -41,6 +46,7 @@ impl Own {
                 let file = frame.file.as_deref().unwrap_or("<>");
                 match origin {
                     // What is typed at a prompt is the user's; `<string>` and its like are written by libraries too.
+                    Origin::Own if is_installed_script(file) => 1,
                     Origin::Own if !file.starts_with('<') => 0,
                     Origin::Own if file == "<stdin>" || file.starts_with("<ipython-input") => 0,
                     Origin::Installed => 1,
@@ -62,6 +68,12 @@ impl Own {
         };
         !self.added.is_empty() && (holds(&frame.file) || holds(&frame.module))
     }
+}
+
+/// What pip makes of an entry point: `venv/bin/gunicorn`.
+fn is_installed_script(file: &str) -> bool {
+    let mut parts = file.rsplit('/');
+    parts.next().is_some_and(|name| !name.contains('.')) && parts.next() == Some("bin")
 }
 
 /// Whether a path has `part` as one or more of its whole components; `mylib` is `mylib.py` too.
@@ -116,6 +128,9 @@ mod tests {
         assert_eq!(headline(&["site-packages/shop"], &stack), Some(4));
         assert_eq!(headline(&["./shop/models.py"], &stack), Some(4));
         assert_eq!(headline(&["json"], &stack), Some(1));
+        let command = [python("/x/site-packages/gunicorn/arbiter.py"), python("/x/bin/gunicorn")];
+        assert_eq!(headline(&[], &command), Some(0));
+        assert_eq!(headline(&[], &[&stack[1..2], &command[1..]].concat()), Some(1), "a script of the user's");
         assert_eq!(headline(&["son", "site", "hop/"], &stack), Some(5), "whole components");
         assert_eq!(headline(&[], &stack[..5]), Some(4), "an installed package rather than the others");
         assert_eq!(headline(&[], &stack[..4]), Some(3), "python -c");

@@ -30,7 +30,7 @@ impl Owner<'_> {
             let parent = self.parent.map_or_else(String::new, |parent| format!(", child of {parent}"));
             let command = spoken(&self.process.command);
             let command = if command.is_empty() { program } else { &command };
-            return group::named(by, self.identity, format!("{command} (pid {pid}{parent})"));
+            return group::named(by, self.identity, format!("pid {pid}{parent}: {command}"));
         }
         let known = self.replayed.threads.get(&thread);
         let name = known.and_then(|known| known.name.as_deref()).unwrap_or(program);

@@ -2,7 +2,8 @@
 //!
 //! Of a stack with Python frames those, the native frames that they have called, and what other native code lies between
 //! them: a callback of a C extension. Left out are the interpreter's own frames, those of its import system, what only hands memory on, and what
-//! is outside of the outermost Python frame. Of the deep rest the middle is left out.
+//! is outside of the outermost Python frame. Of the deep rest the middle is left out, as are most frames of the server or
+//! framework that has called the user's code.
 use crate::aggregate::{Frame, Kind};
 
 /// Stacks of more frames are shown without their middle.
@@ -14,9 +15,13 @@ const OUTERMOST: usize = 3;
 /// Native frames that are shown where the interpreter itself allocated, and ...
 const INTERPRETER: usize = 2;
 /// ... innermost and ...
-const LIBRARY: usize = 5;
+const LIBRARY: usize = 3;
 /// ... outermost where a library did, which Python code has called.
-const ENTRY: usize = 3;
+const ENTRY: usize = 2;
+/// Frames that have called the user's code, of which the rest is left out but for ...
+const CALLERS: usize = 3;
+/// ... the outermost.
+const ENTRIES: usize = 1;
 
 /// A stack as it is shown.
 pub(super) struct Folded {
@@ -35,13 +40,21 @@ impl Folded {
     }
 
     /// Those that most readers want.
-    pub fn new(frames: &[&Frame]) -> Folded {
-        let shown = match frames.iter().position(|frame| frame.kind == Kind::Python) {
+    pub fn new(frames: &[&Frame], own: impl Fn(&Frame) -> bool) -> Folded {
+        let python = frames.iter().position(|frame| frame.kind == Kind::Python);
+        let shown = match python {
             Some(python) => of_python(frames, python),
             None => (0..frames.len()).collect(),
         };
         let folded = shown.len() < frames.len();
-        let hidden = if shown.len() <= DEEP { 0..0 } else { INNERMOST..shown.len() - OUTERMOST };
+        let outermost = shown.iter().rposition(|&index| python.is_some() && own(frames[index]));
+        let called = outermost.map(|own| own + 1 + CALLERS..shown.len().saturating_sub(ENTRIES));
+        let hidden = match called {
+            // One frame takes no more room than the line that says it is left out.
+            Some(called) if called.len() > 1 && called.start <= DEEP => called,
+            _ if shown.len() > DEEP => INNERMOST..shown.len() - OUTERMOST,
+            _ => 0..0,
+        };
         Folded { shown, folded, hidden }
     }
 }
@@ -74,17 +87,19 @@ fn imports(frame: &Frame) -> bool {
 mod tests {
     use super::*;
 
-    /// `P` is a Python frame, `I` one of the import system, `i` one of the interpreter, `m` an allocator of it, `n` any other native frame.
+    /// `P` is a Python frame, `O` one of the user's, `I` one of the import system, `i` one of the interpreter, `m` an allocator of it, `n` any other native frame.
     fn shown(stack: &str) -> String {
         let frame = |letter: char| Frame {
             kind: if letter.is_uppercase() { Kind::Python } else { Kind::Native },
             file: (letter == 'I').then(|| "<frozen importlib._bootstrap_external>".to_string()),
+            line: (letter == 'O').then_some(1),
             interpreter: matches!(letter, 'i' | 'm'),
             function: Some(if letter == 'm' { "PyObject_Malloc" } else { "f" }.to_string()),
             ..Frame::unknown()
         };
         let frames: Vec<Frame> = stack.chars().map(frame).collect();
-        let folded = Folded::new(&frames.iter().collect::<Vec<_>>());
+        let own = |frame: &Frame| frame.line == Some(1);
+        let folded = Folded::new(&frames.iter().collect::<Vec<_>>(), own);
         assert_eq!(folded.folded, folded.shown.len() < stack.len());
         let shown = folded.shown.iter().enumerate().filter(|(at, _)| !folded.hidden.contains(at));
         shown.filter_map(|(_, &index)| stack.chars().nth(index)).collect()
@@ -96,7 +111,9 @@ mod tests {
         assert_eq!(shown("PiP"), "PP");
         assert_eq!(shown("nniiP"), "nnP", "a C library");
         assert_eq!(shown("iPiinniiPi"), "iPnnP", "a callback");
-        assert_eq!(shown("nnnnnnnnnniPnn"), "nnnnnnnnP", "a library's entry");
+        assert_eq!(shown("nnnnnnnnnniPnn"), "nnnnnP", "a library's entry");
+        assert_eq!(shown("OPOPPPPP"), "OPOPPPPP");
+        assert_eq!(shown("OPOPPPPPPPP"), "OPOPPPP", "a server");
         assert_eq!(shown("iIiPiIIP"), "iIPP", "an import");
         assert_eq!(shown("nii"), "nii", "no Python frame");
     }
@@ -106,5 +123,6 @@ mod tests {
         assert_eq!(shown(&"n".repeat(25)).len(), 25);
         assert_eq!(shown(&"n".repeat(26)).len(), 23);
         assert_eq!(shown(&"Pi".repeat(26)).len(), 23);
+        assert_eq!(shown(&("O".repeat(30) + "PPPPPPP")).len(), 23, "recursion");
     }
 }

@@ -31,7 +31,11 @@ pub(super) fn headline(report: &Report, site: &Site) -> String {
 /// Returns whether native frames were left out.
 pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
     let frames: Vec<&Frame> = stack(report, site).collect();
-    let folded = if style.all_frames { Folded::all(&frames) } else { Folded::new(&frames) };
+    let folded = if style.all_frames {
+        Folded::all(&frames)
+    } else {
+        Folded::new(&frames, |frame| report.own.owns(frame))
+    };
     let mut module = None;
     for (at, &index) in folded.shown.iter().enumerate() {
         if folded.hidden.contains(&at) {

@@ -96,7 +96,7 @@ fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if !folded {
         return Ok(());
     }
-    let note = "(frames inside the Python interpreter are not shown; --all-frames shows them)";
+    let note = "(native frames inside Python are left out; --all-frames shows them)";
     writeln!(out, "\n{}", style.dim(note))
 }
 
