@@ -1,12 +1,11 @@
-"""A shop in Flask, served over keep-alive by one thread of waitress; every tenth order leaves a block: flask_app.py PORT_FILE
+"""A shop in Flask that serves one connection and ends with it; every tenth order leaves a block behind: flask_app.py PORT_FILE
 
-Its port is in PORT_FILE once it listens. `/stop` ends it.
+Its port is in PORT_FILE once it listens. It has one thread, so that every run does the same.
 """
 import os
-import signal
 import sys
+from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, make_server
 
-import waitress
 from flask import Flask, jsonify, render_template_string, request
 
 PAGE = """<h1>{{ title }}</h1><ul>
@@ -43,18 +42,28 @@ def order():
     return jsonify(ok=True, total=sum(line["price"] * line["count"] for line in wanted["lines"]))
 
 
-@app.route("/stop")
-def stop():
-    signal.raise_signal(signal.SIGINT)
-    return "stopping"
+class Connection(WSGIRequestHandler):
+    """Every request of a connection, not only its first."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        self.close_connection = False
+        while not self.close_connection:
+            super().handle()
+
+    def log_message(self, *_):
+        pass
 
 
 def main(port_file):
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=1)
-    with open(port_file + ".new", "w") as file:
-        file.write(str(server.effective_port))
-    os.rename(port_file + ".new", port_file)
-    server.run()
+    ServerHandler.http_version = "1.1"
+    with make_server("127.0.0.1", 0, app, handler_class=Connection) as server:
+        with open(port_file + ".new", "w") as file:
+            file.write(str(server.server_port))
+        os.rename(port_file + ".new", port_file)
+        server.handle_request()
 
 
 main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""The load of flask_app.py over one connection, and its end: flask_client.py PORT_FILE ROUNDS
+"""The load of flask_app.py over one connection: flask_client.py PORT_FILE ROUNDS
 
 A round is a page, a list and an order.
 """
@@ -36,7 +36,7 @@ def main(port_file, rounds):
         ask(connection, f"/items?q={number % 10}")
         lines = [{"item": f"item {line}", "price": 2.5, "count": line} for line in range(10)]
         ask(connection, "/orders", json.dumps({"number": number, "lines": lines}))
-    ask(connection, "/stop")
+    connection.close()
 
 
 main(sys.argv[1], int(sys.argv[2]))

@@ -14,7 +14,7 @@ BARS = [Bar("memray-native", 1 / 4), Bar("tracemalloc-25", 1 / 2)]
 VERSIONS = ["3.11", "3.13"]
 SCRIPT_ROUNDS, FLASK_ROUNDS = 20, 600
 ROUNDS_PER_LEAK = 10
-NEEDED = ["flask", "waitress"]
+NEEDED = "flask"
 VERSION = "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.executable)"
 
 
@@ -34,13 +34,13 @@ class Interpreter:
             return f"{self.path} does not run"
         if tuple(map(int, self.version.split("."))) < (3, 8):
             return f"Python {self.version} is older than 3.8"
-        if self.has(*NEEDED):
+        if self.has(NEEDED):
             return None
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.quiet(self.path, "-m", "venv", self.folder) and self.install(*NEEDED):
+        if self.quiet(self.path, "-m", "venv", self.folder) and self.install(NEEDED):
             self.install("--only-binary", ":all:", "memray")
             return None
-        return f"{self.path}: an environment with {' and '.join(NEEDED)} cannot be made"
+        return f"{self.path}: an environment with {NEEDED} cannot be made"
 
     def quiet(self, *command):
         return subprocess.run(command, capture_output=True).returncode == 0
