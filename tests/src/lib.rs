@@ -8,6 +8,7 @@
 //! - [`report`]: what `unfreed report` says.
 //! - [`python`]: the interpreters of this machine, and packages for them.
 //! - [`replay`]: what the recording says to a reader that shares only the format with `unfreed`.
+//! - [`service`]: servers and requests.
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
@@ -16,6 +17,7 @@ pub mod python;
 pub mod replay;
 pub mod report;
 pub mod scratch;
+pub mod service;
 
 use std::path::Path;
 
@@ -25,9 +27,10 @@ pub use python::Interpreter;
 pub use replay::ProcessFile;
 pub use report::Report;
 pub use scratch::Scratch;
+pub use service::Service;
 
 /// Unfreed blocks that have a function on their stack.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Unfreed {
     /// How many.
     pub blocks: u64,
@@ -50,8 +53,13 @@ impl Run {
     /// Runs `program` plain and recorded and checks what holds for every program: the same output and status,
     /// nothing lost, and no sequence of events that cannot be.
     pub fn of(program: &Program) -> Run {
+        Run::of_with(program, &[])
+    }
+
+    /// The same with options of `unfreed report`: a Python program has so many stacks that all of them are too many.
+    pub fn of_with(program: &Program, options: &[&str]) -> Run {
         let plain = program.run();
-        let run = Run::recorded(program);
+        let run = Run::recorded_with(program, options);
         assert_eq!(plain.stdout_text(), run.outcome.stdout_text(), "standard output of {program}");
         assert_eq!(plain.status, run.outcome.status, "status of {program}: {}", run.outcome.stderr_text());
         assert_eq!(plain.stderr_text(), run.outcome.stderr_text(), "standard error of {program}");
@@ -61,9 +69,14 @@ impl Run {
 
     /// Only the recorded run, for programs whose end is not the same each time.
     pub fn recorded(program: &Program) -> Run {
+        Run::recorded_with(program, &[])
+    }
+
+    /// The same with options of `unfreed report`.
+    pub fn recorded_with(program: &Program, options: &[&str]) -> Run {
         let directory = Scratch::new("recording");
         let outcome = program.clone().recorded_to(directory.path()).run();
-        let report = Report::of(directory.path());
+        let report = Report::with(directory.path(), options);
         let files = replay::read_directory(directory.path());
         Run { outcome, report, files, directory }
     }

@@ -1,7 +1,6 @@
 //! Starting programs and waiting for them: with a limit of time, and ending only what was started here.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use std::{env, fmt};
 
 use crate::artifacts;
 
@@ -21,6 +21,7 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    preloaded: Vec<PathBuf>,
 }
 
 /// How a program ended.
@@ -48,7 +49,7 @@ impl Outcome {
 impl Program {
     /// The program at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Program {
-        Program { path: path.into(), arguments: Vec::new(), environment: Vec::new() }
+        Program { path: path.into(), arguments: Vec::new(), environment: Vec::new(), preloaded: Vec::new() }
     }
 
     /// The program that a C target of this name compiles to.
@@ -68,9 +69,16 @@ impl Program {
         self
     }
 
+    /// Loads a library into it, recorded or not.
+    pub fn preload(mut self, library: impl Into<PathBuf>) -> Program {
+        self.preloaded.push(library.into());
+        self
+    }
+
     /// The same program, recorded into `directory`.
-    pub fn recorded_to(self, directory: &Path) -> Program {
-        self.env("LD_PRELOAD", artifacts::library()).env("UNFREED_DIR", directory)
+    pub fn recorded_to(mut self, directory: &Path) -> Program {
+        self.preloaded.insert(0, artifacts::library().to_owned());
+        self.env("UNFREED_DIR", directory)
     }
 
     /// As a command of the standard library.
@@ -78,6 +86,9 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments).env_remove("LD_PRELOAD").env_remove("UNFREED_DIR");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if !self.preloaded.is_empty() {
+            command.env("LD_PRELOAD", env::join_paths(&self.preloaded).expect("a path without a colon"));
+        }
         command
     }
 

@@ -19,6 +19,9 @@ pub type Version = (u32, u32);
 /// The versions whose Python frames are recorded.
 pub const WALKED: RangeInclusive<Version> = (3, 8)..=(3, 14);
 
+/// Options of `unfreed report`: all sites by line, of which even a small program has thousands of stacks.
+pub const BY_LINE: &[&str] = &["--by", "line"];
+
 /// A real interpreter: an ELF file and no script that chooses one.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Interpreter {

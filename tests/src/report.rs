@@ -13,9 +13,14 @@ pub struct Report(Value);
 impl Report {
     /// The report of a run directory or of one process file.
     pub fn of(recording: &Path) -> Report {
+        Report::with(recording, &[])
+    }
+
+    /// The same with options.
+    pub fn with(recording: &Path, options: &[&str]) -> Report {
         let mut command = Command::new(artifacts::unfreed());
-        let output =
-            command.arg("report").arg(recording).args(["--format", "json"]).output().expect("unfreed starts");
+        command.arg("report").arg(recording).args(["--format", "json"]).args(options);
+        let output = command.output().expect("unfreed starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "unfreed report {}: {} {said}", recording.display(), output.status);
         let value: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
@@ -63,12 +68,21 @@ impl Report {
 
     /// What is unfreed and has `function` anywhere on its stack.
     pub fn unfreed_in(&self, function: &str) -> Unfreed {
-        let number = |site: &Value, name: &str| site[name].as_u64().expect("a site has numbers");
-        self.sites_with(function).fold(Unfreed { blocks: 0, bytes: 0 }, |sum, site| Unfreed {
+        self.sites_with(function).fold(Unfreed::default(), |sum, site| Unfreed {
             blocks: sum.blocks + number(site, "unfreed_blocks"),
             bytes: sum.bytes + number(site, "unfreed_bytes"),
         })
     }
+}
+
+/// A number of a site.
+pub fn number(site: &Value, name: &str) -> u64 {
+    site[name].as_u64().unwrap_or_else(|| panic!("a site has {name}: {site}"))
+}
+
+/// The Python frames on a site's stack, innermost first.
+pub fn python_frames(site: &Value) -> impl Iterator<Item = &Value> {
+    site["stack"].as_array().expect("a site has a stack").iter().filter(|frame| frame["kind"] == "python")
 }
 
 /// The functions on a site's stack, innermost first, as far as known.
