@@ -67,9 +67,12 @@ impl Serving {
 
     /// Whether malloc's `block` holds the one that the function is given back.
     fn holds_given_back(&self, block: usize) -> bool {
-        let offset = self.given_back.wrapping_sub(block);
         // SAFETY: a block that is about to be given to the real allocator.
-        self.given_back != 0 && (offset < HEADER || offset < unsafe { real::usable_size(block) })
+        let size = || match unsafe { real::usable_size(block) } {
+            0 => HEADER,
+            size => size,
+        };
+        self.given_back != 0 && self.given_back >= block && self.given_back - block < size()
     }
 }
 
