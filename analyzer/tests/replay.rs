@@ -183,10 +183,13 @@ fn arenas_are_in_no_sum() {
     r.free(writer, 0x40_0030);
     r.free(writer, 0x40_0000);
     r.alloc(writer, 0x40_0030, 2, stack); // the arena is gone
+    r.alloc(writer, 0x70_0000, 100, StackId::ARENA); // their table, which grows
+    r.realloc_begin(writer, 0x70_0000);
+    r.realloc_end(writer, 0x71_0000, 200, StackId::ARENA);
     let replayed = replay(&r);
-    assert_eq!(replayed.arenas, ArenaCounts { arenas: 1, bytes: 1 << 20, filled_bytes: 516 });
+    assert_eq!(replayed.arenas, ArenaCounts { arenas: 2, bytes: (1 << 20) + 200, filled_bytes: 516 });
     assert_eq!((replayed.live.len(), replayed.live_bytes, replayed.sites.len()), (4, 522, 1));
-    assert_eq!((replayed.peak_bytes, replayed.anomalies, replayed.events), (522, Default::default(), 9));
+    assert_eq!((replayed.peak_bytes, replayed.anomalies, replayed.events), (522, Default::default(), 12));
 }
 
 #[test]

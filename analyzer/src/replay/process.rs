@@ -253,7 +253,8 @@ impl<'p> Replay<'p> {
     }
 
     fn realloc_begin(&mut self, writer: usize, address: Address) {
-        if !self.begin_moving(writer, address) {
+        // The table of arenas grows by realloc; the new one is an arena again.
+        if !self.begin_moving(writer, address) && !self.arenas.remove(address) {
             self.unknown();
         }
     }
