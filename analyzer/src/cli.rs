@@ -216,9 +216,9 @@ pub struct ViewArgs {
     /// for among the components of the files and modules of frames: site-packages/mylib, mylib, libmine.so.
     #[arg(long = "own", value_name = "PATH")]
     pub own: Vec<String>,
-    /// Print every frame of a stack [text only; the others have them always]
+    /// Print every frame of a stack
     ///
-    /// Otherwise of a Python stack the interpreter's own frames are left out, and the middle of a deep one.
+    /// Otherwise of a Python stack the interpreter's own frames are left out, and in text the middle of a deep one.
     #[arg(long)]
     pub all_frames: bool,
     /// How to print it

@@ -90,7 +90,7 @@ fn every_byte_of_garbage_is_survived() {
         let path = scratch.write("1.unfreed", &bytes);
         let report = report(&path).expect("its header is whole");
         let mut out = Vec::new();
-        analyzer::output::report_json(&report, usize::MAX, &mut out).expect("it can be printed");
+        analyzer::output::report_json(&report, usize::MAX, true, &mut out).expect("it can be printed");
         analyzer::output::report_text(&report, 20, Default::default(), &mut out).expect("it can be printed");
     }
 }

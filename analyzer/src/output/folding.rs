@@ -78,6 +78,20 @@ fn of_python(frames: &[&Frame], python: usize) -> Vec<usize> {
     shown
 }
 
+/// Leaves out of a Python stack what takes most of its room and says least: outward of its innermost Python frame the
+/// interpreter's own frames, and those of the import system. `frame` gives the frame of a number.
+pub(super) fn without_interpreter<'a>(stack: &mut Vec<u32>, frame: impl Fn(u32) -> &'a Frame) {
+    let mut inside = true;
+    stack.retain(|&number| {
+        let frame = frame(number);
+        if frame.kind == Kind::Native {
+            return inside || !frame.interpreter;
+        }
+        let first = std::mem::take(&mut inside);
+        first || !imports(frame)
+    });
+}
+
 /// A frame of the import system, as Python's own tracebacks leave them out.
 fn imports(frame: &Frame) -> bool {
     frame.file.as_deref().is_some_and(|file| file.starts_with("<frozen importlib._bootstrap"))

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Phase, Process, Report, Site};
 use crate::cli::At;
 use crate::diff::{Change, Diff};
+use crate::output::folding::without_interpreter;
 
 #[derive(Serialize)]
 struct ReportJson<'a> {
@@ -105,6 +106,8 @@ struct SiteJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
     stack: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
     stacks: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
@@ -166,15 +169,21 @@ struct ChangedSiteJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
     stack: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<&'static str>,
 }
 
-/// Prints a report with its first `limit` sites.
-pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Prints a report with its first `limit` sites; of Python stacks the interpreter's frames too if `all_frames`.
+pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     let totals = &report.totals;
     let counts = counts(&totals.counts);
-    let written = Written::new(report)?;
+    let written = Written::new(report, all_frames)?;
     let json = ReportJson {
         schema: "unfreed.report/1",
         recording: recording(report),
@@ -193,9 +202,9 @@ pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<
     write(&json, out)
 }
 
-/// Prints a diff with its first `limit` sites.
-pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
-    let (old, new) = (Written::new(&diff.old)?, Written::new(&diff.new)?);
+/// Prints a diff with its first `limit` sites; `all_frames` as for a report.
+pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
+    let (old, new) = (Written::new(&diff.old, all_frames)?, Written::new(&diff.new, all_frames)?);
     let json = DiffJson {
         schema: "unfreed.diff/1",
         old: recording(&diff.old),
@@ -212,20 +221,30 @@ fn write(json: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The frames of a report as JSON, each written once: a report of a compiler has thousands of frames in millions of places.
-struct Written(Vec<Box<RawValue>>);
+struct Written {
+    frames: Vec<Box<RawValue>>,
+    all_frames: bool,
+}
 
 impl Written {
-    fn new(report: &Report) -> io::Result<Written> {
+    fn new(report: &Report, all_frames: bool) -> io::Result<Written> {
         let frames = report.paths.all_frames().iter().map(|one| serde_json::value::to_raw_value(&frame(one)));
-        Ok(Written(frames.collect::<Result<_, _>>()?))
+        Ok(Written { frames: frames.collect::<Result<_, _>>()?, all_frames })
     }
 
     fn headline(&self, report: &Report, site: &Site) -> Option<&RawValue> {
-        report.headline(site).map(|frame| &*self.0[frame as usize])
+        report.headline(site).map(|frame| &*self.frames[frame as usize])
     }
 
-    fn stack(&self, report: &Report, site: &Site) -> Vec<&RawValue> {
-        report.paths.frame_numbers(site.path).map(|frame| &*self.0[frame as usize]).collect()
+    /// The frames to print, and how many others the stack has.
+    fn stack(&self, report: &Report, site: &Site) -> (Vec<&RawValue>, usize) {
+        let mut numbers: Vec<u32> = report.paths.frame_numbers(site.path).collect();
+        let all = numbers.len();
+        if !self.all_frames {
+            without_interpreter(&mut numbers, |number| report.paths.frame_at(number));
+        }
+        let left_out = all - numbers.len();
+        (numbers.into_iter().map(|number| &*self.frames[number as usize]).collect(), left_out)
     }
 }
 
@@ -233,15 +252,19 @@ fn report_sites<S: Serializer>(
     &(report, written, limit): &(&Report, &Written, usize),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(report.sites.iter().take(limit).map(|site| SiteJson {
-        id: site.id(),
-        name: site.name.as_deref(),
-        counts: counts(&site.counts),
-        headline: written.headline(report, site),
-        phase: site.phase.map(Phase::name),
-        stack: written.stack(report, site),
-        stacks: site.stacks,
-        incomplete: report.paths.incomplete(site.path),
+    serializer.collect_seq(report.sites.iter().take(limit).map(|site| {
+        let (stack, left_out) = written.stack(report, site);
+        SiteJson {
+            id: site.id(),
+            name: site.name.as_deref(),
+            counts: counts(&site.counts),
+            headline: written.headline(report, site),
+            phase: site.phase.map(Phase::name),
+            stack,
+            left_out,
+            stacks: site.stacks,
+            incomplete: report.paths.incomplete(site.path),
+        }
     }))
 }
 
@@ -252,6 +275,7 @@ fn diff_sites<S: Serializer>(
     serializer.collect_seq(diff.changes.iter().take(limit).map(|changed| {
         let (site, report) = diff.site(changed);
         let written = if changed.new.is_some() { new } else { old };
+        let (stack, left_out) = written.stack(report, site);
         ChangedSiteJson {
             id: site.id(),
             name: site.name.as_deref(),
@@ -259,7 +283,8 @@ fn diff_sites<S: Serializer>(
             status: status(changed),
             headline: written.headline(report, site),
             phase: site.phase.map(Phase::name),
-            stack: written.stack(report, site),
+            stack,
+            left_out,
             incomplete: report.paths.incomplete(site.path),
         }
     }))
