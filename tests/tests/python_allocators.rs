@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use e2e::{Interpreter, Outcome, ProcessFile, Program, Scratch, python, replay};
+use e2e::{Interpreter, Outcome, ProcessFile, Program, Scratch, Target, python, replay};
 use recording::{EndReason, StackId};
 
 /// The versions with these allocators.
@@ -193,6 +193,55 @@ fn ends() {
                 let kept = by_size(file).get(&10_002).copied();
                 assert_eq!(kept, (way == "fork").then_some(10), "{way}, {interpreter}");
             }
+        }
+    });
+}
+
+/// A program that loads `interpreter`'s library when it runs and executes some code; `None` where there is no library.
+fn embedding(interpreter: &Interpreter, times: &str) -> Option<Program> {
+    const ASK: &str = "import sys, sysconfig as s, os
+print(os.path.join(s.get_config_var('LIBDIR'), s.get_config_var('INSTSONAME')), sys.base_prefix, sep='\\n')";
+    const KEEP: &str = "kept = [bytes(n - 33) for n in (300, 10001) for _ in range(100)]";
+    let said = interpreter.bare().arg("-c").arg(ASK).run().stdout_text();
+    let (library, prefix) = said.trim_end().split_once('\n').expect("two lines");
+    if !library.contains(".so") || !std::path::Path::new(library).exists() {
+        eprintln!("skipped: no library of {interpreter}");
+        return None;
+    }
+    Some(Program::c("embed").arg(library).arg(KEEP).arg(times).env("PYTHONHOME", prefix))
+}
+
+/// The library is loaded by the running program, and interpreters end and begin in it.
+#[test]
+fn embedded_and_initialised_again() {
+    python::on_each(|interpreter| {
+        let Some(program) = embedding(interpreter, "2") else { return };
+        let (_, file) = record_one(&program.env("PYTHONMALLOC", "debug"));
+        let live = by_size(&file);
+        let large: Vec<_> = live.range(10_001..10_100).collect();
+        assert_eq!(large, [(&10_001, &100)], "{interpreter}");
+        assert!((100..110).contains(&live[&300]), "{}, {interpreter}", live[&300]);
+        let arena = if interpreter.version < (3, 10) { 256 << 10 } else { 1 << 20 };
+        assert_eq!(live.get(&arena), None, "an arena as a block, {interpreter}");
+        assert_ne!(file.header.finalizing_monotonic_ns, 0, "{interpreter}");
+    });
+}
+
+/// The program has an allocator of its own for objects, and a signal handler that allocates interrupts it.
+#[test]
+fn a_programs_own_allocator() {
+    let handler = Target::new("c/handler.c").shared().build();
+    python::on_each(|interpreter| {
+        let Some(program) = embedding(interpreter, "1") else { return };
+        let (outcome, file) = record_one(&program.arg(&handler));
+        let live = by_size(&file);
+        let large: Vec<_> = live.range(10_001..10_100).collect();
+        assert_eq!(large, [(&10_001, &100)], "{interpreter}");
+        let calls = sizes(&outcome)[0];
+        assert!(calls > 10, "{calls} signals, {interpreter}");
+        assert_eq!(live.get(&20_003), Some(&(calls as i64)), "{interpreter}");
+        for block in file.live_of_size(20_003) {
+            assert_eq!(file.depth_and_end(block.stack).1, Some(EndReason::Complete), "{interpreter}");
         }
     });
 }

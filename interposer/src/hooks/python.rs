@@ -67,6 +67,11 @@ pub fn is_ours(allocator: &Allocator) -> bool {
     malloc == self::malloc as Stub as usize || malloc == pass_malloc as Stub as usize
 }
 
+/// Whether these are hooks of ours.
+pub fn is_ours_for_arenas(allocator: &ArenaAllocator) -> bool {
+    allocator.alloc as usize == alloc_arena as Stub as usize
+}
+
 /// What every hook does first.
 #[inline(always)]
 fn enter<T: Copy>(behind: &Behind<T>) -> Thread {

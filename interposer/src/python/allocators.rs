@@ -121,7 +121,7 @@ impl<T: Copy> Behind<T> {
 /// Places for MEM and OBJ of each interpreter, for the few times that it is initialised.
 static DOMAINS: [Behind<Allocator>; 32] = [const { Behind::unused() }; 32];
 static USED_DOMAINS: AtomicUsize = AtomicUsize::new(0);
-static ARENAS: [Behind<ArenaAllocator>; 4] = [const { Behind::unused() }; 4];
+static ARENAS: [Behind<ArenaAllocator>; 16] = [const { Behind::unused() }; 16];
 static USED_ARENAS: AtomicUsize = AtomicUsize::new(0);
 /// The word of an interpreter that does not say whether it finalizes.
 static NEVER: AtomicUsize = AtomicUsize::new(0);
@@ -191,6 +191,9 @@ impl Allocators {
                 None => done = false,
             }
         }
+        if config::python_objects() {
+            self.put_in_front_of_arenas(finalizing);
+        }
         done
     }
 
@@ -201,6 +204,9 @@ impl Allocators {
             (self.get_arenas)(&raw mut now);
             now.assume_init()
         };
+        if hooks::is_ours_for_arenas(&now) {
+            return;
+        }
         if let Some(behind) = Behind::take(&ARENAS, &USED_ARENAS, now, now.alloc as usize, finalizing) {
             // SAFETY: as for the domains.
             unsafe { (self.set_arenas)(&hooks::arena_allocator(behind)) };
@@ -217,9 +223,6 @@ fn finalizing_word(runtime: &Runtime) -> usize {
 pub fn install(runtime: &Runtime) -> bool {
     let Some(allocators) = &runtime.allocators else { return false };
     real::OURS.set(modules::code_around(hooks::is_ours as *const () as usize).unwrap_or(0..0));
-    if config::python_objects() {
-        allocators.put_in_front_of_arenas(finalizing_word(runtime));
-    }
     let done = allocators.put_in_front(finalizing_word(runtime));
     allocators.watched.store(true, Relaxed);
     WATCHED.store(true, Relaxed);

@@ -16,7 +16,7 @@ const DEPTH: usize = 64 << 10;
 /// Blocks of malloc that are remembered until the one that holds the block is known. pymalloc takes at most three
 /// others; of more the first are taken for others.
 const TAKEN: usize = 4;
-/// Where malloc does not say how large its block is: so far from its beginning a block is in it.
+/// How large a block of malloc is taken to be where malloc does not say: a header for debugging is shorter.
 const HEADER: usize = 64;
 
 /// A call of a function behind a hook. All zero is none.
@@ -37,6 +37,11 @@ pub struct Serving {
     count: usize,
     /// What malloc has handed out: addresses and sizes.
     taken: [(usize, usize); TAKEN],
+}
+
+/// Whether memory of malloc holds a block, which may be of no size and lie at its end.
+fn holds((address, size): (usize, usize), block: usize) -> bool {
+    block.wrapping_sub(address) <= size
 }
 
 impl Serving {
@@ -72,7 +77,7 @@ impl Serving {
             0 => HEADER,
             size => size,
         };
-        self.given_back != 0 && self.given_back >= block && self.given_back - block < size()
+        self.given_back != 0 && holds((block, size()), self.given_back)
     }
 }
 
@@ -172,7 +177,7 @@ impl Thread {
     #[inline(never)]
     fn record_others(self, taken: &[(usize, usize)], block: usize, sp: usize) {
         for &(address, size) in taken {
-            if block.wrapping_sub(address) >= size.max(1) {
+            if !holds((address, size), block) {
                 self.arena(address, size, sp, false);
             }
         }
