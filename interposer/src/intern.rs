@@ -97,6 +97,8 @@ impl Level {
         }
         let size = size_of::<Slot>() << BITS[level];
         let Ok(at) = sys::map_private(size) else { return false };
+        // Where the table is large, finding its pages would cost more than finding the node.
+        let _ = sys::advise(at, size, libc::MADV_HUGEPAGE);
         if sys::advise(at, size, libc::MADV_WIPEONFORK).is_err()
             || self.slots.compare_exchange(0, at, Release, Relaxed).is_err()
         {

@@ -208,8 +208,10 @@ impl EventModel {
     #[inline(always)]
     pub(crate) fn region_used(&mut self, region: u64, place: Option<usize>) {
         let last = place.unwrap_or(REGIONS - 1) % REGIONS;
-        self.regions.copy_within(..last, 1);
-        self.regions[0] = region;
+        let mut later = region;
+        for known in &mut self.regions[..=last] {
+            core::mem::swap(known, &mut later);
+        }
     }
 
     /// The slot of a stack with a size, and whether it is in it.

@@ -15,8 +15,13 @@ use recording::{
     Interpreter, LONGEST, LostKind, Module, Packed, StackId,
 };
 
-/// Nodes that each writer finds again without looking into the shared table. 64 KiB.
-const KNOWN_BITS: u32 = 12;
+/// Nodes that each writer finds again without looking into the shared table: at first 64 KiB of them, at most 512 KiB,
+/// which is what a request to a Flask app needs.
+const KNOWN_BITS: [u32; 2] = [12, 15];
+const KNOWN: usize = 1 << KNOWN_BITS[1];
+/// How often, for each place, a node that the writer does not know may be in the shared table before there are more
+/// places.
+const FOUND_PER_PLACE: u32 = 4;
 
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -36,7 +41,11 @@ pub struct Definitions {
     /// The epoch that the chunk's reader would assume.
     written_epoch: u32,
     model: DefinitionModel,
-    known: [Known; 1 << KNOWN_BITS],
+    /// Log2 of the places of `known` in use, less the least.
+    known_bits: u32,
+    /// Nodes found in the shared table since there are as many places.
+    found: u32,
+    known: [Known; KNOWN],
 }
 
 /// [`Definitions`] and whose they are.
@@ -44,31 +53,34 @@ pub struct Definer<'a> {
     definitions: &'a mut Definitions,
     writer: Writer,
     scratch: &'a mut [u8; LONGEST],
+    /// The node written last, if one was: what it is a part of is new too.
+    newest: Option<StackId>,
 }
 
 impl<'a> Definer<'a> {
     /// `scratch` is where a long record is put together.
     #[inline(always)]
     pub fn new(definitions: &'a mut Definitions, writer: Writer, scratch: &'a mut [u8; LONGEST]) -> Self {
-        Definer { definitions, writer, scratch }
+        Definer { definitions, writer, scratch, newest: None }
     }
 
-    /// The id of the node with this key; `record` writes it if it is new.
+    /// The id of the node with this key, made of `parts`, of which the first is its parent; `record` writes it if it is new.
     #[inline(always)]
-    fn node_of(
+    fn node_of<const N: usize>(
         &mut self,
         key: Key,
-        parent: StackId,
+        parts: [StackId; N],
         record: impl FnOnce(&mut DefinitionModel) -> Packed,
     ) -> StackId {
-        let slot = (key.hash(parent) >> (64 - KNOWN_BITS)) as usize;
-        let known = self.definitions.known[slot];
+        let parent = parts[0];
+        let known = self.definitions.known_at(key, parent);
         if known.key == key && known.parent == parent && known.id.0 != 0 {
             return known.id;
         }
-        let id = self.unknown_node(key, parent, record);
+        let is_new = self.newest.is_some_and(|newest| parts.contains(&newest));
+        let id = self.unknown_node(key, parent, is_new, record);
         if id.is_frame() {
-            self.definitions.known[slot] = Known { key, parent, id };
+            *self.definitions.known_at(key, parent) = Known { key, parent, id };
         }
         id
     }
@@ -79,9 +91,11 @@ impl<'a> Definer<'a> {
         &mut self,
         key: Key,
         parent: StackId,
+        is_new: bool,
         record: impl FnOnce(&mut DefinitionModel) -> Packed,
     ) -> StackId {
-        if let Some(id) = intern::find(key, parent) {
+        if !is_new && let Some(id) = intern::find(key, parent) {
+            self.definitions.found_elsewhere();
             return id;
         }
         if !self.make_room(ROOM) {
@@ -91,6 +105,7 @@ impl<'a> Definer<'a> {
         let id = self.definitions.model.next_id();
         let record = record(&mut self.definitions.model);
         self.definitions.cursor.put(record);
+        self.newest = Some(id);
         intern::insert(key, parent, id)
     }
 
@@ -156,7 +171,7 @@ impl Sink for Definer<'_> {
 
     #[inline(always)]
     fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
-        self.node_of(Key::new(pc, kind), parent, |model| model.node(parent, pc, kind))
+        self.node_of(Key::new(pc, kind), [parent], |model| model.node(parent, pc, kind))
     }
 
     #[cold]
@@ -177,12 +192,12 @@ impl python::Sink for Definer<'_> {
     #[inline(always)]
     fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> StackId {
         let key = Key::of_python(code, instruction, entry);
-        self.node_of(key, parent, |model| model.python_node(parent, code, instruction, entry))
+        self.node_of(key, [parent], |model| model.python_node(parent, code, instruction, entry))
     }
 
     #[inline(always)]
     fn merged(&mut self, native: StackId, python: StackId) -> StackId {
-        self.node_of(Key::of_merged(python), native, |model| model.merged(native, python))
+        self.node_of(Key::of_merged(python), [native, python], |model| model.merged(native, python))
     }
 
     #[cold]
@@ -207,6 +222,23 @@ impl python::Sink for Definer<'_> {
 }
 
 impl Definitions {
+    /// Where a node with this key is if it is known.
+    #[inline(always)]
+    fn known_at(&mut self, key: Key, parent: StackId) -> &mut Known {
+        let slot = key.hash(parent) >> (64 - KNOWN_BITS[0] - self.known_bits);
+        &mut self.known[slot as usize % KNOWN]
+    }
+
+    /// A node was not among the known ones, but in the shared table: more places are taken into use where that is often so.
+    fn found_elsewhere(&mut self) {
+        self.found += 1;
+        let bits = KNOWN_BITS[0] + self.known_bits;
+        if self.found > FOUND_PER_PLACE << bits && bits < KNOWN_BITS[1] {
+            self.found = 0;
+            self.known_bits += 1;
+        }
+    }
+
     /// The writer was left in the middle of a record: begins anew in another chunk.
     pub fn abandon(&mut self) {
         self.cursor.close();
@@ -217,11 +249,10 @@ impl Definitions {
     #[inline(never)]
     fn change_epoch(&mut self, epoch: u32) {
         self.epoch = epoch;
-        self.known.fill(Known {
-            key: Key::new(Address(0), FrameKind::Return),
-            parent: StackId(0),
-            id: StackId(0),
-        });
+        let in_use = 1 << (KNOWN_BITS[0] + self.known_bits);
+        for known in self.known.iter_mut().take(in_use) {
+            known.id = StackId(0);
+        }
     }
 }
 
