@@ -130,11 +130,17 @@ impl View<'_> {
     /// The frame at `at`, which [`View::may_be_frame`].
     #[inline(always)]
     fn read(&self, at: u64) -> Frame {
+        self.read_as(self.layout.form, at)
+    }
+
+    /// The same where the compiler knows the form.
+    #[inline(always)]
+    fn read_as(&self, form: FrameForm, at: u64) -> Frame {
         const TAG: u64 = 7;
         let code = self.field(at, self.layout.code) & !TAG;
         let instruction = self.field(at, self.layout.instruction);
         let state = at + u64::from(self.layout.state);
-        let (instruction, state) = match self.layout.form {
+        let (instruction, state) = match form {
             FrameForm::Own => (instruction, 0),
             FrameForm::Flag => (
                 instruction.wrapping_sub(code),
@@ -302,10 +308,20 @@ impl Chain {
     /// that is another.
     #[inline(always)]
     fn verify(&self, view: View, index: usize) -> Result<(), usize> {
+        // A loop for each form, without a question in it.
+        match view.layout.form {
+            FrameForm::Own => self.verify_as(FrameForm::Own, view, index),
+            FrameForm::Flag => self.verify_as(FrameForm::Flag, view, index),
+            FrameForm::Shim => self.verify_as(FrameForm::Shim, view, index),
+        }
+    }
+
+    #[inline(always)]
+    fn verify_as(&self, form: FrameForm, view: View, index: usize) -> Result<(), usize> {
         let mut index = index;
         loop {
             let kept = self.frame(index);
-            let now = view.read(kept.at);
+            let now = view.read_as(form, kept.at);
             let same =
                 now.code == kept.code && now.instruction == kept.instruction && now.state == kept.state;
             let caller = self.caller(index);
