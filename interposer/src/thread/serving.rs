@@ -245,3 +245,53 @@ impl Thread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serving() -> Serving {
+        Serving {
+            code: None,
+            sp: 0,
+            given_back: 0,
+            makes_blocks: true,
+            reallocating: false,
+            count: 0,
+            taken: [(0, 0); TAKEN],
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_remembered_until_it_is_given_back() {
+        let mut serving = serving();
+        for block in 1..=TAKEN {
+            assert_eq!(serving.take(block, 10 * block), None);
+        }
+        assert_eq!(serving.take(100, 1000), Some((1, 10)), "the first of too many");
+        assert!(serving.give_back(3) && !serving.give_back(3) && !serving.give_back(1));
+        assert_eq!(serving.taken[..serving.count], [(2, 20), (4, 40), (100, 1000)]);
+        assert_eq!(serving.take(5, 50), None);
+        assert_eq!(serving.taken[..serving.count], [(2, 20), (4, 40), (100, 1000), (5, 50)]);
+    }
+
+    #[test]
+    fn memory_holds_the_blocks_within_it() {
+        let memory = (1000, 64);
+        for (block, is_held) in
+            [(999, false), (1000, true), (1032, true), (1064, true), (1065, false), (0, false)]
+        {
+            assert_eq!(holds(memory, block), is_held, "{block}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_told_from_other_memory() {
+        let (block, other) = (vec![0u8; 100], vec![0u8; 100]);
+        let mut serving = Serving { given_back: block.as_ptr() as usize + 16, ..serving() };
+        assert!(serving.holds_given_back(block.as_ptr() as usize));
+        assert!(!serving.holds_given_back(other.as_ptr() as usize));
+        serving.given_back = 0;
+        assert!(!serving.holds_given_back(block.as_ptr() as usize), "nothing is given back");
+    }
+}
