@@ -10,14 +10,17 @@
 //! A thread's own frames are what it executes: no other thread changes them, with or without the GIL. Only a signal
 //! handler sees them between two of the interpreter's stores; beneath one, the kernel is asked before a page is read.
 
+mod view;
+
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 use recording::{EndReason, StackId};
 
+use self::view::{Frame, View};
 use super::code::{self, Kind, Scratch};
-use super::memory::{self, is_plausible, is_readable, word};
+use super::memory::is_plausible;
 use super::state;
-use super::version::{FrameForm, Layout, OWNER_GENERATOR, OWNER_SHIM};
+use super::version::FrameForm;
 use super::{Sink, found, runtimes};
 
 /// Deeper stacks are cut to their innermost frames.
@@ -28,26 +31,6 @@ const CUT_STEP: usize = MAX_FRAMES / 2;
 const MOST_FRAMES: usize = 1 << 24;
 /// Log2 of the places that remember where a frame was kept.
 const HINT_BITS: u32 = 11;
-
-/// A frame as it was read, and of a kept one its node.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Frame {
-    at: u64,
-    code: u64,
-    /// The lower half of the last instruction's distance from the code object, or `f_lasti`.
-    instruction: u32,
-    /// Of the code object.
-    number: u32,
-    /// The innermost node from here outward.
-    id: u32,
-    /// The bytes that [`Layout::state`] leads to.
-    state: u16,
-    /// Whether from here outward an evaluation loop begins that has no frame yet: the next one inward is its first.
-    begins: bool,
-}
-
-const _: () = assert!(size_of::<Frame>() == 32, "two frames in a cache line");
 
 /// What a thread keeps for its Python stacks.
 #[repr(C)]
@@ -88,106 +71,6 @@ struct Plan {
 impl Plan {
     fn whole(fresh: usize, end: EndReason) -> Plan {
         Plan { kept: 0, fresh, end, cut: 0, beyond: 0 }
-    }
-}
-
-/// Where a walk reads.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    layout: &'a Layout,
-    /// A signal interrupted the interpreter: what it was about to store may be anything.
-    careful: bool,
-}
-
-impl View<'_> {
-    /// Whether there may be a frame at `at`.
-    #[inline(always)]
-    fn may_be_frame(&self, at: u64) -> bool {
-        // The longest frame's fields that are read lie within 112 bytes.
-        is_plausible(at) && (!self.careful || is_readable(at, 112))
-    }
-
-    #[inline(always)]
-    fn field(&self, at: u64, offset: u16) -> u64 {
-        word(at + u64::from(offset))
-    }
-
-    /// The frame that thread state `thread` executes, 0 if none; `None` if that cannot be read.
-    #[inline(always)]
-    fn current_frame(&self, thread: u64) -> Option<u64> {
-        let at = self.field(thread, self.layout.current);
-        match self.layout.through {
-            Some(offset) if at != 0 => self.may_be_frame(at).then(|| self.field(at, offset)),
-            _ => Some(at),
-        }
-    }
-
-    #[inline(always)]
-    fn previous(&self, at: u64) -> u64 {
-        self.field(at, self.layout.previous)
-    }
-
-    /// The frame at `at`, which [`View::may_be_frame`].
-    #[inline(always)]
-    fn read(&self, at: u64) -> Frame {
-        self.read_as(self.layout.form, at)
-    }
-
-    /// The same where the compiler knows the form.
-    #[inline(always)]
-    fn read_as(&self, form: FrameForm, at: u64) -> Frame {
-        const TAG: u64 = 7;
-        let code = self.field(at, self.layout.code) & !TAG;
-        let instruction = self.field(at, self.layout.instruction);
-        let state = at + u64::from(self.layout.state);
-        let (instruction, state) = match form {
-            FrameForm::Own => (instruction, 0),
-            FrameForm::Flag => (
-                instruction.wrapping_sub(code),
-                u16::from_le_bytes([memory::byte(state), memory::byte(state + 1)]),
-            ),
-            FrameForm::Shim => (instruction.wrapping_sub(code), memory::byte(state).into()),
-        };
-        Frame { at, code, instruction: instruction as u32, number: 0, id: 0, state, begins: false }
-    }
-
-    /// Whether a native frame of the evaluation loop begins with this frame.
-    #[inline(always)]
-    fn begins(&self, frame: &Frame) -> bool {
-        match self.layout.form {
-            FrameForm::Own => true,
-            FrameForm::Flag => frame.state & 0xff != 0,
-            FrameForm::Shim => self.is_shim(frame),
-        }
-    }
-
-    #[inline(always)]
-    fn is_shim(&self, frame: &Frame) -> bool {
-        self.layout.form == FrameForm::Shim && frame.state >= OWNER_SHIM.into()
-    }
-
-    /// Bytes from the begin of the bytecode to the last instruction; -1 if there is none yet.
-    #[inline(always)]
-    fn instruction(&self, frame: &Frame) -> i32 {
-        let offset = match self.layout.form {
-            FrameForm::Own => (frame.instruction as i32).wrapping_mul(self.layout.unit.into()),
-            _ => (frame.instruction as i32).wrapping_sub(self.layout.bytecode.into()),
-        };
-        // A record has 28 bits for it.
-        if (0..(1 << 28) - 1).contains(&offset) { offset } else { -1 }
-    }
-
-    /// Whether the interpreter itself would show the frame, which has a code object: from 3.11 not before the
-    /// arguments are in their cells.
-    #[inline(always)]
-    fn is_complete(&self, frame: &Frame) -> bool {
-        let owner = match self.layout.form {
-            FrameForm::Own => return true,
-            FrameForm::Flag => frame.state >> 8,
-            FrameForm::Shim => frame.state,
-        };
-        let first = self.field(frame.code, self.layout.first_traceable) as i32;
-        owner == OWNER_GENERATOR.into() || self.instruction(frame) >= first.wrapping_mul(2)
     }
 }
 
@@ -340,7 +223,6 @@ impl Chain {
     #[inline(always)]
     fn walk(&mut self, view: View, top: u64) -> Plan {
         let (mut at, mut fresh, mut usable) = (top, 0, self.len);
-        // The commonest case: the frame on top is that of the last walk, or one that it called.
         loop {
             if at == 0 {
                 return Plan::whole(fresh, EndReason::Complete);

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use recording::{Address, CodeLines, CodeObject, EvalLoop, FrameKind, Interpreter, Module};
 
 use super::*;
-use crate::python::version::{self, BYTES_DATA, BYTES_LENGTH, OBJECT_TYPE, STR_LENGTH, STR_STATE};
+use crate::python::version::{self, BYTES_DATA, BYTES_LENGTH, Layout, OBJECT_TYPE, STR_LENGTH, STR_STATE};
 
 /// The epoch of code objects is the process's.
 static CODE: Mutex<()> = Mutex::new(());
