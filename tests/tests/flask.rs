@@ -11,6 +11,8 @@ use std::{fs, thread};
 use e2e::{Program, Report, Scratch, artifacts, process, python, report};
 
 const REQUESTS: u64 = 20;
+/// A server has a hundred thousand stacks.
+const LARGEST: &[&str] = &["-n", "50", "--all-frames"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The first interpreter that can have a Flask of today.
@@ -56,7 +58,7 @@ fn each_request_leaks_one_list() {
     let scratch = Scratch::new("flask");
     let directory = scratch.path().join("recording");
     record(&python, &directory);
-    let report = Report::of(&directory);
+    let report = Report::with(&directory, LARGEST);
     assert_eq!(report.lost(), 0);
     // 40,000 pointers, and nothing else in the server is of that size.
     let leaks: Vec<_> =
@@ -99,7 +101,7 @@ fn gunicorn_workers() {
     let directory = scratch.path().join("recording");
     let (master, port) = gunicorn(&python, &directory);
     (0..REQUESTS).for_each(|_| get_foo(port));
-    let report = Report::of(&directory);
+    let report = Report::with(&directory, LARGEST);
     // SAFETY: no memory is touched; the process was started here and is not yet waited for.
     assert_eq!(unsafe { libc::kill(master.id() as i32, libc::SIGTERM) }, 0);
     let status = process::wait(master, LIMIT).expect("gunicorn ends on SIGTERM");

@@ -4,6 +4,9 @@ use e2e::report::number;
 use e2e::{Report, Run, artifacts, python};
 use serde_json::Value;
 
+/// All that these tests look for are among the largest sites.
+const LARGEST: &[&str] = &["-n", "500"];
+
 fn source(file: &str) -> String {
     artifacts::sources().join("python").join(file).display().to_string()
 }
@@ -33,7 +36,7 @@ fn named(report: &Report, file: &str, function: &str, text: &str, size: u64) -> 
 #[test]
 fn the_users_line_before_the_exit_and_its_phase() {
     python::on_each(|interpreter| {
-        let run = Run::recorded(&interpreter.program("phases.py"));
+        let run = Run::recorded_with(&interpreter.program("phases.py"), LARGEST);
         let report = &run.report;
         let once = |phase: &str| vec![phase.to_string()];
         let expected = (50, 50 * 10_001, once("run"));
@@ -65,7 +68,7 @@ fn the_users_line_before_the_exit_and_its_phase() {
         assert!(all.iter().all(|&bytes| bytes > 30_000), "{interpreter}: {all:?}");
         assert_eq!(all.iter().sum::<u64>(), report.total("unfreed_bytes"), "{interpreter}");
 
-        let end = Report::with(run.directory(), &["--at", "end"]);
+        let end = Report::with(run.directory(), &["--at", "end", "-n", "500"]);
         assert_eq!(end.processes()[0]["at"], "end");
         assert_eq!(named(&end, "phases.py", "keep", "kept.append(bytes", 10_000).0, 0, "{interpreter}");
         let in_c = named(&end, "phases.py", "keep_in_c", "malloc(20_002)", 20_000).0;

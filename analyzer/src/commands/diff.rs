@@ -16,7 +16,7 @@ pub fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         match args.view.format {
             Format::Text => output::diff_text(&diff, limit, style(&args.view), out)?,
             Format::Json => output::diff_json(&diff, limit, args.view.all_frames, out)?,
-            Format::Csv => output::diff_csv(&diff, limit, out)?,
+            Format::Csv => output::diff_csv(&diff, limit, args.view.all_frames, out)?,
         }
         Ok(())
     })?;

@@ -19,7 +19,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         match args.view.format {
             Format::Text => output::report_text(&report, limit, style(&args.view), out)?,
             Format::Json => output::report_json(&report, limit, args.view.all_frames, out)?,
-            Format::Csv => output::report_csv(&report, limit, out)?,
+            Format::Csv => output::report_csv(&report, limit, args.view.all_frames, out)?,
         }
         Ok(())
     })?;

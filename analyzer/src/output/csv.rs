@@ -2,12 +2,12 @@
 //! joined by ` < `.
 use std::io::{self, Write};
 
-use super::frames::stack;
+use super::folding::without_interpreter;
 use crate::aggregate::{Frame, Report, Site};
 use crate::diff::Diff;
 
-/// Prints a report with its first `limit` sites.
-pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+/// Prints a report with its first `limit` sites; of Python stacks the interpreter's frames too if `all_frames`.
+pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(
         b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack,headline,phase\r\n",
     )?;
@@ -20,13 +20,13 @@ pub fn report(report: &Report, limit: usize, out: &mut dyn Write) -> io::Result<
             counts.allocations,
             counts.frees,
         ];
-        row(report, site, &numbers.map(i128::from), out)?;
+        row(report, site, &numbers.map(i128::from), all_frames, out)?;
     }
     Ok(())
 }
 
-/// Prints a diff with its first `limit` sites.
-pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
+/// Prints a diff with its first `limit` sites; `all_frames` as for a report.
+pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"id,name,old_bytes,new_bytes,delta_bytes,old_blocks,new_blocks,delta_blocks,stack,headline,phase\r\n")?;
     for change in diff.changes.iter().take(limit) {
         let (site, report) = diff.site(change);
@@ -39,17 +39,27 @@ pub fn diff(diff: &Diff, limit: usize, out: &mut dyn Write) -> io::Result<()> {
             new.unfreed_blocks.into(),
             change.blocks(),
         ];
-        row(report, site, &numbers, out)?;
+        row(report, site, &numbers, all_frames, out)?;
     }
     Ok(())
 }
 
-fn row(report: &Report, site: &Site, numbers: &[i128], out: &mut dyn Write) -> io::Result<()> {
+fn row(
+    report: &Report,
+    site: &Site,
+    counts: &[i128],
+    all_frames: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     write!(out, "{},{}", site.id(), quoted(site.name.as_deref().unwrap_or("")))?;
-    for number in numbers {
-        write!(out, ",{number}")?;
+    for count in counts {
+        write!(out, ",{count}")?;
     }
-    let frames: Vec<String> = stack(report, site).map(frame).collect();
+    let mut numbers: Vec<u32> = report.paths.frame_numbers(site.path).collect();
+    if !all_frames {
+        without_interpreter(&mut numbers, |number| report.paths.frame_at(number));
+    }
+    let frames: Vec<String> = numbers.iter().map(|&number| frame(report.paths.frame_at(number))).collect();
     let headline = report.headline(site).map(|number| frame(report.paths.frame_at(number)));
     let phase = site.phase.map_or("", |phase| phase.name());
     write!(out, ",{},{},{phase}\r\n", quoted(&frames.join(" < ")), quoted(&headline.unwrap_or_default()))
