@@ -179,15 +179,28 @@ pub fn ended() {
     file::cut_to_size();
 }
 
+/// The file that says when an interpreter began to finalize.
+static FINALIZING_IN: AtomicU64 = AtomicU64::new(0);
+
+/// An interpreter was initialised: the program goes on, if one had finalized before.
+#[cold]
+pub fn initialized() {
+    let file = file::id();
+    if is_recording()
+        && FINALIZING_IN.compare_exchange(file, 0, Relaxed, Relaxed).is_ok()
+        && let Some(moment) = word(layout::FINALIZING_MONOTONIC)
+    {
+        moment.store(0, Release);
+    }
+}
+
 /// An interpreter finalizes: when that was first seen is when the program itself was over. Other threads may still
 /// run; each shard's stamp is read at some moment of this call.
 #[cold]
 pub fn finalizing() {
-    /// The file in which it is written.
-    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let file = file::id();
     // A forked child is not recording before its own file is there.
-    if WRITTEN.load(Relaxed) == file || !is_recording() || WRITTEN.swap(file, Relaxed) == file {
+    if FINALIZING_IN.load(Relaxed) == file || !is_recording() || FINALIZING_IN.swap(file, Relaxed) == file {
         return;
     }
     for shard in 0..layout::SHARDS {

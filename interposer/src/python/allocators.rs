@@ -6,7 +6,7 @@
 //!
 //! An interpreter that is initialised may set its allocators anew (`PYTHONMALLOC`, `-X dev`), after calls of malloc
 //! and before its first object. So until it is initialised each malloc by its code looks for that: [`malloc_called`].
-//! A place in front is never used twice, since what was put before our hooks may still call them.
+//! What is behind the hooks of one [`Behind`] never changes, since what was put before them may still call them.
 
 use super::Runtime;
 use crate::hooks::python as hooks;
@@ -16,7 +16,8 @@ use crate::{config, modules, process, python};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, transmute};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// Given the context and bytes.
 pub type Malloc = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
@@ -89,7 +90,7 @@ impl<T: Copy> Behind<T> {
     /// The functions behind.
     #[inline(always)]
     pub fn functions(&self) -> &T {
-        // SAFETY: hooks get this as their `ctx`, so they were put in front, before which it is written.
+        // SAFETY: written before hooks get this as their `ctx`, and before `finalizing` is.
         unsafe { (*self.functions.get()).assume_init_ref() }
     }
 
@@ -100,8 +101,8 @@ impl<T: Copy> Behind<T> {
         unsafe { *(self.finalizing.load(Relaxed) as *const usize) != 0 }
     }
 
-    /// The next unused place among these, filled. `code` is an address in the functions' code, `finalizing` that of a
-    /// word that is not 0 from when the interpreter finalizes.
+    /// The place among these that has these functions, or the next unused one, filled. `code` is an address in the
+    /// functions' code, `finalizing` that of a word that is not 0 from when the interpreter finalizes.
     fn take(
         places: &'static [Behind<T>],
         used: &AtomicUsize,
@@ -109,16 +110,30 @@ impl<T: Copy> Behind<T> {
         code: usize,
         finalizing: usize,
     ) -> Option<&'static Behind<T>> {
+        let is_same = |place: &&Behind<T>| {
+            place.finalizing.load(Acquire) == finalizing && words(place.functions()) == words(&functions)
+        };
+        if let Some(place) = places.iter().find(is_same) {
+            return Some(place);
+        }
         let place = places.get(used.fetch_add(1, Relaxed).min(places.len()))?;
-        place.code.set(modules::code_around(code).unwrap_or(0..0));
-        place.finalizing.store(finalizing, Relaxed);
-        // SAFETY: nobody else has this place, and nobody reads it before it is the `ctx` of hooks.
+        // SAFETY: nobody else has this place, and nobody reads it before its `finalizing` is written.
         unsafe { (*place.functions.get()).write(functions) };
+        place.code.set(modules::code_around(code).unwrap_or(0..0));
+        place.finalizing.store(finalizing, Release);
         Some(place)
     }
 }
 
-/// Places for MEM and OBJ of each interpreter, for the few times that it is initialised.
+/// A table of functions as words.
+fn words<T>(functions: &T) -> &[usize] {
+    // SAFETY: such a table is of pointers alone.
+    unsafe {
+        core::slice::from_raw_parts((&raw const *functions).cast(), size_of::<T>() / size_of::<usize>())
+    }
+}
+
+/// Places for what may be behind MEM and OBJ, of all interpreters: most have one or two.
 static DOMAINS: [Behind<Allocator>; 32] = [const { Behind::unused() }; 32];
 static USED_DOMAINS: AtomicUsize = AtomicUsize::new(0);
 static ARENAS: [Behind<ArenaAllocator>; 16] = [const { Behind::unused() }; 16];
@@ -255,6 +270,7 @@ fn look_again(pc: usize) {
         if !has_state {
             allocators.put_in_front(finalizing_word(runtime));
         } else if is_initialized {
+            process::initialized();
             allocators.watched.store(false, Relaxed);
             WATCHED.store(python::runtimes().any(|runtime| watched(&runtime)), Relaxed);
         }
