@@ -36,18 +36,14 @@ fn bytes(site: &Value) -> u64 {
     site["unfreed_bytes"].as_u64().expect("a site has numbers")
 }
 
-/// Runs the target; its sites are those of its blocks.
-fn run(interpreter: &Interpreter) -> Run {
-    let run = Run::recorded_with(&interpreter.program("frames.py"), &["--focus", "^leak$", "--all-frames"]);
-    assert!(run.outcome.status.success(), "{}", run.outcome.stderr_text());
-    run.assert_sound();
-    run
-}
-
 #[test]
-fn stacks_are_those_that_the_interpreter_says() {
+fn stacks_are_those_that_the_interpreter_says_with_the_native_frames_between() {
     python::on_each(|interpreter| {
-        let run = run(interpreter);
+        // The sites of the target's blocks alone.
+        let options = ["--focus", "^leak$", "--all-frames"];
+        let run = Run::recorded_with(&interpreter.program("frames.py"), &options);
+        assert!(run.outcome.status.success(), "{}", run.outcome.stderr_text());
+        run.assert_sound();
         let expected = said(&run.outcome.stdout_text());
         assert!(expected.len() > 70, "{interpreter}: {} stacks", expected.len());
         let mut found = BTreeMap::new();
@@ -64,29 +60,27 @@ fn stacks_are_those_that_the_interpreter_says() {
         for count in ["merge_mismatches", "python_more_loops", "python_bad_frames"] {
             assert_eq!(process[count], 0, "{interpreter}: {count}");
         }
+        native_frames_are_between(interpreter, &run);
     });
 }
 
-#[test]
-fn native_frames_are_between_the_python_frames_that_they_call_and_are_called_by() {
-    python::on_each(|interpreter| {
-        let run = run(interpreter);
-        let called = |frame: &Value, name: &str| {
-            let function = text(frame, "function");
-            frame["kind"] == "python" && function.rsplit('.').next() == Some(name)
-        };
-        let mut found = 0;
-        for site in run.report.sites().iter().filter(|site| bytes(site) >= SMALLEST) {
-            let stack = site["stack"].as_array().expect("a site has a stack");
-            let Some(caller) = stack.iter().position(|frame| called(frame, "from_c")) else { continue };
-            let callback = stack.iter().position(|frame| called(frame, "<lambda>")).expect("a callback");
-            let between = &stack[callback + 1..caller];
-            assert!(between.iter().all(|frame| frame["kind"] == "native"), "{interpreter}: {between:#?}");
-            let modules: Vec<String> = between.iter().map(|frame| text(frame, "module")).collect();
-            let has = |name: &str| modules.iter().any(|module| module.contains(name));
-            assert!(has("libc") && modules.len() > 4, "{interpreter}: {modules:#?}");
-            found += 1;
-        }
-        assert!(found > 0, "{interpreter}: the callback of qsort is on a stack");
-    });
+/// Those of C that Python has called and that has called Python.
+fn native_frames_are_between(interpreter: &Interpreter, run: &Run) {
+    let called = |frame: &Value, name: &str| {
+        let function = text(frame, "function");
+        frame["kind"] == "python" && function.rsplit('.').next() == Some(name)
+    };
+    let mut found = 0;
+    for site in run.report.sites().iter().filter(|site| bytes(site) >= SMALLEST) {
+        let stack = site["stack"].as_array().expect("a site has a stack");
+        let Some(caller) = stack.iter().position(|frame| called(frame, "from_c")) else { continue };
+        let callback = stack.iter().position(|frame| called(frame, "<lambda>")).expect("a callback");
+        let between = &stack[callback + 1..caller];
+        assert!(between.iter().all(|frame| frame["kind"] == "native"), "{interpreter}: {between:#?}");
+        let modules: Vec<String> = between.iter().map(|frame| text(frame, "module")).collect();
+        let has = |name: &str| modules.iter().any(|module| module.contains(name));
+        assert!(has("libc") && modules.len() > 4, "{interpreter}: {modules:#?}");
+        found += 1;
+    }
+    assert!(found > 0, "{interpreter}: the callback of qsort is on a stack");
 }

@@ -58,12 +58,12 @@ pub struct Python {
 }
 
 impl Interpreter {
-    /// The version as people say it.
+    /// The version as people say it: `3.11.7`, `3.13.0 experimental free-threading build`.
     pub fn name(&self) -> String {
-        match self.text.split_whitespace().next() {
-            Some(version) => version.to_string(),
-            None if self.version != 0 => format!("{}.{}", self.version >> 24, self.version >> 16 & 0xff),
-            None => "of an unknown version".to_string(),
+        match self.text.split('(').next().map(str::trim) {
+            Some(version) if !version.is_empty() => version.to_string(),
+            _ if self.version != 0 => format!("{}.{}", self.version >> 24, self.version >> 16 & 0xff),
+            _ => "of an unknown version".to_string(),
         }
     }
 }

@@ -310,9 +310,15 @@ fn an_interpreter_that_is_not_known_is_said() {
     let text = b"3.7.16 (default)";
     let old = Interpreter { number: 2, version: 0x030710F0, walked: false, objects: false, text };
     process.r.long(|out| old.write(out));
+    let text = b"3.13.0 experimental free-threading build (main)";
+    let other = Interpreter { number: 3, version: 0x030D00F0, text, ..old };
+    process.r.long(|out| other.write(out));
     let report = process.report(By::Stack);
-    assert_eq!(report.processes[0].notes, ["Python 3.7.16 is not known: native stacks only"]);
-    assert_eq!(report.processes[0].python.versions, ["3.11.7", "3.7.16"]);
+    let expected = ["3.11.7", "3.7.16", "3.13.0 experimental free-threading build"];
+    assert_eq!(report.processes[0].python.versions, expected);
+    let expected =
+        [1, 2].map(|unknown| format!("Python {} is not known: native stacks only", expected[unknown]));
+    assert_eq!(report.processes[0].notes, expected);
 }
 
 #[test]
