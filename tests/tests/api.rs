@@ -1,6 +1,6 @@
 //! The allocation interface: every entry point is recorded with the size that was asked for, and keeps its promises.
 
-use e2e::{Program, Run, Target};
+use e2e::{Program, Report, Run, Target, report};
 
 #[test]
 fn basic() {
@@ -52,6 +52,24 @@ fn operator_new() {
         ("by_string", 2, 10_007 + 32),
         ("freed", 0, 0),
     ]);
+}
+
+/// A container of the standard library allocates for the function that fills it.
+#[test]
+fn containers_are_those_of_their_users() {
+    let run = Run::of(&Program::new(Target::new("cpp/containers.cpp").build()));
+    let by = |key: &str| Report::with(run.directory(), &["--by", key]);
+    let functions = by("function");
+    let added: Vec<_> = functions.sites().iter().filter(|site| site["name"] == "Cache::add(int)").collect();
+    assert_eq!(added.len(), 1, "{}", functions.json());
+    assert_eq!(report::number(added[0], "unfreed_blocks"), 200);
+    let name = |site: &serde_json::Value| site["name"].as_str().unwrap_or_default().to_string();
+    let in_add =
+        by("line").sites().iter().filter(|site| name(site).contains("containers.cpp:")).map(name).count();
+    assert_eq!(in_add, 4, "two lines of add and two of main");
+    let headlines =
+        run.report.sites().iter().filter(|site| site["headline"]["function"] == "Cache::add(int)");
+    assert_eq!(headlines.map(|site| report::number(site, "unfreed_blocks")).sum::<u64>(), 200);
 }
 
 #[test]
