@@ -61,7 +61,8 @@ pub const LOST: usize = 168;
 pub const LOST_KINDS: usize = 16;
 /// `u64` blocks of stack ids handed out, one a definitions chunk.
 pub const NEXT_ID_BLOCK: usize = 296;
-/// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not, or was initialised again. Stored after [`FINALIZING_STAMPS`].
+/// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not, or was initialised again. Stored after
+/// [`FINALIZING_STAMPS`].
 pub const FINALIZING_MONOTONIC: usize = 304;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
 /// The parent's events below these stamps are what this process inherited.
