@@ -35,6 +35,13 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("targets")
 }
 
+/// The number of the line of `source` that ends with `mark`, a comment.
+pub fn line_with(source: &Path, mark: &str) -> u64 {
+    let text = fs::read_to_string(source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+    let line = text.lines().position(|line| line.ends_with(mark));
+    line.unwrap_or_else(|| panic!("no line of {} ends with {mark}", source.display())) as u64 + 1
+}
+
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")

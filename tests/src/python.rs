@@ -127,6 +127,12 @@ pub fn interpreters() -> &'static [Interpreter] {
     })
 }
 
+/// The first and the last version of those whose Python frames are recorded, for what hardly depends on it.
+pub fn oldest_and_newest() -> impl Iterator<Item = &'static Interpreter> {
+    let mut walked = interpreters().iter().filter(|python| WALKED.contains(&python.version));
+    [walked.next(), walked.next_back()].into_iter().flatten()
+}
+
 /// Runs a test with every interpreter whose Python frames are recorded; see [`on_each_of`].
 pub fn on_each(test: impl Fn(&Interpreter) + Sync) {
     on_each_of(WALKED, test);

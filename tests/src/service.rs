@@ -34,14 +34,15 @@ impl Service {
 
     /// The body of the answer to a GET; a status that is not 200 fails the test.
     pub fn get(&self, path: &str) -> String {
+        self.begin(path).answer()
+    }
+
+    /// Begins to send a GET: a worker that serves one request at a time waits for the rest of it.
+    pub fn begin(&self, path: &str) -> Request {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server listens");
         stream.set_read_timeout(Some(LIMIT)).expect("a limit can be set");
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("a request can be sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the server answers");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));
-        assert!(head.contains(" 200 "), "{answer}");
-        body.to_owned()
+        write!(stream, "GET {path} HTTP/1.0\r\n").expect("a request can be sent");
+        Request(stream)
     }
 
     /// Sends a signal and waits for the end.
@@ -49,5 +50,21 @@ impl Service {
         // SAFETY: no memory is touched; the process was started here and is not yet waited for.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
         process::wait(self.child, LIMIT).expect("the server ends")
+    }
+}
+
+/// A request whose end was not yet sent.
+pub struct Request(TcpStream);
+
+impl Request {
+    /// Sends the rest; the body of the answer.
+    pub fn answer(self) -> String {
+        let Request(mut stream) = self;
+        write!(stream, "\r\n").expect("a request can be sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server answers");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {answer:?}"));
+        assert!(head.contains(" 200 "), "{answer}");
+        body.to_owned()
     }
 }
