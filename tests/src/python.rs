@@ -133,6 +133,15 @@ pub fn oldest_and_newest() -> impl Iterator<Item = &'static Interpreter> {
     [walked.next(), walked.next_back()].into_iter().flatten()
 }
 
+/// The newest interpreter whose Python frames are recorded, for what does not depend on the version.
+pub fn newest() -> Option<&'static Interpreter> {
+    let found = interpreters().iter().rfind(|found| WALKED.contains(&found.version));
+    if found.is_none() {
+        eprintln!("skipped: no Python whose frames are recorded");
+    }
+    found
+}
+
 /// Runs a test with every interpreter whose Python frames are recorded; see [`on_each_of`].
 pub fn on_each(test: impl Fn(&Interpreter) + Sync) {
     on_each_of(WALKED, test);
