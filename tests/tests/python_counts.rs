@@ -73,8 +73,7 @@ fn as_tracemalloc_counts() {
 /// tracemalloc puts itself before the recorder and says what it says without: with the oldest and the newest.
 #[test]
 fn together_with_tracemalloc() {
-    let mut all = python::interpreters().iter().filter(|python| python::WALKED.contains(&python.version));
-    for python in all.next().into_iter().chain(all.next_back()) {
+    for python in python::oldest_and_newest() {
         let program = python.program("counts.py").arg("tracemalloc").env("PYTHONTRACEMALLOC", "1");
         Run::of_with(&program, python::BY_LINE);
     }
