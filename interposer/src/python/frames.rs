@@ -320,14 +320,16 @@ impl Chain {
         let mut keepable = plan.end != EndReason::BadFrame;
         for place in (0..plan.fresh).rev() {
             let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
-            if view.begins(&frame) {
+            let number = if view.is_shim(&frame) { Some(0) } else { self.number_of(&frame, kind, sink) };
+            let is_executed = number.is_none() || view.is_executed(&frame, &mut keepable);
+            if view.begins(&frame) && is_executed {
                 if begins {
                     parent = sink.python_node(parent, 0, -1, true);
                 }
                 begins = true;
             }
             if !view.is_shim(&frame) {
-                match self.number_of(&frame, kind, sink) {
+                match number {
                     Some(number) => {
                         frame.number = number;
                         if view.is_complete(&frame) {

@@ -48,8 +48,11 @@ pub struct Layout {
     pub lines: u16,
     /// Of a code object: `co_firstlineno`.
     pub first_line: u16,
-    /// Of a code object: the bytecode itself (from 3.11).
+    /// Of a code object: the bytecode itself (from 3.11), `co_code` that refers to it (before).
     pub bytecode: u16,
+    /// How a generator's frame says that it waits for another one, where a frame that does may be on the chain
+    /// without being executed.
+    pub wait: Option<Wait>,
     /// Of a code object: `_co_firsttraceable`, in units of two bytes (from 3.11).
     pub first_traceable: u16,
     /// Of an ASCII `str`: the characters.
@@ -58,6 +61,19 @@ pub struct Layout {
     pub wide: u16,
     /// Of `_PyRuntime`: the thread state that finalizes, null if none does.
     pub finalizing: u32,
+}
+
+/// The instruction at which a generator's frame waits for what it delegates to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// Bytes from the last instruction to it.
+    pub ahead: u8,
+    /// Its opcode.
+    pub opcode: u8,
+    /// From the frame's address to a byte that says whether the generator is executed.
+    pub state: i16,
+    /// Of the frame: an int, its stack's depth, negative while a native frame executes it.
+    pub depth: u16,
 }
 
 /// Of any object: its type.
@@ -90,7 +106,8 @@ const V3_8: Layout = Layout {
     name: 112,
     lines: 120,
     first_line: 40,
-    bytecode: 0,
+    bytecode: 48,
+    wait: None,
     first_traceable: 0,
     ascii: 48,
     wide: 72,
@@ -99,7 +116,13 @@ const V3_8: Layout = Layout {
 
 const V3_9: Layout = V3_8;
 
-const V3_10: Layout = Layout { unit: 2, instruction: 96, ..V3_8 };
+const V3_10: Layout = Layout {
+    unit: 2,
+    instruction: 96,
+    // YIELD_FROM, which is repeated; f_state.
+    wait: Some(Wait { ahead: 2, opcode: 72, state: 108, depth: 80 }),
+    ..V3_8
+};
 
 const V3_11: Layout = Layout {
     form: FrameForm::Flag,
@@ -116,6 +139,8 @@ const V3_11: Layout = Layout {
     lines: 136,
     first_line: 72,
     bytecode: 184,
+    // YIELD_VALUE; gi_frame_state.
+    wait: Some(Wait { ahead: 0, opcode: 86, state: -5, depth: 64 }),
     first_traceable: 168,
     ascii: 48,
     wide: 72,
@@ -131,6 +156,7 @@ const V3_12: Layout = Layout {
     state: 70,
     first_line: 68,
     bytecode: 192,
+    wait: None,
     first_traceable: 176,
     ascii: 40,
     wide: 56,
@@ -196,6 +222,7 @@ fn said(version: u32, words: &[u64; DEBUG_OFFSETS], at: &DebugOffsets) -> Option
         lines: offset(at.code + 4, 8)?,
         first_line: offset(at.code + 5, 4)?,
         bytecode,
+        wait: None,
         first_traceable: bytecode.checked_sub(16)?,
         ascii,
         wide: ascii + 16,

@@ -1,7 +1,7 @@
 //! Reading one frame of an interpreter, of whichever form its version has.
 
 use crate::python::memory::{self, is_plausible, is_readable, word};
-use crate::python::version::{FrameForm, Layout, OWNER_GENERATOR, OWNER_SHIM};
+use crate::python::version::{BYTES_DATA, BYTES_LENGTH, FrameForm, Layout, OWNER_GENERATOR, OWNER_SHIM};
 
 /// A frame as it was read, and of a kept one its node.
 #[derive(Clone, Copy)]
@@ -97,6 +97,38 @@ impl View<'_> {
             FrameForm::Flag => frame.state & 0xff != 0,
             FrameForm::Shim => self.is_shim(frame),
         }
+    }
+
+    /// Whether a native frame executes the frame, whose code object is known. CPython 3.10 and 3.11 put a generator's frame
+    /// on the chain without that while something is thrown into the generator that it waits for (`_gen_throw`). Clears
+    /// `keepable` where the words that are compared do not tell.
+    #[inline(always)]
+    pub fn is_executed(&self, frame: &Frame, keepable: &mut bool) -> bool {
+        /// `FRAME_EXECUTING`; a generator that a tracing function sees yield is suspended already.
+        const EXECUTING: u8 = 0;
+        let Some(wait) = self.layout.wait else { return true };
+        if self.layout.form == FrameForm::Flag && frame.state >> 8 != OWNER_GENERATOR.into() {
+            return true;
+        }
+        let Ok(last) = u64::try_from(self.instruction(frame)) else { return true };
+        let at = last + u64::from(wait.ahead);
+        let instruction = match self.layout.form {
+            FrameForm::Own => {
+                let bytecode = self.field(frame.code, self.layout.bytecode);
+                if !is_plausible(bytecode) || at >= word(bytecode + BYTES_LENGTH) {
+                    return true;
+                }
+                bytecode + BYTES_DATA + at
+            }
+            _ => frame.code + u64::from(self.layout.bytecode) + at,
+        };
+        let state = memory::byte(frame.at.wrapping_add_signed(wait.state.into()));
+        if memory::byte(instruction) != wait.opcode || state != EXECUTING {
+            return true;
+        }
+        *keepable = false;
+        let depth = self.field(frame.at, wait.depth) as i32;
+        depth < 0
     }
 
     /// Whether it stands for a native frame and has no code of its own.
