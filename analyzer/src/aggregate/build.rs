@@ -101,7 +101,8 @@ impl Loaded {
             let totals = || replayed.sites.iter();
             let resolved: Vec<_> = totals().map(|totals| resolver.path(totals.stack, sites.paths)).collect();
             let marks: Vec<_> = resolved.iter().map(|&(path, _)| sites.paths.marks(path)).collect();
-            let has_python = !loaded.definitions.python.interpreters.is_empty();
+            // Without frames there is no phase.
+            let has_python = loaded.definitions.python.interpreters.iter().any(|found| found.walked);
             let phases = if has_python { phases(&marks) } else { vec![None; marks.len()] };
             for (phase, counts) in phases.iter().zip(counts_of(replayed, None)) {
                 phase.iter().for_each(|&phase| python.phases[phase as usize].add(&counts));
@@ -209,9 +210,13 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
     };
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let interpreters = &loaded.definitions.python.interpreters;
-    let unknown = interpreters.iter().filter(|interpreter| !interpreter.walked);
-    let unknown =
-        unknown.map(|interpreter| format!("Python {} is not known: native stacks only", interpreter.name()));
+    let python_notes = interpreters.iter().filter_map(|interpreter| match interpreter {
+        found if !found.walked => Some(format!("Python {} is not known: native stacks only", found.name())),
+        found if !found.objects => {
+            Some(format!("of Python {}'s objects only what it takes from malloc is recorded", found.name()))
+        }
+        _ => None,
+    });
     Process {
         file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         pid: header.pid,
@@ -231,7 +236,7 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + loaded.definitions.bytes_used,
         anomalies: replayed.anomalies,
         losses: replayed.losses.clone(),
-        notes: recording.notes.iter().cloned().chain(unknown).collect(),
+        notes: recording.notes.iter().cloned().chain(python_notes).collect(),
         python: PythonStacks {
             versions: interpreters.iter().map(|interpreter| interpreter.name()).collect(),
             ..PythonStacks::default()
