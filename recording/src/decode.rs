@@ -46,10 +46,18 @@ impl<'a> EventDecoder<'a> {
             if tag == 0 {
                 return self.stop(start, Stop::End);
             }
+            // The commonest records return at once: put together with the others, their words would be copied before
+            // the processor has stored them.
             let result = if tag & tag::ALLOC != 0 {
-                self.alloc(tag)
+                match self.alloc(tag) {
+                    Some(Ok(event)) => return Ok(event),
+                    other => other,
+                }
             } else if tag & tag::FREE != 0 {
-                self.free(tag)
+                match self.free(tag) {
+                    Some(Ok(event)) => return Ok(event),
+                    other => other,
+                }
             } else if tag & tag::SHORT_GAP != 0 {
                 self.gap = self.gap.wrapping_add(u64::from(tag & 31) + 1);
                 self.at += 1;
