@@ -3,7 +3,7 @@
 //!
 //! Told by frames: what is called from `Py_InitializeFromConfig` or is part of the module `site` is start-up, and what is called from the import
 //! system is import. So a server that is started by code at the top of an imported module is all import. A stack
-//! without Python frames is start-up if it allocated before any Python file ran, else run: it may be of a
+//! without Python frames is start-up if it allocated before any Python program ran, else run: it may be of a
 //! library's thread.
 use clap::ValueEnum;
 
@@ -41,14 +41,14 @@ pub(super) struct Marks(u8);
 
 const INITIALIZES: u8 = 1;
 const IMPORTS: u8 = 2;
-const IN_A_FILE: u8 = 4;
+const IN_A_PROGRAM: u8 = 4;
 
 impl Marks {
     pub fn of(frame: &Frame) -> Marks {
         Marks(match frame.kind {
             Kind::Native if frame.function.as_deref().is_some_and(initializes) => INITIALIZES,
             Kind::Native => 0,
-            Kind::Python => of_file(frame.file.as_deref().unwrap_or("<>"), frame),
+            Kind::Python => of_file(frame.file.as_deref().unwrap_or_default(), frame),
         })
     }
 
@@ -56,16 +56,16 @@ impl Marks {
         Marks(self.0 | other.0)
     }
 
-    /// Whether Python code of a file runs after the interpreter's initialization.
-    fn runs_a_file(self) -> bool {
-        self.0 & (INITIALIZES | IN_A_FILE) == IN_A_FILE
+    /// Whether Python code that is not frozen into the interpreter runs after the interpreter's initialization.
+    fn runs_a_program(self) -> bool {
+        self.0 & (INITIALIZES | IN_A_PROGRAM) == IN_A_PROGRAM
     }
 
-    /// `early`: it allocated before any stack that runs a file.
+    /// `early`: it allocated before any stack that runs a program.
     fn phase(self, early: bool) -> Phase {
         match self.0 {
             marks if marks & INITIALIZES != 0 => Phase::StartUp,
-            marks if marks & IN_A_FILE == 0 && early => Phase::StartUp,
+            marks if marks & IN_A_PROGRAM == 0 && early => Phase::StartUp,
             marks if marks & IMPORTS != 0 => Phase::Import,
             _ => Phase::Run,
         }
@@ -74,7 +74,7 @@ impl Marks {
 
 /// The phases of a process's stacks, which are in the order of their first allocations.
 pub(super) fn phases(stacks: &[Marks]) -> Vec<Option<Phase>> {
-    let first = stacks.iter().position(|marks| marks.runs_a_file()).unwrap_or(stacks.len());
+    let first = stacks.iter().position(|marks| marks.runs_a_program()).unwrap_or(stacks.len());
     stacks.iter().enumerate().map(|(at, marks)| Some(marks.phase(at < first))).collect()
 }
 
@@ -84,8 +84,9 @@ fn of_file(file: &str, frame: &Frame) -> u8 {
         Some((Origin::Standard, "site")) => INITIALIZES,
         _ if file.starts_with("<frozen importlib._bootstrap") => IMPORTS,
         _ if file.ends_with("/importlib/_bootstrap.py") => IMPORTS,
-        _ if file.starts_with('<') => 0,
-        _ => IN_A_FILE,
+        // Other names in brackets are programs too: <string> of -c, <stdin>.
+        _ if file.is_empty() || file.starts_with("<frozen ") => 0,
+        _ => IN_A_PROGRAM,
     }
 }
 
@@ -129,5 +130,16 @@ mod tests {
         let marks: Vec<Marks> = stacks.iter().map(|(stack, _)| marks(stack)).collect();
         let expected: Vec<Option<Phase>> = stacks.iter().map(|(_, phase)| Some(*phase)).collect();
         assert_eq!(phases(&marks), expected);
+    }
+
+    #[test]
+    fn a_program_without_a_file_runs() {
+        for name in ["<string>", "<stdin>", "<ipython-input-1-0a1b>"] {
+            let stacks = [
+                marks(&[(Kind::Python, "<frozen getpath>")]),
+                marks(&[(Kind::Python, name), (Kind::Native, "Py_RunMain")]),
+            ];
+            assert_eq!(phases(&stacks), [Some(Phase::StartUp), Some(Phase::Run)], "{name}");
+        }
     }
 }
