@@ -96,7 +96,7 @@ fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if !folded {
         return Ok(());
     }
-    let note = "(native frames inside Python are left out; --all-frames shows them)";
+    let note = "(some native frames are left out; --all-frames shows them)";
     writeln!(out, "\n{}", style.dim(note))
 }
 
