@@ -99,3 +99,14 @@ fn a_file_that_is_still_written_is_left_alone() {
     assert!(stderr(&refused).ends_with(&why), "{}", stderr(&refused));
     assert_eq!(refused.status.code(), Some(2));
 }
+
+#[test]
+fn a_long_recording_is_not_read_for_a_summary() {
+    let scratch = Scratch::new();
+    let many = LEAK.replace("1500", "30000000").replace("i % 3", "1").replace("10001", "i % 999 * 7");
+    scratch.compile("many", &many, &["-O0"]);
+    let told = stderr(&output(&mut scratch.unfreed(&["run", "-o", "rec", "./many"])));
+    let (summary, next) = told.trim_end().split_once('\n').expect("two lines");
+    assert!(summary.starts_with("unfreed: 1 process, lost 0; log "), "{told}");
+    assert_eq!(next, "unfreed report rec");
+}

@@ -11,8 +11,11 @@ use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
 use crate::output::{Number, Size, counted};
-use crate::reader::{self, ProcessState};
+use crate::reader::{self, ProcessState, Recording, Run};
 use crate::{preload, progress, tails, target};
+
+/// Recordings up to this size are replayed for the summary, which takes a fraction of a second.
+const REPLAYED: u64 = 16 << 20;
 
 /// Runs the command; the exit status is its own.
 pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -81,12 +84,13 @@ fn sum_up(directory: &Path, ended: Ended) {
     if let Err(why) = tails::cut(directory) {
         print(&format!("{shown}: unused space could not be cut off: {}", reason(&why)));
     }
-    match replay(directory) {
-        Ok(processes) => {
-            print(&totals(&processes));
-            print_first(processes.iter().filter_map(|process| match &process.state {
+    match reader::open(directory) {
+        Ok(run) => {
+            print_first(run.unreadable.iter().map(ToString::to_string));
+            print(&if run.log_bytes() > REPLAYED { brief(&run) } else { totals(&replay(&run)) });
+            print_first(run.recordings.iter().filter_map(|process| match &process.state {
                 ProcessState::Stopped(why) => {
-                    Some(format!("process {}: recording stopped before it ended: {why}", process.pid))
+                    Some(format!("process {}: recording stopped before it ended: {why}", process.header.pid))
                 }
                 _ => None,
             }));
@@ -96,11 +100,26 @@ fn sum_up(directory: &Path, ended: Ended) {
     let _ = writeln!(io::stderr(), "unfreed report {shown}");
 }
 
-fn replay(directory: &Path) -> Result<Vec<Process>, reader::ReadError> {
-    let run = reader::open(directory)?;
-    print_first(run.unreadable.iter().map(ToString::to_string));
+fn replay(run: &Run) -> Vec<Process> {
     let bar = progress::bytes("summary", run.log_bytes());
-    Ok(Loaded::read(&run, &Selection::default(), &|bytes| bar.inc(bytes)).processes(&run))
+    Loaded::read(run, &Selection::default(), &|bytes| bar.inc(bytes)).processes(run)
+}
+
+/// What is known of a run without replaying it.
+fn brief(run: &Run) -> String {
+    let running = run.recordings.iter().filter(|process| process.state == ProcessState::Running).count();
+    let lost = run.recordings.iter().map(Recording::lost);
+    format!(
+        "{}{}, lost {}; log {}",
+        counted(run.recordings.len() as u64, "process"),
+        still_running(running as u64),
+        Number(lost.fold(0, u64::saturating_add)),
+        Size(run.log_bytes())
+    )
+}
+
+fn still_running(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(" ({} still running)", Number(count)) }
 }
 
 /// The first of many messages, and how many there are.
@@ -124,10 +143,10 @@ fn totals(processes: &[Process]) -> String {
         log += process.log_bytes;
         running += u64::from(process.state == ProcessState::Running);
     }
-    let running = if running == 0 { String::new() } else { format!(" ({} still running)", Number(running)) };
     format!(
-        "{}{running}, {}, lost {}; unfreed {} in {}; log {}",
+        "{}{}, {}, lost {}; unfreed {} in {}; log {}",
         counted(processes.len() as u64, "process"),
+        still_running(running),
         counted(events, "event"),
         Number(lost),
         Size(counts.unfreed_bytes),

@@ -189,6 +189,12 @@ impl Recording {
         Ok(())
     }
 
+    /// Events that the process counted as lost.
+    pub fn lost(&self) -> u64 {
+        let kinds = [LostKind::Nested, LostKind::NoWriter, LostKind::AfterStop];
+        kinds.iter().fold(0, |sum, &kind| sum.saturating_add(self.header.lost[kind as usize]))
+    }
+
     /// Bytes that there are to read. More than the log, since chunks are seldom full in a short run.
     pub fn log_bytes(&self) -> u64 {
         self.used

@@ -107,11 +107,8 @@ pub fn replay<'a>(recording: &'a Recording, options: Options<'a>, progress: &'a 
     replayed.bytes_used = order.bytes_used;
     replayed.losses = recording.losses.clone();
     replayed.losses.extend(order.losses);
-    let lost = &recording.header.lost;
-    for kind in [LostKind::Nested, LostKind::NoWriter, LostKind::AfterStop] {
-        replayed.lost = replayed.lost.saturating_add(lost[kind as usize]);
-    }
-    replayed.without_stack = lost[LostKind::Stack as usize];
+    replayed.lost = replayed.lost.saturating_add(recording.lost());
+    replayed.without_stack = recording.header.lost[LostKind::Stack as usize];
     replayed
 }
 
