@@ -15,7 +15,7 @@ const OUTERMOST: usize = 3;
 /// Native frames that are shown where the interpreter itself allocated, and ...
 const INTERPRETER: usize = 2;
 /// ... innermost and ...
-const LIBRARY: usize = 3;
+const LIBRARY: usize = 8;
 /// ... outermost where a library did, which Python code has called.
 const ENTRY: usize = 2;
 /// Frames that have called the user's code, of which the rest is left out but for ...
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(shown("PiP"), "PP");
         assert_eq!(shown("nniiP"), "nnP", "a C library");
         assert_eq!(shown("iPiinniiPi"), "iPnnP", "a callback");
-        assert_eq!(shown("nnnnnnnnnniPnn"), "nnnnnP", "a library's entry");
+        assert_eq!(shown("nnnnnnnnnnnnniPnn"), "nnnnnnnnnnP", "a library's entry");
         assert_eq!(shown("OPOPPPPP"), "OPOPPPPP");
         assert_eq!(shown("OPOPPPPPPPP"), "OPOPPPP", "a server");
         assert_eq!(shown("iIiPiIIP"), "iIPP", "an import");

@@ -119,7 +119,13 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
     let changed: Vec<&Change> =
         diff.changes.iter().filter(|change| change.bytes() != 0 || change.blocks() != 0).collect();
     if diff.new.by == By::Line {
-        // The lines alone, as tracemalloc prints them, so that what reads those reads these.
+        // The lines alone, as tracemalloc prints them, so that what reads those reads these; but not without a warning.
+        for (name, report) in [("old", &diff.old), ("new", &diff.new)] {
+            let is_damaged = report.processes.iter().any(|process| !process.losses.is_empty());
+            if report.totals.lost != 0 || is_damaged || !report.unreadable.is_empty() {
+                writeln!(out, "# {name}: lost {}: not all is counted", Number(report.totals.lost))?;
+            }
+        }
         return changed.iter().take(limit).try_for_each(|change| line_change(diff, change, out));
     }
     for (name, report) in [("old", &diff.old), ("new", &diff.new)] {
