@@ -55,10 +55,9 @@ fn destructors_at_finalization() {
 /// The main process, and a child and a grandchild of each of three threads.
 #[test]
 fn fork_in_a_thread() {
-    python::on_each(|python| {
-        let run = runs(python, "fork_in_thread");
-        assert_eq!(run.files.len(), 7, "{python}");
-    });
+    for python in python::oldest_and_newest() {
+        assert_eq!(runs(python, "fork_in_thread").files.len(), 7, "{python}");
+    }
 }
 
 #[test]
@@ -79,11 +78,11 @@ fn storm_library() -> PathBuf {
 
 #[test]
 fn handlers_in_c() {
-    python::on_each(|python| {
+    for python in python::oldest_and_newest() {
         let run = Run::of_with(&case(python, "known_signals").arg(storm_library()), HANDLER);
         // Each sixteenth of 320; the handler interrupted Python's `raised`.
         run.assert_unfreed(&[("leak_in_handler", 20, 20 * 10_001)]);
-    });
+    }
 }
 
 /// Signals interrupt the interpreter and the recorder anywhere; the allocator is one that may be called then.
