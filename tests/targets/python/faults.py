@@ -34,9 +34,9 @@ class Late:
 
 def daemon_threads():
     """They are stopped wherever they are when the interpreter ends."""
-    for _ in range(4):
+    for _ in range(3):
         threading.Thread(target=forever, daemon=True).start()
-    work()
+    work(4)
     globals()["late"] = Late()
 
 
@@ -153,6 +153,7 @@ def recursion():
         print(len(plain(50000)))
         # From 3.12 on C has a limit of its own.
         print(len(mapped(150)))
+        sys.setrecursionlimit(1000)
         try:
             endless()
         except RecursionError:
