@@ -4,28 +4,43 @@
 //! those zeros out. A file that may still be written is never touched.
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use recording::layout::{CHUNK, FileHeader};
+use recording::layout::{CHUNK, CUTTING, FileHeader, SIZE};
+
+use crate::reader::Recording;
 
 /// Cuts every recording file in `directory` that nobody writes any more; returns how many were left because their
 /// process still runs, or may.
 pub fn cut(directory: &Path) -> io::Result<usize> {
     let mut left = 0;
     for path in recording_files(directory)? {
-        let Ok(header) = header(&path) else { continue };
-        if may_be_written(&header) {
+        let Ok(headers) = headers(&path) else { continue };
+        if headers.iter().any(may_be_written) {
             left += 1;
             continue;
         }
-        let used = header.next_chunk.saturating_mul(CHUNK as u64);
-        let len = fs::metadata(&path)?.len();
-        if used != 0 && used < len {
-            OpenOptions::new().write(true).open(&path)?.set_len(used)?;
+        let used = headers[0].next_chunk.saturating_mul(CHUNK as u64);
+        if used != 0 && used < fs::metadata(&path)?.len() {
+            cut_file(&path, used)?;
         }
     }
     Ok(left)
+}
+
+/// Cuts a file in the way that its writers know: a forked child that has not begun yet may be about to go on in it.
+fn cut_file(path: &Path, used: u64) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let put = |at: usize, word: u64| file.write_all_at(&word.to_le_bytes(), at as u64);
+    let len = file.metadata()?.len();
+    put(CUTTING, 1)?;
+    put(SIZE, used)?;
+    let cut = match header(path) {
+        Ok(header) if header.next_chunk.saturating_mul(CHUNK as u64) <= used => file.set_len(used),
+        _ => put(SIZE, len),
+    };
+    cut.and(put(CUTTING, 0))
 }
 
 /// The files that hold a process each.
@@ -35,9 +50,19 @@ pub fn recording_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(entries.into_iter().map(|entry| entry.path()).filter(named).collect())
 }
 
-/// The process that writes this file, if it runs, or may for all that can be seen from here.
+/// A process that writes this file, if one runs, or may for all that can be seen from here.
 pub fn writer(path: &Path) -> Option<u32> {
-    header(path).ok().filter(may_be_written).map(|header| header.pid)
+    headers(path).ok()?.into_iter().find(may_be_written).map(|header| header.pid)
+}
+
+/// Of all processes of the file: one at least.
+fn headers(path: &Path) -> io::Result<Vec<FileHeader>> {
+    let first = header(path)?;
+    if first.processes == 0 {
+        return Ok(vec![first]);
+    }
+    let processes = Recording::open_all(path).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(processes.into_iter().map(|process| process.header).collect())
 }
 
 fn header(path: &Path) -> io::Result<FileHeader> {

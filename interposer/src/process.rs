@@ -288,6 +288,7 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8]) {
         end_monotonic_ns: 0,
         lost: [0; layout::LOST_KINDS],
         finalizing_monotonic_ns: 0,
+        processes: 0,
     };
     let mut at = layout::STRINGS;
     let mut put = |tag: u8, text: &[u8]| {

@@ -2,6 +2,7 @@
 //!
 //! The file header is chunk 0. Its first part never changes after the file is begun; the words from
 //! [`NEXT_CHUNK`] to [`INHERITED_STAMPS`] are written while the process runs, each by one 8-byte store.
+//! A forked process that could not begin a file of its own has such a header in another chunk of its parent's file.
 
 /// Size of every chunk, the header's included.
 pub const CHUNK: usize = 64 << 10;
@@ -18,15 +19,15 @@ pub const ROOM: usize = 64;
 /// First bytes of a file. Not text, and broken by a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89UNF\r\n\x1a\n";
 /// The version this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// `u32` version.
 pub const AT_VERSION: usize = 8;
 /// `u32` `e_machine` of the recorded process.
 pub const AT_MACHINE: usize = 12;
-/// `u64` random id of this file, never 0.
+/// `u64` random id of this file, or of the process whose header is not chunk 0; never 0.
 pub const AT_FILE_ID: usize = 16;
-/// `u64` id of the file of the process that forked this one, 0 if that one was not recorded or this is an exec'd image.
+/// `u64` [`AT_FILE_ID`] of the process that forked this one, 0 if that one was not recorded or this is an exec'd image.
 pub const AT_PARENT_FILE_ID: usize = 24;
 /// `u32` process id, in the process's own pid namespace.
 pub const AT_PID: usize = 32;
@@ -45,7 +46,8 @@ pub const AT_USER: usize = 72;
 /// `u32` number of images this process had before this one (exec without fork), as far as known.
 pub const AT_RESERVED: usize = 76;
 
-/// `u64` chunks handed out, the header's included. What lies beyond was never used.
+/// `u64` chunks handed out, the header's included. What lies beyond was never used. In chunk 0 only, for all processes
+/// of the file.
 pub const NEXT_CHUNK: usize = 128;
 /// `u64` [`State`] of the recording.
 pub const STATE: usize = 136;
@@ -64,6 +66,12 @@ pub const NEXT_ID_BLOCK: usize = 296;
 /// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not, or was initialised again. Stored after
 /// [`FINALIZING_STAMPS`].
 pub const FINALIZING_MONOTONIC: usize = 304;
+/// `u64` headers of further processes that were begun in the file. In chunk 0 only, as are the next two.
+pub const PROCESSES: usize = 312;
+/// `u64` size of the file, bytes, for those who write it: chunks behind it are not there.
+pub const SIZE: usize = 320;
+/// `u64` not 0 while somebody makes the file shorter.
+pub const CUTTING: usize = 328;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
 /// The parent's events below these stamps are what this process inherited.
 pub const INHERITED_STAMPS: usize = 512;
@@ -83,7 +91,8 @@ pub const STRING_NOTE: u8 = 3;
 
 const _: () =
     assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
-const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < INHERITED_STAMPS);
+const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < PROCESSES);
+const _: () = assert!(CUTTING < INHERITED_STAMPS);
 const _: () = assert!(FINALIZING_STAMPS + 8 * SHARDS < CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
 const _: () =
@@ -177,6 +186,8 @@ pub struct ChunkHeader {
     pub first_id: u32,
     /// Definitions: the epoch of the module map of the first records.
     pub epoch: u32,
+    /// The process whose chunk it is: which chunk of the file its header is, 0 for the one that began the file.
+    pub process: u32,
 }
 
 impl ChunkHeader {
@@ -188,7 +199,7 @@ impl ChunkHeader {
             self.thread as u64 | (self.tid as u64) << 32,
             self.clock_ms,
             self.first_id as u64 | (self.epoch as u64) << 32,
-            0,
+            self.process as u64,
             0,
             0,
         ]
@@ -215,6 +226,7 @@ impl ChunkHeader {
             clock_ms: u64_at(chunk, 24)?,
             first_id: u32_at(chunk, 32)?,
             epoch: u32_at(chunk, 36)?,
+            process: u32_at(chunk, 40)?,
         })
     }
 }
@@ -269,6 +281,8 @@ pub struct FileHeader {
     pub lost: [u64; LOST_KINDS],
     /// Monotonic clock when Python began to finalize, ns; 0 if it did not.
     pub finalizing_monotonic_ns: u64,
+    /// Further processes in the file.
+    pub processes: u64,
 }
 
 impl FileHeader {
@@ -291,7 +305,7 @@ impl FileHeader {
         bytes
     }
 
-    /// Reads the header of a file.
+    /// Reads a header: of a file, or of a further process from the chunk that it begins.
     pub fn decode(file: &[u8]) -> Result<FileHeader, HeaderError> {
         if file.len() < MAGIC.len() || file[..MAGIC.len()] != MAGIC {
             return Err(HeaderError::NotARecording);
@@ -327,6 +341,7 @@ impl FileHeader {
             end_monotonic_ns: u64_at(file, END_MONOTONIC)?,
             lost,
             finalizing_monotonic_ns: u64_at(file, FINALIZING_MONOTONIC)?,
+            processes: u64_at(file, PROCESSES)?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! The recording format of unfreed, version 2: what `libunfreed.so` writes and `unfreed` reads.
+//! The recording format of unfreed, version 3: what `libunfreed.so` writes and `unfreed` reads.
 //!
 //! A recording is a directory with one file for each process. A file is a sequence of 64 KiB chunks, each
 //! decodable alone; `FORMAT.md` has the bytes. Both sides import this crate, so a record kind, a layout or a

@@ -283,6 +283,7 @@ fn chunk_header(text: &str) -> ChunkHeader {
         clock_ms: fields.number("clock_ms"),
         first_id: fields.small("first_id"),
         epoch: fields.small("epoch"),
+        process: fields.small("process"),
     }
 }
 
@@ -315,12 +316,13 @@ fn file_header(blocks: &[Block]) -> FileHeader {
         end_monotonic_ns: fields.number("end_monotonic_ns"),
         lost,
         finalizing_monotonic_ns: fields.number("finalizing_monotonic_ns"),
+        processes: fields.number("processes"),
     }
 }
 
 /// What the interposer's single stores leave at the offset of the changing words.
 fn changing_words(header: &FileHeader) -> Vec<u8> {
-    let mut bytes = vec![0; layout::FINALIZING_MONOTONIC + 8 - layout::NEXT_CHUNK];
+    let mut bytes = vec![0; layout::PROCESSES + 8 - layout::NEXT_CHUNK];
     let mut put = |at: usize, word: u64| {
         bytes[at - layout::NEXT_CHUNK..][..8].copy_from_slice(&word.to_le_bytes());
     };
@@ -333,6 +335,7 @@ fn changing_words(header: &FileHeader) -> Vec<u8> {
         put(layout::LOST + 8 * kind, count);
     }
     put(layout::FINALIZING_MONOTONIC, header.finalizing_monotonic_ns);
+    put(layout::PROCESSES, header.processes);
     bytes
 }
 

@@ -447,12 +447,12 @@ proptest! {
     }
 
     #[test]
-    fn chunk_headers_come_back(kind in prop_oneof![2u8..=3, 5u8..=6], words: [u32; 6], clock_ms: u64) {
+    fn chunk_headers_come_back(kind in prop_oneof![2u8..=3, 5u8..=6], words: [u32; 7], clock_ms: u64) {
         let mut bytes: Vec<u8> = [0x4b43_4655 | u64::from(kind) << 32, 0].iter().flat_map(|w: &u64| w.to_le_bytes()).collect();
         bytes.resize(CHUNK_HEADER, 0);
         let kind = ChunkHeader::decode(&bytes).expect("a known kind").kind;
-        let [writer, ordinal, thread, tid, first_id, epoch] = words;
-        let header = ChunkHeader { kind, writer, ordinal, thread, tid, clock_ms, first_id, epoch };
+        let [writer, ordinal, thread, tid, first_id, epoch, process] = words;
+        let header = ChunkHeader { kind, writer, ordinal, thread, tid, clock_ms, first_id, epoch, process };
         let bytes: Vec<u8> = header.to_words().iter().flat_map(|word| word.to_le_bytes()).collect();
         prop_assert_eq!(ChunkHeader::decode(&bytes), Some(header));
     }
@@ -462,14 +462,14 @@ proptest! {
         let [file_id, parent_file_id, pid_namespace, start_ticks, realtime_ns, monotonic_ns] = ids;
         let [machine, pid, parent_pid, user] = numbers;
         let header = FileHeader {
-            version: 1, finalizing_monotonic_ns: words[3] ^ words[0], machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
+            version: 1, finalizing_monotonic_ns: words[3] ^ words[0], processes: words[1] ^ words[2], machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
             monotonic_ns, user, next_chunk: words[0], state: Some(recording::layout::State::Recording),
             stop_cause: Some(recording::layout::StopCause::Full), stop_errno: words[1], end_monotonic_ns: words[2],
             lost: [words[3]; recording::layout::LOST_KINDS],
         };
         let file = file(&header);
         prop_assert_eq!(FileHeader::decode(&file), Ok(header));
-        let whole = recording::layout::FINALIZING_MONOTONIC + 8;
+        let whole = recording::layout::PROCESSES + 8;
         match FileHeader::decode(&file[..cut]) {
             Ok(_) => prop_assert!(cut >= whole),
             Err(HeaderError::NotARecording) => prop_assert!(cut < 8),
@@ -485,7 +485,7 @@ fn stop_offset<T>(records: &[(usize, T)], count: usize) -> usize {
 /// A file with this header and nothing else.
 fn file(header: &FileHeader) -> Vec<u8> {
     use recording::layout::{
-        END_MONOTONIC, FINALIZING_MONOTONIC, LOST, NEXT_CHUNK, STATE, STOP_CAUSE, STOP_ERRNO,
+        END_MONOTONIC, FINALIZING_MONOTONIC, LOST, NEXT_CHUNK, PROCESSES, STATE, STOP_CAUSE, STOP_ERRNO,
     };
     let mut file = header.to_bytes().to_vec();
     file.resize(CHUNK, 0);
@@ -496,6 +496,7 @@ fn file(header: &FileHeader) -> Vec<u8> {
     put(STOP_ERRNO, header.stop_errno);
     put(END_MONOTONIC, header.end_monotonic_ns);
     put(FINALIZING_MONOTONIC, header.finalizing_monotonic_ns);
+    put(PROCESSES, header.processes);
     for (kind, &count) in header.lost.iter().enumerate() {
         put(LOST + 8 * kind, count);
     }

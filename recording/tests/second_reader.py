@@ -245,16 +245,19 @@ class Definitions:
 def main(path):
     with open(path, "rb") as file:
         data = file.read()
-    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2), "a recording of version 1 or 2"
+    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2, 3), "a recording of version 1 to 3"
     for start in range(CHUNK, struct.unpack_from("<Q", data, 128)[0] * CHUNK, CHUNK):
         chunk = data[start : start + CHUNK]
+        if chunk[:8] == data[:8]:
+            identity, parent, pid = struct.unpack_from("<QQI", chunk, 16)
+            print(f"Process {start // CHUNK} id={identity:#x} parent={parent:#x} pid={pid}")
         if chunk[:4] != b"UFCK":
             continue
         clock, first_id = struct.unpack_from("<QI", chunk, 24)
         if chunk[4] not in (2, 3):
             continue
         reader = Events(chunk[HEADER:], clock) if chunk[4] == 3 else Definitions(chunk[HEADER:], first_id)
-        print(f"Chunk {start // CHUNK}")
+        print(f"Chunk {start // CHUNK} process={struct.unpack_from('<I', chunk, 40)[0]}")
         try:
             while tag := reader.bytes.byte():
                 if line := reader.record(tag):

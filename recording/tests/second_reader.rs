@@ -8,7 +8,9 @@ use std::fmt::Write;
 use std::process::Command;
 
 use packing::{EventWriter, define};
-use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, MAGIC, NEXT_CHUNK};
+use recording::layout::{
+    AT_FILE_ID, AT_PARENT_FILE_ID, AT_PID, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, MAGIC, NEXT_CHUNK,
+};
 use recording::{
     Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, EventModel, FrameKind,
     Interpreter, Module, Segment, StackId, shard_of,
@@ -161,6 +163,19 @@ fn definition_line(definition: &Definition) -> String {
     }
 }
 
+/// The process whose chunk of definitions it is.
+const PROCESS: u32 = 9;
+
+/// The header of a further process.
+fn process_chunk() -> Vec<u8> {
+    let mut bytes = vec![0; CHUNK];
+    bytes[..8].copy_from_slice(&MAGIC);
+    for (at, word) in [(AT_FILE_ID, 0x77u64), (AT_PARENT_FILE_ID, 0x11), (AT_PID, 4711)] {
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
 /// A chunk of definitions of all kinds, and their lines.
 fn definitions_chunk(random: &mut Random) -> (Vec<u8>, Vec<String>) {
     let header = ChunkHeader {
@@ -172,6 +187,7 @@ fn definitions_chunk(random: &mut Random) -> (Vec<u8>, Vec<String>) {
         clock_ms: 0,
         first_id: 65536,
         epoch: 0,
+        process: PROCESS,
     };
     let mut bytes: Vec<u8> = header.to_words().iter().flat_map(|word| word.to_le_bytes()).collect();
     let (mut model, mut lines) = (DefinitionModel::new(header.first_id), Vec::new());
@@ -256,7 +272,7 @@ fn the_document_is_enough_to_write_a_reader() {
         let (found, _, model): (_, _, Box<EventModel>) =
             packing::events(&chunk.bytes[CHUNK_HEADER..], clock_ms);
         assert!(model == chunk.model && found == chunk.records);
-        writeln!(expected, "Chunk {}", file.len() / CHUNK).expect("a string");
+        writeln!(expected, "Chunk {} process=0", file.len() / CHUNK).expect("a string");
         found.iter().for_each(|(_, event)| writeln!(expected, "{}", event_line(*event)).expect("a string"));
         let mut start = CHUNK_HEADER;
         for &(end, _) in &found {
@@ -269,8 +285,11 @@ fn the_document_is_enough_to_write_a_reader() {
         assert!(tags.iter().any(|&tag| form.matches(tag)), "no {} was written", form.name);
     }
     let (bytes, lines) = definitions_chunk(&mut random);
-    writeln!(expected, "Chunk {}\n{}", file.len() / CHUNK, lines.join("\n")).expect("a string");
+    writeln!(expected, "Chunk {} process={PROCESS}\n{}", file.len() / CHUNK, lines.join("\n"))
+        .expect("a string");
     file.extend(bytes);
+    writeln!(expected, "Process {} id=0x77 parent=0x11 pid=4711", file.len() / CHUNK).expect("a string");
+    file.extend(process_chunk());
     file[..8].copy_from_slice(&MAGIC);
     file[8] = recording::layout::VERSION as u8;
     let count = file.len() / CHUNK;

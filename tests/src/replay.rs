@@ -24,9 +24,9 @@ pub struct Block {
     pub stack: StackId,
 }
 
-/// The file of one process.
+/// What is recorded of one process.
 pub struct ProcessFile {
-    /// Where it is.
+    /// Its file, in which others may be too.
     pub path: PathBuf,
     /// Its header.
     pub header: FileHeader,
@@ -44,20 +44,28 @@ pub struct ProcessFile {
     parents: HashMap<StackId, StackId>,
 }
 
-/// The files of a run, in the order of their process ids.
+/// The processes of a run, in the order of their ids.
 pub fn read_directory(directory: &Path) -> Vec<ProcessFile> {
     let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let mut files: Vec<_> = entries.filter_map(|entry| read_file(&entry.expect("an entry").path())).collect();
+    let mut files: Vec<_> = entries.flat_map(|entry| read_file(&entry.expect("an entry").path())).collect();
     files.sort_by_key(|file| (file.header.pid, file.header.realtime_ns));
     files
 }
 
-/// Reads one file; `None` when it is not a recording.
-pub fn read_file(path: &Path) -> Option<ProcessFile> {
+/// Reads the processes of one file; none when it is not a recording.
+pub fn read_file(path: &Path) -> Vec<ProcessFile> {
     let bytes = used_bytes(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let headers = bytes.chunks(CHUNK).map(FileHeader::decode).enumerate();
+    headers
+        .filter_map(|(chunk, header)| Some(read_process(path, &bytes, chunk as u32, header.ok()?)))
+        .collect()
+}
+
+/// Reads the process whose header is this chunk.
+fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> ProcessFile {
     let mut file = ProcessFile {
         path: path.to_owned(),
-        header: FileHeader::decode(&bytes).ok()?,
+        header,
         live: HashMap::new(),
         events: 0,
         unknown_frees: 0,
@@ -66,7 +74,7 @@ pub fn read_file(path: &Path) -> Option<ProcessFile> {
         parents: HashMap::new(),
     };
     let mut shards = Shards::default();
-    for (header, chunk) in chunks_in_order(&bytes) {
+    for (header, chunk) in chunks_in_order(bytes, process) {
         match header.kind {
             ChunkKind::Definitions => file.read_definitions(&header, chunk),
             ChunkKind::Events => file.read_events(&header, chunk, &mut shards),
@@ -78,7 +86,7 @@ pub fn read_file(path: &Path) -> Option<ProcessFile> {
         file.replay(&events, &unfinished);
     }
     file.impossible.sort();
-    Some(file)
+    file
 }
 
 /// What was written of a file: the file of a killed process is as long as what was reserved for it.
@@ -91,10 +99,11 @@ fn used_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The chunks that were begun, each writer's in the order in which it wrote them.
-fn chunks_in_order(bytes: &[u8]) -> Vec<(ChunkHeader, &[u8])> {
+/// The chunks that a process began, each writer's in the order in which it wrote them.
+fn chunks_in_order(bytes: &[u8], process: u32) -> Vec<(ChunkHeader, &[u8])> {
     let begun = bytes.chunks(CHUNK).skip(1).filter_map(|chunk| Some((ChunkHeader::decode(chunk)?, chunk)));
-    let mut chunks: Vec<_> = begun.map(|(header, chunk)| (header, &chunk[CHUNK_HEADER..])).collect();
+    let own = begun.filter(|(header, _)| header.process == process);
+    let mut chunks: Vec<_> = own.map(|(header, chunk)| (header, &chunk[CHUNK_HEADER..])).collect();
     chunks.sort_by_key(|(header, _)| (header.writer, header.ordinal));
     chunks
 }

@@ -56,7 +56,10 @@ fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result
 }
 
 fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", r.path.display())?;
+    match r.process {
+        0 => writeln!(out, "{}", r.path.display())?,
+        chunk => writeln!(out, "{}, from chunk {chunk} on", r.path.display())?,
+    }
     writeln!(out, "  version {}, machine {}, id {:016x}", header.version, header.machine, header.file_id)?;
     writeln!(
         out,
@@ -87,14 +90,17 @@ fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result
 
 fn counts(r: &Recording, replayed: &Replayed, defined: &Definitions, out: &mut dyn Write) -> io::Result<()> {
     let chunks: usize = r.writers.values().map(Vec::len).sum();
-    writeln!(
-        out,
-        "  {} chunks handed out: {chunks} of events by {} writers, {} of definitions; {} bytes on disk",
-        r.header.next_chunk,
-        r.writers.len(),
-        r.definitions.len(),
-        r.disk_bytes
-    )?;
+    let (writers, definitions) = (r.writers.len(), r.definitions.len());
+    write!(out, "  {chunks} chunks of events by {writers} writers, {definitions} of definitions")?;
+    if r.process == 0 {
+        let FileHeader { next_chunk, processes, .. } = r.header;
+        write!(
+            out,
+            "; of {next_chunk} in the file, {processes} further processes, {} bytes on disk",
+            r.disk_bytes
+        )?;
+    }
+    writeln!(out)?;
     writeln!(
         out,
         "  {} events, {} threads, {} nodes, {} modules, {} allocating stacks",

@@ -80,7 +80,7 @@ impl Definitions {
         let chunks = recording.chunks();
         let mut records = Vec::new();
         // A process that still runs may have begun more chunks since its file was opened.
-        let again = if recording.is_running() { Recording::open(&recording.path).ok() } else { None };
+        let again = if recording.is_running() { recording.again() } else { None };
         for place in &again.as_ref().unwrap_or(recording).definitions {
             let header = &place.header;
             let loaded = if recording.is_running() {

@@ -19,7 +19,7 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
     let fail = |why| ReadError { path: path.to_path_buf(), why };
     let metadata = std::fs::metadata(path).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
-        return Ok(Run { recordings: vec![Recording::open(path)?], unreadable: Vec::new() }.with_states());
+        return Ok(Run { recordings: Recording::open_all(path)?, unreadable: Vec::new() }.with_states());
     }
     let files = process_files(path).map_err(|error| fail(Unreadable::Io(error)))?;
     if files.is_empty() {
@@ -27,8 +27,8 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
     }
     let mut run = Run { recordings: Vec::new(), unreadable: Vec::new() };
     for file in files {
-        match Recording::open(&file) {
-            Ok(recording) => run.recordings.push(recording),
+        match Recording::open_all(&file) {
+            Ok(processes) => run.recordings.extend(processes),
             Err(error) => run.unreadable.push(error),
         }
     }
@@ -54,9 +54,13 @@ impl Run {
                 kept.push(recording);
                 continue;
             };
-            let more = recording.header.next_chunk > known.header.next_chunk;
+            let more = recording.log_bytes() > known.log_bytes();
             let copy = if more { std::mem::replace(known, recording) } else { recording };
-            self.unreadable.push(ReadError { path: copy.path, why: Unreadable::CopyOf(known.path.clone()) });
+            // Once for each file.
+            if copy.process == 0 {
+                self.unreadable
+                    .push(ReadError { path: copy.path, why: Unreadable::CopyOf(known.path.clone()) });
+            }
         }
         self.recordings = kept;
     }

@@ -98,7 +98,7 @@ fn is_alive(recording: &Recording) -> bool {
 /// Whether the process that runs writes to another file than this. Found by path, since the inodes in a process's
 /// map are not those that `stat` gives on layered file systems.
 fn is_copy(recording: &Recording) -> bool {
-    let name = format!("/{:016x}.unfreed", recording.header.file_id);
+    let name = format!("/{:016x}.unfreed", recording.file_id);
     let Ok(map) = fs::read_to_string(format!("/proc/{}/maps", recording.header.pid)) else { return false };
     let paths = map.lines().filter_map(|line| line.get(line.find('/')?..));
     let Some(mapped) = paths.into_iter().find(|path| path.ends_with(&name)) else { return false };

@@ -115,6 +115,13 @@ pub enum Loss {
     },
     /// A chunk of a kind that this version does not know.
     UnknownChunk(u64),
+    /// A chunk of a process whose header, another chunk, is not there.
+    NoProcess {
+        /// Which chunk of the file.
+        chunk: u64,
+        /// Which chunk the header would be.
+        process: u32,
+    },
     /// A writer's chunk is not there: its writer and ordinal.
     MissingChunk(u32, u32),
 }
@@ -160,6 +167,9 @@ impl fmt::Display for Loss {
             }
             Loss::Unreadable { chunk, why } => write!(f, "chunk {chunk} cannot be read: {why}"),
             Loss::UnknownChunk(chunk) => write!(f, "chunk {chunk} is of an unknown kind"),
+            Loss::NoProcess { chunk, process } => {
+                write!(f, "chunk {chunk} is of a process whose header, chunk {process}, is missing")
+            }
             Loss::MissingChunk(writer, ordinal) => write!(f, "chunk {ordinal} of writer {writer} is missing"),
         }
     }

@@ -8,6 +8,7 @@ mod directory;
 mod liveness;
 mod loss;
 mod modules;
+mod processes;
 mod python;
 mod recording;
 mod writer;

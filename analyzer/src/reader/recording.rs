@@ -1,4 +1,5 @@
-//! One process's file: its header, its strings, and where its chunks are.
+//! One process in its file: its header, its strings, and where its chunks are. A file may hold further processes, which
+//! were forked and could not begin one.
 //!
 //! Files are sparse and longer than what is used of them; only the chunks handed out when the file was opened are
 //! looked at. They are read with `pread`, a chunk at a time: the file may be gigabytes, may still be written, and may
@@ -8,25 +9,23 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use recording::LostKind;
-use recording::layout::{
-    self, CHUNK, CHUNK_HEADER, CHUNK_MAGIC, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS,
-};
+use recording::layout::{self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS};
 
 use super::cut::Cut;
 use super::liveness::{ProcessState, monotonic_ns};
 use super::loss::{Loss, ReadError, Unreadable};
+use super::processes;
 
 /// `e_machine` of the recordings that are read.
-const MACHINE: u32 = 62; // EM_X86_64, the one architecture that is recorded so far
+pub(super) const MACHINE: u32 = 62; // EM_X86_64, the one architecture that is recorded so far
 
-/// What is read of chunk 0.
-const HEAD: u64 = (layout::FINALIZING_STAMPS + 8 * SHARDS) as u64;
+/// What is read of a header.
+pub(super) const HEAD: u64 = (layout::FINALIZING_STAMPS + 8 * SHARDS) as u64;
 
 /// Where a chunk is, and its header.
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +36,14 @@ pub struct ChunkPlace {
     pub header: ChunkHeader,
 }
 
-/// The file of one process.
+/// What is recorded of one process.
 pub struct Recording {
-    /// Where it is.
+    /// Its file.
     pub path: PathBuf,
+    /// The chunk of the file that is its header: 0, but for a process in the file of another one.
+    pub process: u32,
+    /// The id that the file's name may be made of.
+    pub(super) file_id: u64,
     /// Its header when it was opened.
     pub header: FileHeader,
     /// Executable.
@@ -55,9 +58,9 @@ pub struct Recording {
     pub writers: BTreeMap<u32, Vec<ChunkPlace>>,
     /// What of the file cannot be read, as far as the chunks' headers tell.
     pub losses: Vec<Loss>,
-    /// Bytes that the file takes on disk.
+    /// Bytes that the file takes on disk, 0 of a further process.
     pub disk_bytes: u64,
-    /// Bytes of the file that were handed out and are there.
+    /// Bytes of the file that are its chunks.
     used: u64,
     /// What became of the process.
     pub state: ProcessState,
@@ -75,12 +78,23 @@ pub struct ChunkReader {
 }
 
 impl Recording {
-    /// Opens the file of one process.
+    /// Opens a file for the process that began it.
     pub fn open(path: &Path) -> Result<Recording, ReadError> {
+        Self::open_all(path).map(|mut processes| processes.swap_remove(0))
+    }
+
+    /// Opens a file for all its processes, of which there is one at least: the one that began it is the first.
+    pub fn open_all(path: &Path) -> Result<Vec<Recording>, ReadError> {
         Self::open_file(path).map_err(|why| ReadError { path: path.to_path_buf(), why })
     }
 
-    fn open_file(path: &Path) -> Result<Recording, Unreadable> {
+    /// The same process as its file is now.
+    pub fn again(&self) -> Option<Recording> {
+        let processes = Self::open_all(&self.path).ok()?;
+        processes.into_iter().find(|process| process.header.file_id == self.header.file_id)
+    }
+
+    fn open_file(path: &Path) -> Result<Vec<Recording>, Unreadable> {
         // Asked before it is opened: the opening of a named pipe waits for a writer.
         let metadata = std::fs::metadata(path).map_err(Unreadable::Io)?;
         if !metadata.is_file() {
@@ -102,30 +116,38 @@ impl Recording {
             return Err(Unreadable::OtherArchitecture(header.machine));
         }
         let said = header.next_chunk.saturating_mul(CHUNK as u64);
-        let stamps = (0..SHARDS).map(|shard| layout::inherited_stamp(&head, shard).unwrap_or(0));
+        let mut recording = Recording::new(path, header, &head);
+        recording.disk_bytes = metadata.blocks() * 512;
+        if said > len {
+            recording.losses.push(Loss::FileCut(said - len));
+        }
+        processes::read(recording, &file, said.min(len)).map_err(Unreadable::Io)
+    }
+
+    /// A process with this header, which is in `head`, that is in chunk 0 of this file.
+    pub(super) fn new(path: &Path, header: FileHeader, head: &[u8]) -> Recording {
+        let stamps = (0..SHARDS).map(|shard| layout::inherited_stamp(head, shard).unwrap_or(0));
         let mut recording = Recording {
             path: path.to_path_buf(),
+            process: 0,
+            file_id: header.file_id,
             exe: None,
             command: Vec::new(),
             notes: Vec::new(),
             definitions: Vec::new(),
             writers: BTreeMap::new(),
             losses: Vec::new(),
-            disk_bytes: metadata.blocks() * 512,
-            used: said.min(len),
+            disk_bytes: 0,
+            used: CHUNK as u64,
             state: ProcessState::Killed,
             opened_ms: monotonic_ns() / 1_000_000,
-            finalizing: Cut::finalizing(&header, &head).map(Box::new),
+            finalizing: Cut::finalizing(&header, head).map(Box::new),
             inherited_stamps: stamps.collect(),
             header,
         };
-        if said > len {
-            recording.losses.push(Loss::FileCut(said - len));
-        }
-        recording.read_strings(&head);
+        recording.read_strings(head);
         recording.note_children();
-        recording.find_chunks(&file).map_err(Unreadable::Io)?;
-        Ok(recording)
+        recording
     }
 
     fn read_strings(&mut self, head: &[u8]) {
@@ -152,29 +174,19 @@ impl Recording {
         }
     }
 
-    fn find_chunks(&mut self, file: &File) -> io::Result<()> {
-        let mut chunk = [0; CHUNK_HEADER];
-        let mut next = 1;
-        while next < self.used.div_ceil(CHUNK as u64) {
-            let number = next;
-            next += 1;
-            if read_fully(file, &mut chunk, number * CHUNK as u64)? < CHUNK_HEADER {
-                break;
-            }
-            let magic = chunk.first_chunk::<4>().map(|magic| u32::from_le_bytes(*magic));
-            match ChunkHeader::decode(&chunk) {
-                Some(header) => match header.kind {
-                    ChunkKind::Definitions => self.definitions.push(ChunkPlace { number, header }),
-                    ChunkKind::Events => {
-                        self.writers.entry(header.writer).or_default().push(ChunkPlace { number, header });
-                    }
-                    _ => self.losses.push(Loss::UnknownChunk(number)),
-                },
-                None if magic == Some(CHUNK_MAGIC) => self.losses.push(Loss::UnknownChunk(number)),
-                // Handed out, but its writer never began it; or more than that in a file whose header is damaged.
-                None => next = next.max(data_after(file, number * CHUNK as u64) / CHUNK as u64),
-            }
+    /// A chunk of the file is its.
+    pub(super) fn add_chunk(&mut self, number: u64, header: ChunkHeader) {
+        let place = ChunkPlace { number, header };
+        self.used += CHUNK as u64;
+        match header.kind {
+            ChunkKind::Definitions => self.definitions.push(place),
+            ChunkKind::Events => self.writers.entry(header.writer).or_default().push(place),
+            _ => self.losses.push(Loss::UnknownChunk(number)),
         }
+    }
+
+    /// All chunks were added.
+    pub(super) fn sort_chunks(&mut self) {
         self.definitions.sort_by_key(|place| (place.header.writer, place.header.ordinal, place.number));
         for (&writer, chunks) in &mut self.writers {
             chunks.sort_by_key(|place| (place.header.ordinal, place.number));
@@ -186,7 +198,6 @@ impl Recording {
                 expected = place.header.ordinal.saturating_add(1);
             }
         }
-        Ok(())
     }
 
     /// Events that the process counted as lost.
@@ -254,18 +265,7 @@ impl ChunkReader {
 }
 
 /// Reads until `buffer` is full or the file ends; returns how much.
-/// Where data is in the file, from `offset` on: holes need not be read.
-fn data_after(file: &File, offset: u64) -> u64 {
-    let Ok(start) = i64::try_from(offset) else { return offset };
-    // SAFETY: moves the place of a descriptor of our own, which is never read from there.
-    let found = unsafe { libc::lseek(file.as_raw_fd(), start, libc::SEEK_DATA) };
-    if found < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO) {
-        return u64::MAX;
-    }
-    u64::try_from(found).unwrap_or(offset)
-}
-
-fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], offset + done as u64) {

@@ -82,6 +82,7 @@ impl Recorder {
             end_monotonic_ns: 61_000_000_000,
             lost: [0; LOST_KINDS],
             finalizing_monotonic_ns: 0,
+            processes: 0,
         };
         Recorder {
             header,
@@ -130,6 +131,7 @@ impl Recorder {
             clock_ms: self.clock_ms,
             first_id,
             epoch: 1,
+            process: 0,
         };
         let mut bytes = vec![0; CHUNK];
         for (place, word) in bytes.chunks_exact_mut(8).zip(header.to_words()) {
@@ -392,6 +394,23 @@ impl Recorder {
             at += 4 + text.len();
         }
         self.chunks.iter().for_each(|chunk| file.extend_from_slice(chunk));
+        file
+    }
+
+    /// The file, in which these processes go on too.
+    pub fn bytes_with(&self, further: &[&Recorder]) -> Vec<u8> {
+        let mut file = self.bytes();
+        for recorder in further {
+            let (mut bytes, process) = (recorder.bytes(), (file.len() / CHUNK) as u32);
+            bytes[layout::NEXT_CHUNK..][..8].fill(0);
+            for chunk in bytes.chunks_mut(CHUNK).skip(1) {
+                chunk[40..44].copy_from_slice(&process.to_le_bytes());
+            }
+            file.extend(bytes);
+        }
+        let chunks = (file.len() / CHUNK) as u64;
+        file[layout::NEXT_CHUNK..][..8].copy_from_slice(&chunks.to_le_bytes());
+        file[layout::PROCESSES..][..8].copy_from_slice(&(further.len() as u64).to_le_bytes());
         file
     }
 

@@ -153,6 +153,7 @@ impl<'a> Definer<'a> {
             clock_ms: 0,
             first_id,
             epoch: definitions.epoch,
+            process: 0,
         };
         definitions.model.begin_chunk(first_id);
         definitions.written_epoch = definitions.epoch;

@@ -88,6 +88,7 @@ impl Events {
             clock_ms,
             first_id: 0,
             epoch: 0,
+            process: 0,
         };
         self.model.begin_chunk(clock_ms);
         self.cursor.turn(header)

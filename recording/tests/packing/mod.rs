@@ -196,7 +196,7 @@ pub fn define(model: &mut DefinitionModel, definition: &Definition<'_>) -> Vec<u
 }
 
 fn header(kind: ChunkKind, ordinal: u32, clock_ms: u64, first_id: u32) -> ChunkHeader {
-    ChunkHeader { kind, writer: 0, ordinal, thread: 0, tid: 1, clock_ms, first_id, epoch: 0 }
+    ChunkHeader { kind, writer: 0, ordinal, thread: 0, tid: 1, clock_ms, first_id, epoch: 0, process: 0 }
 }
 
 /// A form of an event's tag.

@@ -1,0 +1,115 @@
+//! Several processes in one file: each is read as if it had a file of its own.
+mod synthetic;
+
+use analyzer::aggregate::{Report, Selection, report};
+use analyzer::output;
+use analyzer::reader::{self, Recording};
+use recording::layout::{self, CHUNK, ChunkHeader};
+use synthetic::{Recorder, Scratch};
+
+/// A process, its child, and that one's child; each has several chunks, frees inherited blocks, and leaves some of its own.
+fn family() -> [Recorder; 3] {
+    let fill = |r: &mut Recorder, size: u64| {
+        r.module(0, 1, "/usr/bin/app", 0x5000_0000, 0x10_0000);
+        let stack = r.stack(&[0x5000_1000 + size, 0x5000_2000]);
+        let writers = [r.writer(), r.writer()];
+        for i in 0..30_000 {
+            let address = 0x7000_0000 + (size << 32) + 48 * i;
+            r.alloc(writers[i as usize % 2], address, size, stack);
+            if i % 100 != 7 {
+                r.free(writers[i as usize / 3 % 2], address);
+            }
+        }
+        writers[0]
+    };
+    let mut first = Recorder::new(1);
+    fill(&mut first, 11);
+    let mut child = first.fork(2);
+    let writer = fill(&mut child, 22);
+    child.free(writer, 0x7000_0000 + (11 << 32) + 48 * 7);
+    let mut grandchild = child.fork(3);
+    let writer = fill(&mut grandchild, 33);
+    grandchild.free(writer, 0x7000_0000 + (22 << 32) + 48 * 7);
+    grandchild.free(writer, 0x7000_0000 + (11 << 32) + 48 * 107);
+    [first, child, grandchild]
+}
+
+fn read(scratch: &Scratch) -> Report {
+    report(&scratch.0, &Selection::default()).expect("a recording")
+}
+
+/// What a report says of processes and sites, as if all of it were in the first file.
+fn said(report: &Report) -> String {
+    let mut bytes = Vec::new();
+    output::report_json(report, usize::MAX, true, &mut bytes).expect("written");
+    let text = String::from_utf8(bytes).expect("text");
+    let (_, processes) = text.split_once("\"processes\"").expect("what comes after the path");
+    assert!(processes.len() > 1000, "{processes}");
+    ["2.unfreed", "3.unfreed"].iter().fold(processes.to_owned(), |text, name| text.replace(name, "1.unfreed"))
+}
+
+#[test]
+fn processes_in_one_file_are_those_of_several_files() {
+    let [first, child, grandchild] = family();
+    let (apart, together) = (Scratch::new("apart"), Scratch::new("together"));
+    for recorder in [&first, &child, &grandchild] {
+        recorder.write(&apart.0);
+    }
+    let path = together.write("1.unfreed", &first.bytes_with(&[&child, &grandchild]));
+    let (expected, found) = (read(&apart), read(&together));
+    assert_eq!(expected.processes.len(), 3);
+    assert_eq!(found.totals.counts.unfreed_blocks, expected.totals.counts.unfreed_blocks);
+    assert_eq!(said(&found), said(&expected));
+    assert!(found.processes.iter().all(|p| p.losses.is_empty()), "a part of the file is not read");
+    let of_one_file = report(&path, &Selection::default()).expect("a recording");
+    assert_eq!(said(&of_one_file), said(&expected));
+}
+
+#[test]
+fn a_copy_of_a_file_with_several_processes_is_told_once() {
+    let [first, child, grandchild] = family();
+    let scratch = Scratch::new("further-copy");
+    let bytes = first.bytes_with(&[&child, &grandchild]);
+    scratch.write("1.unfreed", &bytes);
+    scratch.write("2.unfreed", &bytes);
+    let report = read(&scratch);
+    assert_eq!(report.processes.len(), 3);
+    assert_eq!(report.unreadable.len(), 1, "{:?}", report.unreadable);
+}
+
+#[test]
+fn a_process_whose_header_is_damaged_is_told_and_costs_the_others_nothing() {
+    let [first, child, grandchild] = family();
+    let mut bytes = first.bytes_with(&[&child, &grandchild]);
+    let header = (1..bytes.len() / CHUNK).find(|&n| bytes[n * CHUNK..].starts_with(&layout::MAGIC));
+    bytes[header.expect("a further header") * CHUNK] ^= 1;
+    let scratch = Scratch::new("further-damaged");
+    let path = scratch.write("1.unfreed", &bytes);
+    let processes = Recording::open_all(&path).expect("a recording");
+    assert_eq!(processes.iter().map(|p| p.header.pid).collect::<Vec<_>>(), [1, 3]);
+    let chunks = child.bytes().len() / CHUNK - 1;
+    assert_eq!(processes[0].losses.len(), chunks, "each chunk of the child: {:?}", processes[0].losses);
+    assert!(processes[0].losses.iter().all(|loss| loss.to_string().contains("header")));
+    assert!(processes[1].losses.is_empty());
+    let run = reader::open(&scratch.0).expect("a run");
+    assert_eq!(run.recordings.len(), 2);
+}
+
+#[test]
+fn a_file_of_version_2_has_one_process() {
+    let [first, ..] = family();
+    let mut bytes = first.bytes();
+    bytes[layout::AT_VERSION] = 2;
+    let scratch = Scratch::new("version-2");
+    let path = scratch.write("1.unfreed", &bytes);
+    let expected = Recording::open(&path).expect("a recording").log_bytes();
+    assert_eq!(expected, bytes.len() as u64);
+    // What a newer writer would say in this place is no header in this version.
+    let chunk = &mut bytes[CHUNK..2 * CHUNK];
+    assert!(ChunkHeader::decode(chunk).is_some());
+    chunk[..8].copy_from_slice(&layout::MAGIC);
+    let path = scratch.write("1.unfreed", &bytes);
+    let processes = Recording::open_all(&path).expect("a recording");
+    assert_eq!(processes.len(), 1);
+    assert!(!processes[0].losses.is_empty());
+}
