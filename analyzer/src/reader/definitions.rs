@@ -126,6 +126,10 @@ impl Definitions {
         }
         for module in &mut read.modules {
             module.gone = gone.get(&module.number).copied();
+            // The loader has no name for the program itself, and the kernel tells none after chroot or without /proc.
+            if module.path.as_os_str().is_empty() {
+                module.path = recording.exe.clone().unwrap_or_default();
+            }
         }
         read.map = ModuleMap::new(&read.modules);
         read.python.finish();

@@ -1,6 +1,6 @@
 //! The exported C functions: call the real one, hand the event over. No logic of their own.
 //!
-//! Allocating hooks begin with a stub of three instructions that hands on the stack and frame pointer as they were
+//! Allocating hooks begin with a stub of a few instructions that hands on the stack and frame pointer as they were
 //! at the call, so that unwinding starts at the caller and no frame of ours is ever on a recorded stack.
 //!
 //! A block is recorded as given back before the real call and as handed out after it. There are no hooks of
@@ -41,7 +41,13 @@ macro_rules! stub {
             "endbr64",
             concat!("mov ", $sp, ", rsp"),
             $(concat!("mov ", $bp, ", rbp"),)?
+            "test spl, 8",
+            "jz 2f",
             "jmp {hook}",
+            // Called with the stack off by 8, as some assembly does: compiled code may not be entered so, and
+            // one more return address puts it right.
+            "2: call {hook}",
+            "ret",
             ".cfi_endproc",
             hook = sym $hook
         )
