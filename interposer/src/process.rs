@@ -151,13 +151,16 @@ pub fn new_chunk() -> Option<usize> {
     }
 }
 
-/// Ends the recording at one point of every address's history. The program goes on.
+/// Ends the recording at one moment of the program, which goes on. Who sees `STOPPED` sees no stamp given out later.
 pub fn stop(cause: StopCause, errno: i32) {
     let Some(life) = life() else { return };
-    if life.compare_exchange(RECORDING, STOPPED, AcqRel, Relaxed).is_err() {
+    if life.load(Acquire) != RECORDING {
         return;
     }
     events::stop_counting();
+    if life.compare_exchange(RECORDING, STOPPED, AcqRel, Relaxed).is_err() {
+        return;
+    }
     let set = |offset, value| word(offset).map(|word| word.store(value, Relaxed));
     set(layout::STOP_CAUSE, cause as u64);
     set(layout::STOP_ERRNO, errno as u64);

@@ -23,6 +23,7 @@ use crate::{intern, modules, process, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, compiler_fence};
+use recording::layout::StopCause;
 use recording::{Address, LONGEST, LostKind};
 
 global_asm!(
@@ -158,7 +159,7 @@ fn enter_nested(outer: *mut Level, sp: usize) -> Option<Entered> {
             (*outer).kept.nested = map_level();
         }
         let Some(nested) = (*outer).kept.nested.as_mut() else {
-            file::count_lost(LostKind::NoWriter);
+            no_memory();
             return None;
         };
         if nested.kept.entered != 0 {
@@ -187,7 +188,7 @@ fn enter_first(sp: usize) -> Option<Entered> {
     let level = take_over(tid).unwrap_or_else(|| new_level(tid));
     // SAFETY: null, or memory that this thread has just become the owner of.
     let Some(level) = (unsafe { level.as_mut() }) else {
-        file::count_lost(LostKind::NoWriter);
+        no_memory();
         return None;
     };
     if core::mem::replace(&mut level.kept.entered, sp) != 0 {
@@ -197,6 +198,12 @@ fn enter_first(sp: usize) -> Option<Entered> {
     set_current(level);
     level.begin_thread(tid);
     Some(Entered(level))
+}
+
+/// A thread cannot be recorded: without its events those of the others would mean nothing.
+fn no_memory() {
+    process::stop(StopCause::NoMemory, libc::ENOMEM);
+    file::count_lost(LostKind::NoWriter);
 }
 
 fn map_level() -> *mut Level {

@@ -135,6 +135,8 @@ pub enum StopCause {
     CannotGrow = 1,
     /// The file reached the size that was reserved for it.
     Full = 2,
+    /// No memory for another thread.
+    NoMemory = 4,
 }
 
 impl StopCause {
@@ -144,6 +146,7 @@ impl StopCause {
             0 => StopCause::None,
             1 => StopCause::CannotGrow,
             2 => StopCause::Full,
+            4 => StopCause::NoMemory,
             _ => return None,
         })
     }

@@ -2,9 +2,11 @@
 //!
 //! Order: every event of a block takes the next stamp of the block's shard. A free takes it before the block is
 //! given back, an allocation after it was handed out; so the stamps of one address are in the order in which its
-//! uses really happened. A stamp is taken only when there is room to write the event. A stamp with the top bit
-//! set was taken after the recording stopped: all shards are poisoned at one point, so that what is recorded is a
-//! prefix of every address's history.
+//! uses really happened. A stamp is taken only when there is room to write the event.
+//!
+//! A stamp with the top bit set was taken after the recording stopped. Whoever takes one poisons all shards before it
+//! goes on, as does who stops the recording: so nothing is recorded that the program did after an event that is not.
+//! What is recorded is the program up to one moment, whatever its threads tell each other.
 
 use super::cursor::Cursor;
 use super::file;
@@ -21,7 +23,7 @@ struct Counter(AtomicU64);
 static COUNTERS: [Counter; SHARDS] = [const { Counter(AtomicU64::new(0)) }; SHARDS];
 const STOPPED: u64 = 1 << 63;
 
-/// Makes every later stamp say that the recording has stopped.
+/// Makes every later stamp say that the recording has stopped. Several threads may do it together.
 pub fn stop_counting() {
     for counter in &COUNTERS {
         counter.0.fetch_or(STOPPED, Relaxed);
@@ -173,7 +175,9 @@ impl Events {
 
     /// The recording stopped: no later event needs to take a stamp to learn it.
     #[cold]
+    #[inline(never)]
     fn stopped(&mut self) {
+        stop_counting();
         self.cursor.close();
         file::count_lost(LostKind::AfterStop);
     }

@@ -2,7 +2,8 @@
 //!
 //! A chunk is made writable and its blocks are allocated before it is touched, without a path or descriptor, so
 //! that it works after chroot, a change of user, or with no descriptor left. A file system that is full gives an
-//! error there and never a signal later. On kernels without `MADV_POPULATE_WRITE` (before 5.14) the file is opened
+//! error there and never a signal later: not even btrfs, which would look for new blocks whenever a page that it had
+//! written back is changed again, but is told to write this file in place. On kernels without `MADV_POPULATE_WRITE` (before 5.14) the file is opened
 //! again by its path for `fallocate`.
 //!
 //! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
@@ -77,6 +78,7 @@ pub fn begin() -> sys::Result<()> {
     };
     PATH.set(id);
     let fd = Fd::open(PATH.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
+    fd.write_in_place();
     let result = map(&fd);
     match result {
         Ok(()) => ID.store(id, Relaxed),
@@ -188,13 +190,17 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
 
 /// Allocates the blocks of `size` bytes at address `at` of the mapping, whole pages.
 pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
+    let by_path = || {
+        let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
+        open()?.allocate(offset as u64, size as u64)
+    };
     match sys::advise(at, size, MADV_POPULATE_WRITE) {
-        Err(Errno(libc::EINVAL)) => {
-            let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
-            open()?.allocate(offset as u64, size as u64)
-        }
-        // What the kernel says where writing to the page would raise SIGBUS.
-        Err(Errno(libc::EFAULT)) => Err(Errno(libc::ENOSPC)),
+        Err(Errno(libc::EINVAL)) => by_path(),
+        // What the kernel says where writing to the page would raise SIGBUS: it has no more to say.
+        Err(Errno(libc::EFAULT)) => match by_path() {
+            Err(Errno(errno @ (libc::EDQUOT | libc::EIO | libc::EROFS))) => Err(Errno(errno)),
+            _ => Err(Errno(libc::ENOSPC)),
+        },
         result => result,
     }
 }
