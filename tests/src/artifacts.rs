@@ -13,6 +13,8 @@ use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::{env, str};
 
+use crate::libcs::{self, Libc};
+
 /// The target directory that this test binary was built into.
 pub fn target_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -115,6 +117,7 @@ pub struct Target {
     name: String,
     flags: Vec<String>,
     trailing: Vec<String>,
+    libc: Option<Libc>,
 }
 
 impl Target {
@@ -122,7 +125,14 @@ impl Target {
     pub fn new(source: &str) -> Target {
         let source = sources().join(source);
         let name = source.file_stem().and_then(OsStr::to_str).expect("a target has a name").to_owned();
-        Target { source, name, flags: Vec::new(), trailing: Vec::new() }
+        let libc = libcs::of_environment().cloned();
+        Target { source, name, flags: Vec::new(), trailing: Vec::new(), libc }
+    }
+
+    /// Builds it for another C library than this machine's. Rust programs stay as they are.
+    pub fn for_libc(mut self, libc: &Libc) -> Target {
+        self.libc = Some(libc.clone());
+        self
     }
 
     /// The same under another name, when one source makes several.
@@ -189,16 +199,23 @@ impl Target {
 
     fn command(&self, built: &Path) -> Command {
         let extension = self.source.extension().and_then(OsStr::to_str).unwrap_or_default();
+        // g++ would link this machine's C++ library too.
+        let cpp_compiler = if self.libc.is_some() { "gcc" } else { "g++" };
         let (compiler, flags): (_, &[&str]) = match extension {
             "rs" => ("rustc", &["--edition=2021", "-g", "-Copt-level=1"]),
-            "cpp" => ("g++", &["-std=c++17", "-O1", "-g", "-pthread", "-fno-optimize-sibling-calls"]),
+            "cpp" => (cpp_compiler, &["-std=c++17", "-O1", "-g", "-pthread", "-fno-optimize-sibling-calls"]),
             _ => ("gcc", &["-std=gnu17", "-O1", "-g", "-pthread", "-fno-optimize-sibling-calls"]),
         };
         let mut command = Command::new(compiler);
-        command.args(flags).args(&self.flags).arg("-o").arg(built).arg(&self.source);
-        if extension != "rs" {
-            command.arg("-I").arg(sources().join("c")).args(&self.trailing).arg("-ldl");
+        if extension == "rs" {
+            command.args(flags).args(&self.flags).arg("-o").arg(built).arg(&self.source);
+            return command;
         }
+        let is_shared = self.flags.iter().any(|flag| flag == "-shared");
+        let libc = self.libc.as_ref().map(|libc| libc.flags(extension == "cpp", is_shared));
+        let [before, behind] = libc.unwrap_or_default();
+        command.args(flags).args(&before).args(&self.flags).arg("-o").arg(built).arg(&self.source);
+        command.arg("-I").arg(sources().join("c")).args(&self.trailing).arg("-ldl").args(behind);
         command
     }
 }

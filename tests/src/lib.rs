@@ -4,6 +4,7 @@
 //! standard output and exit status must be the same, and the report must say exactly what was left unfreed.
 //!
 //! - [`artifacts`]: what is built once: `unfreed`, its library, the targets.
+//! - [`libcs`]: other C libraries that targets can be built for.
 //! - [`process`]: starts and ends programs, with a limit of time.
 //! - [`report`]: what `unfreed report` says.
 //! - [`python`]: the interpreters of this machine, and packages for them.
@@ -12,6 +13,7 @@
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
+pub mod libcs;
 pub mod process;
 pub mod python;
 pub mod replay;
@@ -22,6 +24,7 @@ pub mod service;
 use std::path::Path;
 
 pub use artifacts::Target;
+pub use libcs::Libc;
 pub use process::{Outcome, Program};
 pub use python::Interpreter;
 pub use replay::ProcessFile;

@@ -57,6 +57,11 @@ impl Program {
         Program::new(artifacts::Target::new(&format!("c/{name}.c")).build())
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Program {
         self.arguments.push(argument.as_ref().to_owned());

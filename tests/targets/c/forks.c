@@ -8,6 +8,8 @@
 LEAKER(leak_parent)
 LEAKER(leak_child)
 extern char **environ;
+// Since glibc 2.34.
+extern pid_t _Fork(void) __attribute__((weak));
 
 static void *inherited;
 
@@ -181,7 +183,7 @@ int main(int argc, char **argv) {
     if (!strcmp(way, "clone"))
         once(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
     if (!strcmp(way, "_Fork"))
-        once(_Fork());
+        once(_Fork ? _Fork() : syscall(SYS_fork));
     if (!strcmp(way, "vfork"))
         by_vfork();
     if (!strcmp(way, "spawn"))

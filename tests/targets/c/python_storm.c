@@ -28,7 +28,7 @@ int begin_storm(void) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &action, NULL);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     struct itimerspec every = {{0, 100000}, {0, 100000}};
     return timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &every, NULL);
 }

@@ -26,7 +26,7 @@ static void handler(int signal) {
 // A timer of this thread's own: its signals come at any instant, whatever other threads do.
 static timer_t begin_storm(void) {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     struct itimerspec every = {{0, 100000}, {0, 100000}};
     timer_t timer;
     if (timer_create(CLOCK_MONOTONIC, &event, &timer) || timer_settime(timer, 0, &every, NULL))
