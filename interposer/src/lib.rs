@@ -16,21 +16,37 @@
     allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests are no hooks")
 )]
 
+#[cfg(not(loom))]
 pub mod clock;
+#[cfg(not(loom))]
 pub mod config;
+#[cfg(not(loom))]
 pub mod hooks;
+#[cfg(not(loom))]
 pub mod intern;
+#[cfg(not(loom))]
 pub mod link_map;
+#[cfg(not(loom))]
 pub mod log;
 #[cfg(unfreed_preload)]
 mod memory;
+#[cfg(not(loom))]
 pub mod modules;
+#[cfg(not(loom))]
 pub mod process;
+pub mod protocol;
+#[cfg(not(loom))]
 pub mod python;
+#[cfg(not(loom))]
 pub mod real;
+#[cfg(not(loom))]
 pub mod stack;
+#[cfg(not(loom))]
 pub mod symbols;
+pub mod sync;
+#[cfg(not(loom))]
 pub mod sys;
+#[cfg(not(loom))]
 pub mod thread;
 
 #[cfg(unfreed_preload)]

@@ -3,32 +3,21 @@
 //! One word says how far it is. It lies in a page that the kernel wipes in a forked child, as do the places of
 //! all writers in their chunks: a child, however it was forked, finds no room for its first event, comes here,
 //! and begins a file of its own. A child that shares its parent's memory (vfork) goes on in the parent's.
-//!
-//! | word | means | who leaves it |
-//! |---|---|---|
-//! | `NONE` | nothing was begun, or this is a forked child | the first event (compare-and-swap to `BEGINNING`) |
-//! | `BEGINNING` | the thread whose id is above it begins the file; others wait for it, for a moment | that thread |
-//! | `RECORDING` | chunks are handed out | whoever cannot grow the file |
-//! | `STOPPED`, `OFF` | nothing is written any more, or nothing was asked for | nobody |
+//! See [`life`](crate::protocol::life).
 
 use crate::log::events;
 use crate::log::file::{self, header_bytes, word};
+use crate::protocol::life::{Found, Life};
+use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
 use crate::{config, intern, python, real, thread};
 use core::cell::UnsafeCell;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::convert::Infallible;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
 use recording::layout::{self, FileHeader, State, StopCause};
 
-const NONE: u64 = 0;
-const BEGINNING: u64 = 1;
-const RECORDING: u64 = 2;
-const STOPPED: u64 = 3;
-const OFF: u64 = 4;
-
-/// Where the id of the thread that begins stands in the word.
-const THREAD_SHIFT: u32 = 8;
 /// Events lost while the file was begun, which has no counters yet.
 static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 
@@ -39,31 +28,28 @@ static PID: AtomicU32 = AtomicU32::new(0);
 /// Whether [`config`] was read; survives fork.
 static CONFIGURED: AtomicU32 = AtomicU32::new(0);
 
-/// Memory for what is read from /proc, used by the one thread in `BEGINNING`.
+/// Memory for what is read from /proc, used by the one thread that begins the file.
 struct Scratch(UnsafeCell<[u8; 4096]>);
 
-// SAFETY: only the thread that moved the word to BEGINNING touches it, until it moves it on.
+// SAFETY: only the thread that found nothing touches it, until it has begun the file.
 unsafe impl Sync for Scratch {}
 
 static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 4096]));
 
-fn life() -> Option<&'static AtomicU64> {
-    let mut at = WORD.load(Acquire);
-    if at == 0 {
-        at = map_word();
-        if let Err(other) = WORD.compare_exchange(0, at, AcqRel, Acquire) {
-            if at != UNAVAILABLE {
-                // SAFETY: nobody else has seen this page.
-                unsafe { sys::unmap(at, 4096) };
-            }
-            at = other;
+fn life() -> Option<&'static Life> {
+    let map = || Ok::<_, Infallible>(map_word());
+    let unmap = |at| {
+        if at != UNAVAILABLE {
+            // SAFETY: nobody else has seen this page.
+            unsafe { sys::unmap(at, 4096) };
         }
-    }
+    };
+    let Ok(at) = mapped(&WORD, map, unmap);
     if at == UNAVAILABLE {
         return None;
     }
-    // SAFETY: a mapped page that is never unmapped.
-    Some(unsafe { &*(at as *const AtomicU64) })
+    // SAFETY: a mapped page that is never unmapped; zeros are a valid word.
+    Some(unsafe { &*(at as *const Life) })
 }
 
 /// Without a page that fork wipes (Linux before 4.14) a forked child would write into its parent's file: rather
@@ -86,51 +72,25 @@ pub fn pid() -> u32 {
 /// Begins the recording if it was not begun; whether it goes on.
 pub fn begin() -> bool {
     let Some(life) = life() else { return false };
-    match life.load(Acquire) {
-        RECORDING => return true,
-        OFF => return false,
-        STOPPED => {
-            file::count_lost(LostKind::AfterStop);
-            return false;
+    match life.enter(sys::tid) {
+        Found::Recording => return true,
+        Found::Nothing => {
+            let begun = begin_file();
+            file::count_lost_many(LostKind::NoWriter, life.begun(begun, &LOST_MEANWHILE));
+            return begun;
         }
-        _ => {}
-    }
-    let ours = BEGINNING | u64::from(sys::tid()) << THREAD_SHIFT;
-    let mut state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
-    // Ourselves we would wait for in a signal handler that interrupted the beginning.
-    if state.is_err_and(|other| is_beginning(other) && other != ours) {
-        sys::wait_for(|| {
-            state = life.compare_exchange(NONE, ours, AcqRel, Acquire);
-            !state.is_err_and(is_beginning)
-        });
-    }
-    match state {
-        Ok(_) => {
-            let next = begin_file();
-            life.store(next, Release);
-            let lost = LOST_MEANWHILE.swap(0, Relaxed);
-            word(layout::LOST + 8 * LostKind::NoWriter as usize).map(|word| word.fetch_add(lost, Relaxed));
-            next == RECORDING
+        Found::Beginning => {
+            file::count_lost_many(LostKind::NoWriter, life.lost_meanwhile(&LOST_MEANWHILE));
         }
-        Err(RECORDING) => true,
-        Err(state) => {
-            if is_beginning(state) {
-                LOST_MEANWHILE.fetch_add(1, Relaxed);
-            } else if state == STOPPED {
-                file::count_lost(LostKind::AfterStop);
-            }
-            false
-        }
+        Found::Stopped => file::count_lost(LostKind::AfterStop),
+        Found::Off => {}
     }
-}
-
-fn is_beginning(state: u64) -> bool {
-    state & ((1 << THREAD_SHIFT) - 1) == BEGINNING
+    false
 }
 
 /// Whether chunks are handed out.
 pub fn is_recording() -> bool {
-    life().is_some_and(|life| life.load(Acquire) == RECORDING)
+    life().is_some_and(Life::is_recording)
 }
 
 /// A chunk for a writer; `None` when the recording has stopped.
@@ -153,12 +113,7 @@ pub fn new_chunk() -> Option<usize> {
 
 /// Ends the recording at one moment of the program, which goes on. Who sees `STOPPED` sees no stamp given out later.
 pub fn stop(cause: StopCause, errno: i32) {
-    let Some(life) = life() else { return };
-    if life.load(Acquire) != RECORDING {
-        return;
-    }
-    events::stop_counting();
-    if life.compare_exchange(RECORDING, STOPPED, AcqRel, Relaxed).is_err() {
+    if !life().is_some_and(|life| life.stop(events::stop_counting)) {
         return;
     }
     let set = |offset, value| word(offset).map(|word| word.store(value, Relaxed));
@@ -216,16 +171,16 @@ pub fn finalizing() {
     }
 }
 
-/// In `BEGINNING`: the state that follows.
-fn begin_file() -> u64 {
-    // SAFETY: this thread alone is in BEGINNING.
+/// In the one thread that found nothing: begins the file, if one was asked for and can be had.
+fn begin_file() -> bool {
+    // SAFETY: this thread alone begins the file.
     let scratch = unsafe { &mut *SCRATCH.0.get() };
     if CONFIGURED.swap(1, Relaxed) == 0 {
         // SAFETY: as above.
         unsafe { config::read_environment(scratch) };
     }
     if config::DIRECTORY.path().is_empty() {
-        return OFF;
+        return false;
     }
     let parent = file::id();
     let parents_mapping = file::forget(thread::is_nested());
@@ -240,7 +195,7 @@ fn begin_file() -> u64 {
         leave_parents_file(parents_mapping, begun.is_ok());
     }
     if begun.is_err() {
-        return OFF;
+        return false;
     }
     // SAFETY: this thread alone begins the file.
     let header = unsafe { header_bytes() };
@@ -252,7 +207,7 @@ fn begin_file() -> u64 {
     if let Some(state) = word(layout::STATE) {
         state.store(State::Recording as u64, Relaxed);
     }
-    RECORDING
+    true
 }
 
 /// In a forked child, whose own file has begun or not.

@@ -3,48 +3,35 @@
 //! Order: every event of a block takes the next stamp of the block's shard. A free takes it before the block is
 //! given back, an allocation after it was handed out; so the stamps of one address are in the order in which its
 //! uses really happened. A stamp is taken only when there is room to write the event.
-//!
-//! A stamp with the top bit set was taken after the recording stopped. Whoever takes one poisons all shards before it
-//! goes on, as does who stops the recording: so nothing is recorded that the program did after an event that is not.
-//! What is recorded is the program up to one moment, whatever its threads tell each other.
 
 use super::cursor::Cursor;
 use super::file;
 use crate::clock;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::protocol::stamps::{Counter, Counters};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
 use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
 
-/// A counter on a cache line of its own.
-#[repr(C, align(64))]
-struct Counter(AtomicU64);
-
 /// Next stamp of each shard. Survives fork: the child goes on counting, and its first stamps say what it inherited.
-static COUNTERS: [Counter; SHARDS] = [const { Counter(AtomicU64::new(0)) }; SHARDS];
-const STOPPED: u64 = 1 << 63;
+static COUNTERS: Counters<SHARDS> = Counters([const { Counter::new() }; SHARDS]);
 
 /// Makes every later stamp say that the recording has stopped. Several threads may do it together.
 pub fn stop_counting() {
-    for counter in &COUNTERS {
-        counter.0.fetch_or(STOPPED, Relaxed);
-    }
+    COUNTERS.stop();
 }
 
 /// Begins to count in a forked child; returns the stamps that the parent had reached, by shard.
 pub fn go_on_counting(shard: usize) -> u64 {
-    let counter = &COUNTERS[shard % SHARDS].0;
-    counter.fetch_and(!STOPPED, Relaxed) & !STOPPED
+    COUNTERS.go_on(shard)
 }
 
 /// The stamp that the next event of this shard gets.
 pub fn next_stamp(shard: usize) -> u64 {
-    COUNTERS[shard % SHARDS].0.load(Relaxed) & !STOPPED
+    COUNTERS.next(shard)
 }
 
 #[inline(always)]
 fn take_stamp(address: Address) -> Option<u64> {
-    let stamp = COUNTERS[shard_of(address)].0.fetch_add(1, Relaxed);
-    (stamp & STOPPED == 0).then_some(stamp)
+    COUNTERS.take(shard_of(address))
 }
 
 /// Who writes.
@@ -177,7 +164,6 @@ impl Events {
     #[cold]
     #[inline(never)]
     fn stopped(&mut self) {
-        stop_counting();
         self.cursor.close();
         file::count_lost(LostKind::AfterStop);
     }

@@ -10,9 +10,10 @@
 
 use super::segments;
 use crate::config::{DIRECTORY, DIRECTORY_MAX};
+use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use recording::LostKind;
 use recording::layout::{CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, SHARDS};
 
@@ -28,9 +29,7 @@ const HEADER_SIZE: usize = (FINALIZING_STAMPS + 8 * SHARDS).next_multiple_of(409
 const MADV_POPULATE_WRITE: i32 = 23;
 
 /// Size of the file.
-static SIZE: AtomicUsize = AtomicUsize::new(0);
-/// The file is being cut: what is behind [`SIZE`] must wait.
-static CUTTING: AtomicBool = AtomicBool::new(false);
+static SIZE: AtomicU64 = AtomicU64::new(0);
 static ID: AtomicU64 = AtomicU64::new(0);
 
 /// The path, for kernels that need it.
@@ -110,7 +109,7 @@ fn map(fd: &Fd) -> sys::Result<()> {
     if size < SIZE_MIN {
         return Err(Errno(libc::EFBIG));
     }
-    SIZE.store(size, Relaxed);
+    Size(&SIZE).set(size);
     segments::begin(fd, limit)?;
     sys::make_writable(segments::first(), CHUNK)?;
     allocate_at(segments::first(), HEADER_SIZE)?;
@@ -125,8 +124,7 @@ fn map(fd: &Fd) -> sys::Result<()> {
 /// [`segments::forget`].
 pub fn forget(in_use: bool) -> (usize, usize) {
     ID.store(0, Relaxed);
-    SIZE.store(0, Relaxed);
-    CUTTING.store(false, Relaxed);
+    Size(&SIZE).set(0);
     segments::forget(in_use)
 }
 
@@ -135,57 +133,34 @@ fn file_size_limit() -> usize {
     (sys::limit(libc::RLIMIT_FSIZE).min(segments::RESERVE as u64) as usize) / CHUNK * CHUNK
 }
 
-/// Makes the file so long that `end` lies in it. Never makes it shorter, whoever else does the same.
+/// Makes the file of `size` bytes so long that `end` lies in it. Never makes it shorter, whoever else does the same.
 #[cold]
-fn extend(end: usize) -> sys::Result<()> {
-    // The exiting thread may never come back to it.
-    if !sys::wait_for(|| !CUTTING.load(SeqCst)) {
-        return Err(Errno(libc::EBUSY));
-    }
-    let size = (2 * SIZE.load(Relaxed)).max(end).min(segments::limit()).min(file_size_limit());
+fn extend(size: u64, end: usize) -> sys::Result<usize> {
+    let size = (2 * size as usize).max(end).min(segments::limit()).min(file_size_limit());
     if size < end {
         return Err(Errno(libc::EFBIG));
     }
     open()?.allocate(size as u64 - 1, 1)?;
-    SIZE.fetch_max(size, Relaxed);
-    Ok(())
+    Ok(size)
 }
 
 /// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded.
-///
-/// Whoever takes a chunk adds to `NEXT_CHUNK` first and reads `SIZE` then; here `SIZE` is written first. So either
-/// a chunk behind the cut is seen here, and nothing is cut, or its taker sees the cut and extends the file after it.
 pub fn cut_to_size() {
-    let Some(next) = word(NEXT_CHUNK) else { return };
-    CUTTING.store(true, SeqCst);
-    let whole = SIZE.load(SeqCst);
-    let size = (next.load(SeqCst) as usize + CHUNKS_AFTER_EXIT) * CHUNK;
-    if size < whole {
-        SIZE.store(size, SeqCst);
-        let is_unused = next.load(SeqCst) as usize * CHUNK <= size;
-        let cut = |fd: Fd| fd.truncate(size as u64);
-        if !is_unused || open().and_then(cut).is_err() {
-            SIZE.fetch_max(whole, SeqCst);
-        }
+    if let Some(next) = word(NEXT_CHUNK) {
+        Size(&SIZE)
+            .cut(next, CHUNKS_AFTER_EXIT, |size| open().and_then(|fd| fd.truncate(size as u64)).is_ok());
     }
-    CUTTING.store(false, SeqCst);
 }
 
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
-    let index = word(NEXT_CHUNK)?.fetch_add(1, SeqCst) as usize;
-    let end = index.checked_add(1).and_then(|next| next.checked_mul(CHUNK));
-    let Some(end) = end.filter(|&end| end <= segments::limit()) else {
-        word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
-        return None;
+    let offset = match Size(&SIZE).hand_out(word(NEXT_CHUNK)?, segments::limit(), extend) {
+        Ok(offset) => offset,
+        Err(NoChunk::Full) => return None,
+        Err(NoChunk::Busy) => return Some(Err(Errno(libc::EBUSY))),
+        Err(NoChunk::Failed(errno)) => return Some(Err(errno)),
     };
-    if end > SIZE.load(SeqCst)
-        && let Err(errno) = extend(end)
-    {
-        word(NEXT_CHUNK)?.fetch_sub(1, Relaxed);
-        return Some(Err(errno));
-    }
-    Some(segments::address(end - CHUNK).and_then(|at| sys::make_writable(at, CHUNK).map(|()| at)))
+    Some(segments::address(offset).and_then(|at| sys::make_writable(at, CHUNK).map(|()| at)))
 }
 
 /// Allocates the blocks of `size` bytes at address `at` of the mapping, whole pages.
@@ -232,7 +207,13 @@ pub unsafe fn header_bytes() -> &'static mut [u8] {
 /// Counts what could not be recorded.
 #[cold]
 pub fn count_lost(kind: LostKind) {
+    count_lost_many(kind, 1);
+}
+
+/// Counts `count` times what could not be recorded.
+#[cold]
+pub fn count_lost_many(kind: LostKind, count: u64) {
     if let Some(counter) = word(LOST + 8 * kind as usize) {
-        counter.fetch_add(1, Relaxed);
+        counter.fetch_add(count, Relaxed);
     }
 }

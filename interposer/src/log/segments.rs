@@ -8,9 +8,10 @@
 //! fork.
 
 use super::file;
+use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
 use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 use recording::layout::CHUNK;
 
 /// Size of a segment: 256 chunks.
@@ -83,18 +84,14 @@ fn map(number: usize) -> sys::Result<()> {
     let (Some(before), Some(place)) = (ADDRESSES.get(number - 1), ADDRESSES.get(number)) else {
         return Err(Errno(libc::ENOMEM));
     };
-    if place.load(Acquire) != 0 {
-        return Ok(());
-    }
-    let last_page = before.load(Acquire) + SEGMENT - PAGE;
     let size = PAGE + SEGMENT;
-    let again = |_| file::open()?.map_shared(size, (number * SEGMENT - PAGE) as u64, libc::PROT_NONE);
-    let at = sys::map_again(last_page, size).or_else(again)?;
-    if place.compare_exchange(0, at + PAGE, AcqRel, Acquire).is_err() {
-        // SAFETY: nobody else has seen this mapping.
-        unsafe { sys::unmap(at, size) };
-    }
-    Ok(())
+    let map = || {
+        let last_page = before.load(Acquire) + SEGMENT - PAGE;
+        let again = |_| file::open()?.map_shared(size, (number * SEGMENT - PAGE) as u64, libc::PROT_NONE);
+        Ok(sys::map_again(last_page, size).or_else(again)? + PAGE)
+    };
+    // SAFETY: nobody else has seen this mapping.
+    mapped(place, map, |at| unsafe { sys::unmap(at - PAGE, size) }).map(drop)
 }
 
 /// Leaves the file: returns the first segment's mapping, as (address, size). The others are unmapped unless
