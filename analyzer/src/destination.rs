@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::RunArgs;
 use crate::error::{Failure, reason};
-use crate::tails;
+use crate::{reader, tails};
 
 /// The recording's directory, and whether it is to go again when nothing was started.
 pub struct Directory {
@@ -106,12 +106,14 @@ fn remove_recording(directory: &Path) -> Result<(), Failure> {
             "choose another directory with -o",
         )
     };
-    let files = tails::recording_files(directory).map_err(|why| failed(directory, &why))?;
+    let files = reader::process_files(directory).map_err(|why| failed(directory, &why))?;
     if let Some((path, pid)) = files.iter().find_map(|path| Some((path, tails::writer(path)?))) {
         let why = format!("process {pid} still records into it");
         return Err(Failure::new(path.display(), why, "end it first, or choose another directory with -o"));
     }
-    files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))
+    files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))?;
+    let _ = fs::remove_dir(reader::live(directory));
+    Ok(())
 }
 
 /// Below these limits a recording would stop almost as soon as it begins.

@@ -1,32 +1,41 @@
-//! Cuts the unused, sparse ends of recording files whose process is gone.
+//! What processes that are gone left to do: the unused, sparse ends of their files are cut off, and the files moved out
+//! of `live/`.
 //!
 //! A file is made as large as it may ever become, so that the recorder need not grow it; copying it would write
 //! those zeros out. A file that may still be written is never touched.
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use recording::layout::{CHUNK, CUTTING, FileHeader, SIZE};
 
-use crate::reader::Recording;
+use crate::reader::{self, Recording};
 
-/// Cuts every recording file in `directory` that nobody writes any more; returns how many were left because their
-/// process still runs, or may.
-pub fn cut(directory: &Path) -> io::Result<usize> {
-    let mut left = 0;
-    for path in recording_files(directory)? {
-        let Ok(headers) = headers(&path) else { continue };
-        if headers.iter().any(may_be_written) {
-            left += 1;
-            continue;
-        }
-        let used = headers[0].next_chunk.saturating_mul(CHUNK as u64);
-        if used != 0 && used < fs::metadata(&path)?.len() {
-            cut_file(&path, used)?;
+/// Tidies every recording file in `directory` that nobody writes any more.
+pub fn tidy(directory: &Path) -> io::Result<()> {
+    for path in reader::process_files(directory)? {
+        match tidy_file(&path) {
+            // Its process exited meanwhile, and moved it.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
         }
     }
-    Ok(left)
+    // Unless a file is left in it.
+    let _ = fs::remove_dir(reader::live(directory));
+    Ok(())
+}
+
+fn tidy_file(path: &Path) -> io::Result<()> {
+    let Ok(headers) = headers(path) else { return Ok(()) };
+    if headers.iter().any(may_be_written) {
+        return Ok(());
+    }
+    let used = headers[0].next_chunk.saturating_mul(CHUNK as u64);
+    if used != 0 && used < fs::metadata(path)?.len() {
+        cut_file(path, used)?;
+    }
+    reader::settled(path).map_or(Ok(()), |settled| fs::rename(path, settled))
 }
 
 /// Cuts a file in the way that its writers know: a forked child that has not begun yet may be about to go on in it.
@@ -41,13 +50,6 @@ fn cut_file(path: &Path, used: u64) -> io::Result<()> {
         _ => put(SIZE, len),
     };
     cut.and(put(CUTTING, 0))
-}
-
-/// The files that hold a process each.
-pub fn recording_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    let named = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "unfreed");
-    Ok(entries.into_iter().map(|entry| entry.path()).filter(named).collect())
 }
 
 /// A process that writes this file, if one runs, or may for all that can be seen from here.

@@ -243,7 +243,7 @@ fn describe((number, epoch): (u32, u32), link_map: u64, image: &Image, sink: &mu
     }
     let path_len = path(loader::entry(link_map).name, &mut scratch.path, &mut scratch.directory);
     let with_nul = scratch.path.get(..=path_len).unwrap_or(b"\0");
-    let (device, inode) = sys::file_identity(with_nul).unwrap_or((0, 0));
+    let (device, inode) = sys::status(with_nul).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
     sink.module(&Module {
         number,
         epoch,
@@ -282,7 +282,7 @@ fn path(name: *const u8, path: &mut [u8; 4096], directory: &mut [u8; 4096]) -> u
 }
 
 fn is_file(path: &[u8]) -> bool {
-    sys::file_identity(path).is_ok()
+    sys::status(path).is_ok()
 }
 
 /// Copies what fits; returns the new length.

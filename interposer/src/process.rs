@@ -7,6 +7,7 @@
 
 use crate::log::events;
 use crate::log::file::{self, header_bytes, word};
+use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
@@ -126,15 +127,18 @@ pub fn stop(cause: StopCause, errno: i32) {
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
     // A vfork child that exits the wrong way is not us.
-    if !is_recording() || sys::pid() != pid() {
+    if !life().is_some_and(Life::has_file) || sys::pid() != pid() {
         return;
     }
-    thread::mark(recording::mark::EXIT);
-    if let (Some(end), Some(state)) = (word(layout::END_MONOTONIC), word(layout::STATE)) {
-        end.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Relaxed);
-        state.store(State::Ended as u64, Relaxed);
+    if is_recording() {
+        thread::mark(recording::mark::EXIT);
+        if let (Some(end), Some(state)) = (word(layout::END_MONOTONIC), word(layout::STATE)) {
+            end.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Relaxed);
+            state.store(State::Ended as u64, Relaxed);
+        }
     }
     file::cut_to_size();
+    place::settle();
 }
 
 /// The file that says when an interpreter began to finalize.

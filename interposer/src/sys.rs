@@ -110,6 +110,18 @@ impl Fd {
         }
     }
 
+    /// Sets the file's permissions.
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        // SAFETY: no memory is involved.
+        unsafe { call(libc::SYS_fchmod, [self.0 as usize, mode as usize, 0, 0, 0, 0]).map(drop) }
+    }
+
+    /// Gives the file to a user and a group; `u32::MAX` leaves either as it is.
+    pub fn set_owner(&self, user: u32, group: u32) -> Result<()> {
+        // SAFETY: no memory is involved.
+        unsafe { call(libc::SYS_fchown, [self.0 as usize, user as usize, group as usize, 0, 0, 0]).map(drop) }
+    }
+
     /// Allocates `size` bytes at `offset`.
     pub fn allocate(&self, offset: u64, size: u64) -> Result<()> {
         // SAFETY: no memory is involved.
@@ -189,6 +201,22 @@ pub unsafe fn unmap(at: usize, size: usize) {
     let _ = unsafe { call(libc::SYS_munmap, [at, size, 0, 0, 0, 0]) };
 }
 
+/// Makes a directory at `path`, which ends with a NUL byte; its mode is less what the process's mask forbids.
+pub fn make_directory(path: &[u8], mode: u32) -> Result<()> {
+    debug_assert_eq!(path.last(), Some(&0));
+    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, mode as usize, 0, 0, 0];
+    // SAFETY: the path ends with NUL.
+    unsafe { call(libc::SYS_mkdirat, args).map(drop) }
+}
+
+/// Gives the file at `from` the path `to`; both end with a NUL byte.
+pub fn rename(from: &[u8], to: &[u8]) {
+    debug_assert!(from.last() == Some(&0) && to.last() == Some(&0));
+    let at = libc::AT_FDCWD as usize;
+    // SAFETY: the paths end with NUL.
+    let _ = unsafe { call(libc::SYS_renameat, [at, from.as_ptr() as usize, at, to.as_ptr() as usize, 0, 0]) };
+}
+
 /// Removes the file at `path`, which ends with a NUL byte.
 pub fn remove_file(path: &[u8]) {
     debug_assert_eq!(path.last(), Some(&0));
@@ -207,17 +235,16 @@ pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     Ok(buffer.get(..len).unwrap_or(&[]))
 }
 
-/// Device and inode of the file at `path`.
-pub fn file_identity(path: &[u8]) -> Result<(u64, u64)> {
+/// What `stat` says of the file at `path`.
+pub fn status(path: &[u8]) -> Result<libc::stat> {
     debug_assert_eq!(path.last(), Some(&0));
     let mut stat = core::mem::MaybeUninit::<libc::stat>::zeroed();
     let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, stat.as_mut_ptr() as usize, 0, 0, 0];
     // SAFETY: the path ends with NUL and the kernel fills the structure that it is given.
-    let stat = unsafe {
+    unsafe {
         call(libc::SYS_newfstatat, args)?;
-        stat.assume_init()
-    };
-    Ok((stat.st_dev, stat.st_ino))
+        Ok(stat.assume_init())
+    }
 }
 
 fn number(number: libc::c_long) -> u32 {

@@ -4,6 +4,10 @@
 //! [`NEXT_CHUNK`] to [`INHERITED_STAMPS`] are written while the process runs, each by one 8-byte store.
 //! A forked process that could not begin a file of its own has such a header in another chunk of its parent's file.
 
+/// Where, below a recording's directory, the files of running processes lie. A process that exits moves its file out of
+/// it; one that is killed leaves it there.
+pub const LIVE_DIRECTORY: &str = "live";
+
 /// Size of every chunk, the header's included.
 pub const CHUNK: usize = 64 << 10;
 /// Size of a chunk's own header.

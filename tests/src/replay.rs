@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader};
+use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LIVE_DIRECTORY};
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, Event, EventDecoder, EventModel,
     StackId, Stop, shard_of,
@@ -46,8 +46,17 @@ pub struct ProcessFile {
 
 /// The processes of a run, in the order of their ids.
 pub fn read_directory(directory: &Path) -> Vec<ProcessFile> {
-    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    let mut files: Vec<_> = entries.flat_map(|entry| read_file(&entry.expect("an entry").path())).collect();
+    let entries = |directory: &Path| {
+        let entries =
+            fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect::<Vec<_>>()
+    };
+    let mut paths = entries(directory);
+    let live = directory.join(LIVE_DIRECTORY);
+    if live.is_dir() {
+        paths.extend(entries(&live));
+    }
+    let mut files: Vec<_> = paths.iter().flat_map(|path| read_file(path)).collect();
     files.sort_by_key(|file| (file.header.pid, file.header.realtime_ns));
     files
 }

@@ -75,14 +75,14 @@ fn sum_up(directory: &Path, ended: Ended) {
         print(&format!("the program was ended by signal {signal}"));
     }
     let shown = shown(directory);
-    if tails::recording_files(directory).is_ok_and(|files| files.is_empty()) {
+    if reader::process_files(directory).is_ok_and(|files| files.is_empty()) {
         return print(&format!(
             "{shown}: nothing was recorded; the command did not load the library: it may have started with \
              another environment (sudo, env -i), or see the loader's message above"
         ));
     }
-    if let Err(why) = tails::cut(directory) {
-        print(&format!("{shown}: unused space could not be cut off: {}", reason(&why)));
+    if let Err(why) = tails::tidy(directory) {
+        print(&format!("{shown}: its files could not be tidied: {}", reason(&why)));
     }
     match reader::open(directory) {
         Ok(run) => {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::liveness::states;
 use super::loss::{ReadError, Unreadable};
-use super::recording::{Recording, process_files};
+use super::places::{process_files, with_file};
+use super::recording::Recording;
 
 /// The processes of a run, in the order in which they began.
 pub struct Run {
@@ -17,7 +18,8 @@ pub struct Run {
 /// Opens a run directory or one process's file. At least one recording is there, else it is an error.
 pub fn open(path: &Path) -> Result<Run, ReadError> {
     let fail = |why| ReadError { path: path.to_path_buf(), why };
-    let metadata = std::fs::metadata(path).map_err(|error| fail(Unreadable::Io(error)))?;
+    let metadata =
+        with_file(path, |path| std::fs::metadata(path)).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
         return Ok(Run { recordings: Recording::open_all(path)?, unreadable: Vec::new() }.with_states());
     }

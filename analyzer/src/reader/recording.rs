@@ -19,6 +19,7 @@ use recording::layout::{self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileH
 use super::cut::Cut;
 use super::liveness::{ProcessState, monotonic_ns};
 use super::loss::{Loss, ReadError, Unreadable};
+use super::places::with_file;
 use super::processes;
 
 /// `e_machine` of the recordings that are read.
@@ -96,11 +97,11 @@ impl Recording {
 
     fn open_file(path: &Path) -> Result<Vec<Recording>, Unreadable> {
         // Asked before it is opened: the opening of a named pipe waits for a writer.
-        let metadata = std::fs::metadata(path).map_err(Unreadable::Io)?;
+        let metadata = with_file(path, |path| fs::metadata(path)).map_err(Unreadable::Io)?;
         if !metadata.is_file() {
             return Err(Unreadable::NotAFile);
         }
-        let file = File::open(path).map_err(Unreadable::Io)?;
+        let file = with_file(path, |path| File::open(path)).map_err(Unreadable::Io)?;
         let metadata = file.metadata().map_err(Unreadable::Io)?;
         let len = metadata.len();
         let mut head = vec![0; len.min(HEAD) as usize];
@@ -218,7 +219,7 @@ impl Recording {
 
     /// Opens the file again to read chunks of it.
     pub fn chunks(&self) -> ChunkReader {
-        ChunkReader { file: File::open(&self.path) }
+        ChunkReader { file: with_file(&self.path, |path| File::open(path)) }
     }
 
     /// Whether it began as a fork of a recorded process, so that it holds blocks which its own file does not list.
@@ -276,17 +277,4 @@ pub(super) fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Res
         }
     }
     Ok(done)
-}
-
-/// The process files of a directory.
-pub(super) fn process_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "unfreed") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -8,11 +8,9 @@
 //!
 //! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
 
-use super::segments;
-use crate::config::{DIRECTORY, DIRECTORY_MAX};
+use super::{place, segments};
 use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
-use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use recording::LostKind;
 use recording::layout::{CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, SHARDS};
@@ -32,38 +30,6 @@ const MADV_POPULATE_WRITE: i32 = 23;
 static SIZE: AtomicU64 = AtomicU64::new(0);
 static ID: AtomicU64 = AtomicU64::new(0);
 
-/// The path, for kernels that need it.
-struct Path(UnsafeCell<[u8; DIRECTORY_MAX + 32]>);
-
-// SAFETY: written by `begin` alone, which runs in the single initialising thread before the file can be used.
-unsafe impl Sync for Path {}
-
-static PATH: Path = Path(UnsafeCell::new([0; DIRECTORY_MAX + 32]));
-
-impl Path {
-    fn get(&self) -> &[u8] {
-        // SAFETY: see above.
-        let bytes = unsafe { &*self.0.get() };
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
-        bytes.get(..=end).unwrap_or(b"\0")
-    }
-
-    /// `DIRECTORY/ID.unfreed`, the id in hexadecimal.
-    fn set(&self, id: u64) {
-        // SAFETY: see above.
-        let bytes = unsafe { &mut *self.0.get() };
-        bytes.fill(0);
-        let directory = DIRECTORY.path();
-        let mut place = bytes.iter_mut();
-        let digits = (0..16).rev().map(|digit| b"0123456789abcdef"[(id >> (4 * digit)) as usize & 15]);
-        for byte in directory.iter().copied().chain(*b"/").chain(digits).chain(*b".unfreed") {
-            if let Some(place) = place.next() {
-                *place = byte;
-            }
-        }
-    }
-}
-
 /// Random id of the file, 0 before there is one.
 pub fn id() -> u64 {
     ID.load(Relaxed)
@@ -75,14 +41,13 @@ pub fn begin() -> sys::Result<()> {
         0 => sys::clock_ns(libc::CLOCK_MONOTONIC) ^ (sys::pid() as u64) << 40,
         id => id,
     };
-    PATH.set(id);
-    let fd = Fd::open(PATH.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
+    let fd = place::create(id)?;
     fd.write_in_place();
     let result = map(&fd);
     match result {
         Ok(()) => ID.store(id, Relaxed),
         Err(_) => {
-            sys::remove_file(PATH.get());
+            place::remove();
             let (at, size) = forget(false);
             if at != 0 {
                 // SAFETY: the file was never in use.
@@ -91,11 +56,6 @@ pub fn begin() -> sys::Result<()> {
         }
     }
     result
-}
-
-/// The file again, by its path.
-pub fn open() -> sys::Result<Fd> {
-    Fd::open(PATH.get(), libc::O_RDWR, 0)
 }
 
 /// Maps the new file and prepares its header chunk.
@@ -140,15 +100,16 @@ fn extend(size: u64, end: usize) -> sys::Result<usize> {
     if size < end {
         return Err(Errno(libc::EFBIG));
     }
-    open()?.allocate(size as u64 - 1, 1)?;
+    place::open()?.allocate(size as u64 - 1, 1)?;
     Ok(size)
 }
 
 /// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded.
 pub fn cut_to_size() {
     if let Some(next) = word(NEXT_CHUNK) {
-        Size(&SIZE)
-            .cut(next, CHUNKS_AFTER_EXIT, |size| open().and_then(|fd| fd.truncate(size as u64)).is_ok());
+        Size(&SIZE).cut(next, CHUNKS_AFTER_EXIT, |size| {
+            place::open().and_then(|fd| fd.truncate(size as u64)).is_ok()
+        });
     }
 }
 
@@ -167,7 +128,7 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
 pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
     let by_path = || {
         let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
-        open()?.allocate(offset as u64, size as u64)
+        place::open()?.allocate(offset as u64, size as u64)
     };
     match sys::advise(at, size, MADV_POPULATE_WRITE) {
         Err(Errno(libc::EINVAL)) => by_path(),

@@ -1,6 +1,6 @@
 //! The recording's file and what is written into it.
 //!
-//! [`mod@file`] begins the file and hands out chunks, [`segments`] maps it; [`cursor`] is one writer's place in its
+//! [`mod@file`] begins the file and hands out chunks, [`place`] names it, [`segments`] maps it; [`cursor`] is one writer's place in its
 //! chunk; [`events`] and [`definitions`] put records there. A writer belongs to one thread at one level of signal
 //! handlers, so that no two ever write to one chunk: the file header's words are all that is shared.
 
@@ -8,4 +8,5 @@ pub mod cursor;
 pub mod definitions;
 pub mod events;
 pub mod file;
+pub mod place;
 pub mod segments;

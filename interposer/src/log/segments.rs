@@ -7,7 +7,7 @@
 //! A segment is mapped by whoever needs it first; who comes second gives its mapping back. None is unmapped before
 //! fork.
 
-use super::file;
+use super::place;
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
 use core::sync::atomic::AtomicUsize;
@@ -87,7 +87,7 @@ fn map(number: usize) -> sys::Result<()> {
     let size = PAGE + SEGMENT;
     let map = || {
         let last_page = before.load(Acquire) + SEGMENT - PAGE;
-        let again = |_| file::open()?.map_shared(size, (number * SEGMENT - PAGE) as u64, libc::PROT_NONE);
+        let again = |_| place::open()?.map_shared(size, (number * SEGMENT - PAGE) as u64, libc::PROT_NONE);
         Ok(sys::map_again(last_page, size).or_else(again)? + PAGE)
     };
     // SAFETY: nobody else has seen this mapping.

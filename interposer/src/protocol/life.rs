@@ -99,6 +99,11 @@ impl Life {
         self.0.load(Acquire) == RECORDING
     }
 
+    /// Whether there is a file, written to or not.
+    pub fn has_file(&self) -> bool {
+        matches!(self.0.load(Acquire), RECORDING | STOPPED)
+    }
+
     /// Stops the recording, by `stop` first: who sees that it has stopped sees what that has done. Whether it was the
     /// caller who did.
     pub fn stop(&self, stop: impl FnOnce()) -> bool {

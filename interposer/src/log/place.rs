@@ -1,0 +1,105 @@
+//! Where the process's file lies: in `DIR/live/` while the process runs, in `DIR` once it has exited.
+//!
+//! A mapped file that somebody cuts ends its process by SIGBUS, and nothing that can be afforded prevents that. So
+//! it lies where those who tidy, rotate or truncate the files of `DIR` do not meet it.
+//!
+//! What is here must survive fork: it is the parent's file, until [`create`] makes the child's own.
+
+use crate::config::{DIRECTORY, DIRECTORY_MAX};
+use crate::sys::{self, Errno, Fd};
+use core::cell::UnsafeCell;
+use recording::layout::LIVE_DIRECTORY;
+
+/// A directory's path, and what is added to it.
+const PATH_MAX: usize = DIRECTORY_MAX + 32;
+
+/// A path that ends with NUL, empty before it is set.
+struct Path(UnsafeCell<[u8; PATH_MAX]>);
+
+// SAFETY: written by `create` alone, which runs in the single initialising thread before the file can be used.
+unsafe impl Sync for Path {}
+
+/// While the process runs.
+static LIVE: Path = Path(UnsafeCell::new([0; PATH_MAX]));
+/// When it has exited.
+static SETTLED: Path = Path(UnsafeCell::new([0; PATH_MAX]));
+
+impl Path {
+    fn get(&self) -> &[u8] {
+        // SAFETY: see above.
+        let bytes = unsafe { &*self.0.get() };
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
+        bytes.get(..=end).unwrap_or(b"\0")
+    }
+
+    /// `DIR` and what follows it, each part after a `/`.
+    fn set(&self, parts: &[&[u8]]) {
+        // SAFETY: see above.
+        let bytes = unsafe { &mut *self.0.get() };
+        bytes.fill(0);
+        let mut place = bytes.iter_mut();
+        let mut put = |part: &[u8]| part.iter().zip(&mut place).for_each(|(&byte, place)| *place = byte);
+        put(DIRECTORY.path());
+        for part in parts {
+            put(b"/");
+            put(part);
+        }
+    }
+}
+
+/// A new file, `ID.unfreed` with the id in hexadecimal. Where `live/` cannot be had it lies in `DIR` at once.
+pub fn create(id: u64) -> sys::Result<Fd> {
+    let mut name = *b"0123456789abcdef.unfreed";
+    for (place, digit) in name.iter_mut().zip((0..16).rev()) {
+        *place = b"0123456789abcdef"[(id >> (4 * digit)) as usize & 15];
+    }
+    let create = |path: &Path| {
+        LIVE.set(&[LIVE_DIRECTORY.as_bytes(), &name]);
+        SETTLED.set(&[&name]);
+        Fd::open(path.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)
+    };
+    let again = |errno| {
+        if errno == Errno(libc::ENOENT) {
+            make_directories();
+        }
+        create(&LIVE)
+    };
+    create(&LIVE).or_else(again).or_else(|_| create(&SETTLED))
+}
+
+/// Makes `live/`, and `DIR` if that is missing too. Who may write to `DIR` may write to `live/`: a service may begin
+/// as one user and go on as another.
+fn make_directories() {
+    LIVE.set(&[LIVE_DIRECTORY.as_bytes()]);
+    SETTLED.set(&[]);
+    let make = |path: &Path| sys::make_directory(path.get(), 0o700);
+    let made = make(&LIVE).or_else(|_| make(&SETTLED).and_then(|()| make(&LIVE)));
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    if made.is_ok()
+        && let Ok(model) = sys::status(SETTLED.get())
+        && let Ok(live) = Fd::open(LIVE.get(), flags, 0)
+    {
+        // Of a directory of somebody else the group at least.
+        if live.set_owner(model.st_uid, model.st_gid).is_err() {
+            let _ = live.set_owner(u32::MAX, model.st_gid);
+        }
+        let _ = live.set_mode(model.st_mode & 0o3777);
+    }
+}
+
+/// The file again, by its path.
+pub fn open() -> sys::Result<Fd> {
+    let open = |path: &Path| Fd::open(path.get(), libc::O_RDWR, 0);
+    open(&LIVE).or_else(|errno| open(&SETTLED).map_err(|_| errno))
+}
+
+/// Removes the file that was just created.
+pub fn remove() {
+    sys::remove_file(LIVE.get());
+    sys::remove_file(SETTLED.get());
+}
+
+/// The process exits: its file lies where it stays.
+pub fn settle() {
+    sys::rename(LIVE.get(), SETTLED.get());
+}
