@@ -13,7 +13,12 @@ pub fn coarse_ms() -> Option<u64> {
     Some(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000)
 }
 
-/// Monotonic ms, by a system call.
+/// Monotonic ns, by a system call where one can be made.
+pub fn monotonic_ns() -> u64 {
+    sys::clock_ns(libc::CLOCK_MONOTONIC).unwrap_or_else(|_| coarse_ms().unwrap_or(0) * 1_000_000)
+}
+
+/// Monotonic ms, the same way.
 pub fn precise_ms() -> u64 {
-    sys::clock_ns(libc::CLOCK_MONOTONIC) / 1_000_000
+    monotonic_ns() / 1_000_000
 }

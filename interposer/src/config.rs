@@ -2,12 +2,14 @@
 //!
 //! `UNFREED_DIR`: the directory of the recording; without it nothing is recorded.
 //!
+//! `UNFREED_SANDBOX_RESERVE`: MiB of recording that are kept ready where a seccomp filter forbids more; 16 if not given.
+//!
 //! `UNFREED_PYTHON_OBJECTS`: with `off` of Python's objects only what malloc sees is recorded.
 
 use crate::sys::Fd;
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 /// Longest path of a directory, its ending NUL included.
 pub const DIRECTORY_MAX: usize = 1024;
@@ -52,11 +54,29 @@ pub fn python_objects() -> bool {
     !NO_PYTHON_OBJECTS.load(Relaxed)
 }
 
+static SANDBOX_RESERVE_MIB: AtomicUsize = AtomicUsize::new(16);
+
+/// Bytes of recording to keep ready where the program forbids to get more.
+pub fn sandbox_reserve() -> usize {
+    SANDBOX_RESERVE_MIB.load(Relaxed) << 20
+}
+
+/// A decimal number; `None` where it is none, or larger than any sensible one.
+fn number(text: &[u8]) -> Option<usize> {
+    let digits = !text.is_empty() && text.len() < 8 && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| text.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
 type Set = fn(&[u8]);
 
 /// The variables, and who takes their values.
-const VARIABLES: [(&[u8], Set); 2] = [
+const VARIABLES: [(&[u8], Set); 3] = [
     (b"UNFREED_DIR=", |path| DIRECTORY.set(path)),
+    (b"UNFREED_SANDBOX_RESERVE=", |value| {
+        if let Some(mib) = number(value) {
+            SANDBOX_RESERVE_MIB.store(mib, Relaxed);
+        }
+    }),
     (b"UNFREED_PYTHON_OBJECTS=", |value| NO_PYTHON_OBJECTS.store(value == b"off", Relaxed)),
 ];
 

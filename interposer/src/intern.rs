@@ -167,11 +167,29 @@ pub fn insert(key: Key, parent: StackId, id: StackId) -> StackId {
 pub fn clear() {
     for (level, table) in TABLE.iter().enumerate() {
         let slots = table.slots.load(Acquire);
-        if slots != 0 {
-            let _ = sys::advise(slots, size_of::<Slot>() << BITS[level], libc::MADV_DONTNEED);
+        let size = size_of::<Slot>() << BITS[level];
+        if slots == 0 || sys::advise(slots, size, libc::MADV_DONTNEED).is_ok() {
+            continue;
+        }
+        // What was never used is 0, and is left alone.
+        let is_used = level <= NEWEST.load(Acquire);
+        for index in 0..if is_used { 1 << BITS[level] } else { 0 } {
+            // SAFETY: the level's memory has that many slots.
+            let slot = unsafe { &*(slots as *const Slot).add(index) };
+            slot.value.store(0, Relaxed);
+            slot.key.store(0, Relaxed);
         }
     }
     forked();
+}
+
+/// Maps the next levels, for when no memory can be mapped any more.
+#[cold]
+pub fn reserve() {
+    let newest = NEWEST.load(Acquire).min(LEVELS - 1);
+    for (level, table) in TABLE.iter().enumerate().skip(newest).take(3) {
+        table.map(level);
+    }
 }
 
 /// In a forked child, where the kernel has made all slots 0.

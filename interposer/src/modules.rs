@@ -212,6 +212,16 @@ fn register(object: &Object, sink: &mut impl Sink) -> Option<Image> {
     Some(image)
 }
 
+/// Enters all modules that are loaded: later their files may not be asked for any more.
+#[cold]
+pub fn enter_all(sink: &mut impl Sink) {
+    for object in loader::objects() {
+        if known(|link_map, _| link_map == object.link_map).is_none() {
+            register(&object, sink);
+        }
+    }
+}
+
 /// Writes all modules that are known and loaded, for a file that begins: that of a forked child.
 pub fn write_all(sink: &mut impl Sink) {
     for slot in slots() {
@@ -230,9 +240,26 @@ struct Scratch {
     directory: [u8; 4096],
 }
 
+/// A [`Scratch`] for when no memory can be mapped any more; 0 if there is none or it is in use.
+static SPARE: AtomicUsize = AtomicUsize::new(0);
+
+/// Prepares for when no memory can be mapped any more.
+#[cold]
+pub fn reserve() {
+    if SPARE.load(Relaxed) == 0
+        && let Ok(memory) = sys::map_private(size_of::<Scratch>())
+        && SPARE.compare_exchange(0, memory, Release, Relaxed).is_err()
+    {
+        // SAFETY: nobody else has seen this mapping.
+        unsafe { sys::unmap(memory, size_of::<Scratch>()) };
+    }
+}
+
 fn describe((number, epoch): (u32, u32), link_map: u64, image: &Image, sink: &mut impl Sink) {
-    let Ok(memory) = sys::map_private(size_of::<Scratch>()) else { return };
-    // SAFETY: the mapping is ours alone, large enough, page-aligned, and zero, which is a valid `Scratch`.
+    let spare = SPARE.swap(0, Acquire);
+    let mapped = if spare != 0 { Ok(spare) } else { sys::map_private(size_of::<Scratch>()) };
+    let Ok(memory) = mapped else { return };
+    // SAFETY: the mapping is ours alone, large enough, page-aligned, and bytes, of which any are a valid `Scratch`.
     let scratch = unsafe { &mut *(memory as *mut Scratch) };
     let mut count = 0;
     for (place, segment) in scratch.segments.iter_mut().zip(image.segments()) {
@@ -254,8 +281,12 @@ fn describe((number, epoch): (u32, u32), link_map: u64, image: &Image, sink: &mu
         build_id: image.build_id(),
         path: with_nul.split_last().map_or(&[], |(_, path)| path),
     });
-    // SAFETY: nothing refers to the memory any more.
-    unsafe { sys::unmap(memory, size_of::<Scratch>()) };
+    if spare != 0 {
+        SPARE.store(spare, Release);
+    } else {
+        // SAFETY: nothing refers to the memory any more.
+        unsafe { sys::unmap(memory, size_of::<Scratch>()) };
+    }
 }
 
 /// The path of the file with this name, NUL-terminated in `path`; returns its length without the NUL.

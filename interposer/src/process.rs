@@ -11,7 +11,7 @@ use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{config, intern, python, real, thread};
+use crate::{clock, config, intern, python, real, sandbox, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{Relaxed, Release};
@@ -70,6 +70,12 @@ pub fn pid() -> u32 {
     PID.load(Relaxed)
 }
 
+/// Whether this is a child that shares our memory (vfork). Not where the kernel cannot be asked.
+pub fn is_other_process() -> bool {
+    let now = sys::pid();
+    now != 0 && now != pid()
+}
+
 /// Begins the recording if it was not begun; whether it goes on.
 pub fn begin() -> bool {
     let Some(life) = life() else { return false };
@@ -102,13 +108,23 @@ pub fn new_chunk() -> Option<usize> {
     match file::new_chunk() {
         Some(Ok(at)) => Some(at),
         Some(Err(errno)) => {
-            stop(StopCause::CannotGrow, errno.0);
+            cannot_grow(errno);
             None
         }
         None => {
             stop(StopCause::Full, 0);
             None
         }
+    }
+}
+
+/// Ends the recording for want of space, or because the program forbids to get it.
+#[cold]
+pub fn cannot_grow(errno: Errno) {
+    if sandbox::is_present() && errno.0 == libc::EPERM {
+        stop(StopCause::Forbidden, 0);
+    } else {
+        stop(StopCause::CannotGrow, errno.0);
     }
 }
 
@@ -120,20 +136,20 @@ pub fn stop(cause: StopCause, errno: i32) {
     let set = |offset, value| word(offset).map(|word| word.store(value, Relaxed));
     set(layout::STOP_CAUSE, cause as u64);
     set(layout::STOP_ERRNO, errno as u64);
-    set(layout::END_MONOTONIC, sys::clock_ns(libc::CLOCK_MONOTONIC));
+    set(layout::END_MONOTONIC, clock::monotonic_ns());
     set(layout::STATE, State::Stopped as u64);
 }
 
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
     // A vfork child that exits the wrong way is not us.
-    if !life().is_some_and(Life::has_file) || sys::pid() != pid() {
+    if !life().is_some_and(Life::has_file) || is_other_process() {
         return;
     }
     if is_recording() {
         thread::mark(recording::mark::EXIT);
         if let (Some(end), Some(state)) = (word(layout::END_MONOTONIC), word(layout::STATE)) {
-            end.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Relaxed);
+            end.store(clock::monotonic_ns(), Relaxed);
             state.store(State::Ended as u64, Relaxed);
         }
     }
@@ -171,7 +187,7 @@ pub fn finalizing() {
         }
     }
     if let Some(moment) = word(layout::FINALIZING_MONOTONIC) {
-        moment.store(sys::clock_ns(libc::CLOCK_MONOTONIC), Release);
+        moment.store(clock::monotonic_ns(), Release);
     }
 }
 
@@ -240,8 +256,8 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8]) {
         parent_pid: sys::parent_pid(),
         pid_namespace: pid_namespace(scratch),
         start_ticks: start_ticks(scratch).unwrap_or(0),
-        realtime_ns: sys::clock_ns(libc::CLOCK_REALTIME),
-        monotonic_ns: sys::clock_ns(libc::CLOCK_MONOTONIC),
+        realtime_ns: sys::clock_ns(libc::CLOCK_REALTIME).unwrap_or(0),
+        monotonic_ns: clock::monotonic_ns(),
         user: sys::user(),
         next_chunk: 0,
         state: None,

@@ -6,20 +6,23 @@
 
 use crate::hooks::operators;
 use crate::symbols::Objects;
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What is stored for a function that nobody defines.
-const NONE: usize = 1;
+pub const NONE: usize = 1;
 
-/// A function of the allocator that we may call.
+/// A function behind ours that we may call.
 macro_rules! functions {
     ($($(#[$doc:meta])* $name:ident = $symbol:literal: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
         /// Address of each function, 0 until looked up.
         #[allow(non_upper_case_globals)]
-        mod address {
+        pub mod address {
             use super::AtomicUsize;
-            $(pub(super) static $name: AtomicUsize = AtomicUsize::new(0);)*
+            $(
+                /// Of the function of this name.
+                pub static $name: AtomicUsize = AtomicUsize::new(0);
+            )*
         }
         fn look_up_all(objects: Objects) {
             $(address::$name.store(objects.symbol($symbol).unwrap_or(NONE), Relaxed);)*
@@ -71,6 +74,10 @@ functions! {
     free_sized = b"free_sized": fn(*mut c_void, usize);
     /// `free_aligned_sized` (C23).
     free_aligned_sized = b"free_aligned_sized": fn(*mut c_void, usize, usize);
+    /// `prctl`.
+    prctl = b"prctl": fn(c_int, usize, usize, usize, usize) -> c_int;
+    /// `syscall`.
+    syscall = b"syscall": fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
 }
 
 /// The kernel's clock, in the object that it maps into every process; the loader lists it before us.

@@ -1,7 +1,9 @@
-//! Every raw system call of the library: no libc wrapper, so no errno, no cancellation point, no lock.
+//! Every raw system call of the library: no libc wrapper, so no errno, no cancellation point, no lock. One that the
+//! program has forbidden is not made (see [`sandbox`]): it gives EPERM.
 //!
 //! A failed call gives the errno as `Err`. Nothing here allocates.
 
+use crate::sandbox;
 use core::arch::asm;
 
 /// An errno.
@@ -20,6 +22,9 @@ compile_error!("libunfreed.so is written for x86-64 Linux");
 /// The arguments must be what the kernel expects of `number`, and any memory that it writes must be the caller's.
 #[inline(always)]
 pub unsafe fn call(number: libc::c_long, args: [usize; 6]) -> Result<usize> {
+    if !sandbox::allows(number, &args) {
+        return Err(Errno(libc::EPERM));
+    }
     let result: isize;
     // SAFETY: the kernel keeps all registers but rax, rcx and r11; the caller answers for the arguments.
     unsafe {
@@ -252,7 +257,7 @@ fn number(number: libc::c_long) -> u32 {
     unsafe { call(number, [0; 6]) }.unwrap_or(0) as u32
 }
 
-/// Process id.
+/// Process id; 0 where the kernel cannot be asked, as for the others here.
 pub fn pid() -> u32 {
     number(libc::SYS_getpid)
 }
@@ -292,11 +297,11 @@ pub fn thread_name() -> [u8; 15] {
 }
 
 /// A clock in ns.
-pub fn clock_ns(clock: libc::clockid_t) -> u64 {
+pub fn clock_ns(clock: libc::clockid_t) -> Result<u64> {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel fills the structure that it is given.
-    let _ = unsafe { call(libc::SYS_clock_gettime, [clock as usize, (&raw mut time) as usize, 0, 0, 0, 0]) };
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    unsafe { call(libc::SYS_clock_gettime, [clock as usize, (&raw mut time) as usize, 0, 0, 0, 0])? };
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// Waits for what another thread is about to do: until `is_done`, which is asked every 200 us, or for a second.
@@ -333,10 +338,11 @@ pub fn limit(resource: u32) -> u64 {
     if result.is_ok() { limit.rlim_cur } else { u64::MAX }
 }
 
-/// Whether the page of `address` can be read: the kernel reads a signal set there for a call that must fail.
+/// Whether the page of `address` can be read: the kernel reads a signal set there for a call that must fail. Not
+/// where it cannot be asked.
 pub fn is_readable(address: usize) -> bool {
     let no_such_operation = usize::MAX;
     // SAFETY: with an operation that does not exist nothing is changed, whatever the memory holds.
     let result = unsafe { call(libc::SYS_rt_sigprocmask, [no_such_operation, address & !7, 0, 8, 0, 0]) };
-    result != Err(Errno(libc::EFAULT))
+    result == Err(Errno(libc::EINVAL))
 }

@@ -19,10 +19,10 @@ use crate::log::file;
 use crate::python::{Chain, allocators};
 use crate::real;
 use crate::stack::{Caller, Capture};
-use crate::{intern, modules, process, sys};
+use crate::{intern, modules, process, sandbox, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, compiler_fence};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 use recording::layout::StopCause;
 use recording::{Address, LONGEST, LostKind};
 
@@ -202,11 +202,46 @@ fn enter_first(sp: usize) -> Option<Entered> {
 
 /// A thread cannot be recorded: without its events those of the others would mean nothing.
 fn no_memory() {
-    process::stop(StopCause::NoMemory, libc::ENOMEM);
+    if sandbox::is_present() {
+        process::stop(StopCause::Forbidden, 0);
+    } else {
+        process::stop(StopCause::NoMemory, libc::ENOMEM);
+    }
     file::count_lost(LostKind::NoWriter);
 }
 
+/// Memory of threads that is kept for when none can be mapped any more: enough for a small pool of threads, each at
+/// two levels.
+const SPARES: usize = 32;
+/// Where it is, 0 if there is none.
+static SPARE: AtomicUsize = AtomicUsize::new(0);
+static SPARES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// Prepares for when no memory can be mapped any more.
+#[cold]
+pub fn reserve() {
+    if SPARE.load(Relaxed) != 0 {
+        return;
+    }
+    let Ok(first) = sys::map_private(SPARES * size_of::<Level>()) else { return };
+    let is_wiped = |at| sys::advise(at, size_of::<Wiped>(), libc::MADV_WIPEONFORK).is_ok();
+    let all_are = (0..SPARES).all(|index| is_wiped(first + index * size_of::<Level>()));
+    if !all_are || SPARE.compare_exchange(0, first, Release, Relaxed).is_err() {
+        // SAFETY: nobody else has seen this mapping.
+        unsafe { sys::unmap(first, SPARES * size_of::<Level>()) };
+    }
+}
+
+fn take_spare() -> Option<*mut Level> {
+    let first = Some(SPARE.load(Acquire)).filter(|first| *first != 0)?;
+    let index = SPARES_TAKEN.fetch_add(1, Relaxed);
+    (index < SPARES).then(|| (first + index * size_of::<Level>()) as *mut Level)
+}
+
 fn map_level() -> *mut Level {
+    if let Some(spare) = take_spare() {
+        return spare;
+    }
     let Ok(at) = sys::map_private(size_of::<Level>()) else { return core::ptr::null_mut() };
     if sys::advise(at, size_of::<Wiped>(), libc::MADV_WIPEONFORK).is_err() {
         // SAFETY: nobody else has seen this mapping.
@@ -251,7 +286,7 @@ fn take_over(tid: u32) -> Option<*mut Level> {
         };
         let old = owner.load(Acquire);
         let sure = !OWNERS_UNSURE.load(Acquire) || since.load(Relaxed) == file::id();
-        let gone = sure && (old == tid || sys::thread_is_gone(process::pid(), old));
+        let gone = sure && (old == tid && tid != 0 || sys::thread_is_gone(process::pid(), old));
         if gone && owner.compare_exchange(old, tid, AcqRel, Relaxed).is_ok() {
             since.store(file::id(), Relaxed);
             taken = Some(level);
@@ -509,6 +544,15 @@ pub fn mark(mark: u64) {
 #[cold]
 pub fn begin() {
     drop(enter(current(), stack_pointer()));
+}
+
+/// Enters what may not be asked for any more when a filter of system calls is installed: the loaded modules, and the
+/// bounds of this thread's stack.
+#[cold]
+pub fn look_around() {
+    let Some(entered) = enter(current(), stack_pointer()) else { return };
+    entered.0.kept.capture.look_up(stack_pointer() as u64);
+    modules::enter_all(&mut entered.0.definer());
 }
 
 /// Runs a function of the real allocator, which may call others of its own by their public names: such calls are

@@ -139,6 +139,8 @@ pub enum StopCause {
     CannotGrow = 1,
     /// The file reached the size that was reserved for it.
     Full = 2,
+    /// The process has forbidden the system calls by which the file grows (seccomp), and what was kept ready is used up.
+    Forbidden = 3,
     /// No memory for another thread.
     NoMemory = 4,
 }
@@ -150,6 +152,7 @@ impl StopCause {
             0 => StopCause::None,
             1 => StopCause::CannotGrow,
             2 => StopCause::Full,
+            3 => StopCause::Forbidden,
             4 => StopCause::NoMemory,
             _ => return None,
         })

@@ -76,6 +76,7 @@ fn stop_reason(recording: &Recording) -> String {
     match header.stop_cause {
         Some(StopCause::CannotGrow) => format!("the file could not grow{errno}"),
         Some(StopCause::Full) => format!("the file is full{errno}"),
+        Some(StopCause::Forbidden) => format!("its seccomp filter forbids the file to grow{errno}"),
         Some(StopCause::NoMemory) => format!("no memory for another thread{errno}"),
         Some(StopCause::None) | None => format!("unknown cause{errno}"),
     }

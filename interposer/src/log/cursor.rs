@@ -4,7 +4,8 @@
 //! write little. All-zero is a cursor without a chunk, which is what fork leaves of it in the child.
 
 use super::file;
-use crate::process;
+use crate::sys::Errno;
+use crate::{process, sandbox};
 use core::sync::atomic::{Ordering::Release, compiler_fence};
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
 use recording::{Packed, Wide};
@@ -41,9 +42,14 @@ impl Cursor {
             return false;
         }
         while self.pieces && self.chunk != 0 && self.end < self.chunk + CHUNK {
-            if let Err(errno) = file::allocate_at(self.end, PIECE) {
-                process::stop(recording::layout::StopCause::CannotGrow, errno.0);
-                return false;
+            match file::allocate_at(self.end, PIECE) {
+                Ok(()) => {}
+                // The rest of the chunk cannot be had any more; another chunk may be ready.
+                Err(Errno(libc::EPERM)) if sandbox::is_present() => return false,
+                Err(errno) => {
+                    process::cannot_grow(errno);
+                    return false;
+                }
             }
             self.end += PIECE;
             if self.has_room(bytes) {
@@ -67,7 +73,7 @@ impl Cursor {
         self.pieces = self.ordinal == 0;
         let size = if self.pieces { PIECE } else { CHUNK };
         if let Err(errno) = file::allocate_at(at, size) {
-            process::stop(recording::layout::StopCause::CannotGrow, errno.0);
+            process::cannot_grow(errno);
             return false;
         }
         let words = ChunkHeader { ordinal: self.ordinal, ..header }.to_words();

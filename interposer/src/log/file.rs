@@ -9,9 +9,11 @@
 //! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
 
 use super::{place, segments};
+use crate::clock;
 use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 use recording::LostKind;
 use recording::layout::{CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, SHARDS};
 
@@ -24,10 +26,15 @@ const FIRST_SIZE: usize = 1 << 30;
 const CHUNKS_AFTER_EXIT: usize = 64;
 /// Of the header chunk, the pages that are used.
 const HEADER_SIZE: usize = (FINALIZING_STAMPS + 8 * SHARDS).next_multiple_of(4096);
-const MADV_POPULATE_WRITE: i32 = 23;
+/// Allocates and maps the pages of a file.
+pub const MADV_POPULATE_WRITE: i32 = 23;
+/// Less is not worth keeping ready.
+const RESERVE_MIN: usize = 4 * CHUNK;
 
 /// Size of the file.
 static SIZE: AtomicU64 = AtomicU64::new(0);
+/// What is writable and allocated ahead: offsets in the file. Nothing while the first is behind the second.
+static READY: [AtomicUsize; 2] = [AtomicUsize::new(usize::MAX), AtomicUsize::new(0)];
 static ID: AtomicU64 = AtomicU64::new(0);
 
 /// Random id of the file, 0 before there is one.
@@ -38,7 +45,7 @@ pub fn id() -> u64 {
 /// Begins a new file: its header chunk can then be written.
 pub fn begin() -> sys::Result<()> {
     let id = match sys::random() {
-        0 => sys::clock_ns(libc::CLOCK_MONOTONIC) ^ (sys::pid() as u64) << 40,
+        0 => clock::monotonic_ns() ^ (sys::pid() as u64) << 40,
         id => id,
     };
     let fd = place::create(id)?;
@@ -85,6 +92,7 @@ fn map(fd: &Fd) -> sys::Result<()> {
 pub fn forget(in_use: bool) -> (usize, usize) {
     ID.store(0, Relaxed);
     Size(&SIZE).set(0);
+    READY[0].store(usize::MAX, Relaxed);
     segments::forget(in_use)
 }
 
@@ -121,7 +129,50 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
         Err(NoChunk::Busy) => return Some(Err(Errno(libc::EBUSY))),
         Err(NoChunk::Failed(errno)) => return Some(Err(errno)),
     };
-    Some(segments::address(offset).and_then(|at| sys::make_writable(at, CHUNK).map(|()| at)))
+    let writable =
+        |at| if is_ready(offset, CHUNK) { Ok(at) } else { sys::make_writable(at, CHUNK).map(|()| at) };
+    Some(segments::address(offset).and_then(writable))
+}
+
+/// Keeps `size` bytes ready behind what was handed out, or as many as can be had, for when nothing can be done any more.
+/// Once for each file.
+#[cold]
+pub fn reserve(size: usize) {
+    let Some(next) = word(NEXT_CHUNK) else { return };
+    if READY[0].load(Relaxed) != usize::MAX {
+        return;
+    }
+    let from = next.load(Relaxed) as usize * CHUNK;
+    let mut size = size.min(segments::limit().saturating_sub(from)) / CHUNK * CHUNK;
+    while size >= RESERVE_MIN {
+        if make_ready(from, from + size).is_ok() {
+            READY[1].store(from + size, Relaxed);
+            READY[0].store(from, Release);
+            return;
+        }
+        size = size / 2 / CHUNK * CHUNK;
+    }
+}
+
+/// Makes this part of the file writable and allocates its blocks: without touching its pages, if the file can still be
+/// opened.
+fn make_ready(from: usize, to: usize) -> sys::Result<()> {
+    if Size(&SIZE).make_room(to, extend).is_err() {
+        return Err(Errno(libc::EFBIG));
+    }
+    let allocated = place::open().and_then(|fd| fd.allocate(from as u64, (to - from) as u64));
+    for offset in (from..to).step_by(CHUNK) {
+        let at = segments::address(offset)?;
+        sys::make_writable(at, CHUNK)?;
+        if allocated.is_err() {
+            allocate_at(at, CHUNK)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_ready(offset: usize, size: usize) -> bool {
+    offset >= READY[0].load(Acquire) && offset + size <= READY[1].load(Relaxed)
 }
 
 /// Allocates the blocks of `size` bytes at address `at` of the mapping, whole pages.
@@ -130,8 +181,13 @@ pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
         let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
         place::open()?.allocate(offset as u64, size as u64)
     };
+    let is_allocated = || segments::offset(at).is_some_and(|offset| is_ready(offset, size));
     match sys::advise(at, size, MADV_POPULATE_WRITE) {
+        // Unknown to the kernel.
         Err(Errno(libc::EINVAL)) => by_path(),
+        // Forbidden by the program.
+        Err(errno @ Errno(libc::EPERM)) if !is_allocated() => by_path().map_err(|_| errno),
+        Err(Errno(libc::EPERM)) => Ok(()),
         // What the kernel says where writing to the page would raise SIGBUS: it has no more to say.
         Err(Errno(libc::EFAULT)) => match by_path() {
             Err(Errno(errno @ (libc::EDQUOT | libc::EIO | libc::EROFS))) => Err(Errno(errno)),

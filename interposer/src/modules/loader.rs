@@ -73,22 +73,25 @@ pub fn find(pc: u64) -> Option<Object> {
 /// The same from the list, for loaders that have nothing better.
 #[cold]
 pub fn find_in_list(pc: u64) -> Option<Object> {
+    objects().find_map(|object| {
+        let image = object.image().filter(|image| image.contains(pc))?;
+        Some(Object { unwind_header: image.unwind_header(), ..object })
+    })
+}
+
+/// The objects in the list.
+pub fn objects() -> impl Iterator<Item = Object> {
     let mut node = link_map::first();
-    for _ in 0..super::MAX * 2 {
+    let all = core::iter::from_fn(move || {
         if node.is_null() || !sys::is_readable(node as usize) {
             return None;
         }
         // SAFETY: the page is readable; a node of another thread's dlclose gives an object that fails the checks.
         let entry = unsafe { node.read_unaligned() };
         let object = Object { link_map: node as u64, start: entry.bias as u64, unwind_header: None };
-        let readable_name = entry.name.is_null() || sys::is_readable(entry.name as usize);
-        if readable_name
-            && let Some(image) = object.image()
-            && image.contains(pc)
-        {
-            return Some(Object { unwind_header: image.unwind_header(), ..object });
-        }
         node = entry.next;
-    }
-    None
+        Some((object, entry.name))
+    });
+    let has_readable_name = |name: *const u8| name.is_null() || sys::is_readable(name as usize);
+    all.take(super::MAX * 2).filter(move |(_, name)| has_readable_name(*name)).map(|(object, _)| object)
 }

@@ -56,7 +56,8 @@ impl Size<'_> {
         room
     }
 
-    fn make_room<E>(
+    /// Has the file be so long that `end` lies in it.
+    pub fn make_room<E>(
         &self,
         end: usize,
         extend: impl FnOnce(u64, usize) -> Result<usize, E>,

@@ -169,6 +169,16 @@ fn claim(code: u64) -> Option<&'static Slot> {
     None
 }
 
+/// Maps the next level, if any is in use, for when no memory can be mapped any more.
+#[cold]
+pub fn reserve() {
+    let newest = NEWEST.load(Acquire);
+    let in_use = TABLE[0].slots.load(Acquire) != 0;
+    for (level, bits) in TABLE.iter().zip(BITS).skip(newest).take(if in_use { 2 } else { 0 }) {
+        level.map(bits);
+    }
+}
+
 /// Python's object allocator is about to free `block`.
 #[inline(always)]
 pub fn freed(block: u64) {

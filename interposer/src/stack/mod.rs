@@ -149,6 +149,14 @@ impl Capture {
         self.len = 0;
     }
 
+    /// Looks for the bounds of the stack of `sp` now, if they are not known: later it may not be possible any more.
+    pub fn look_up(&mut self, sp: u64) {
+        if !self.region.contains(sp) {
+            let region = self.region_of(sp);
+            self.region.set(region);
+        }
+    }
+
     /// Another thread goes on with this memory: the stacks it knows may be unmapped.
     pub fn change_thread(&mut self) {
         self.len = 0;
@@ -189,10 +197,7 @@ impl Capture {
             self.epoch = epoch;
         }
         sink.epoch(epoch);
-        if !self.region.contains(caller.sp) {
-            let region = self.region_of(caller.sp);
-            self.region.set(region);
-        }
+        self.look_up(caller.sp);
         let walk = Walk::new(caller.pc, caller.sp, caller.bp, self.region, Generation::new(epoch));
         let plan = self.unwind(walk, sink);
         self.keep(plan, sink)

@@ -1,0 +1,90 @@
+//! A program that forbids itself system calls is not disturbed by the recorder's, and is recorded until what was kept
+//! ready is used up.
+
+use e2e::{Program, Run};
+use recording::layout::{State, StopCause};
+
+fn program(action: &str, way: &str, place: &str) -> Program {
+    Program::c("seccomp").arg(action).arg(way).arg(place)
+}
+
+const BEFORE: (&str, u64, u64) = ("leak_before", 3, 30_003);
+const AFTER: (&str, u64, u64) = ("leak_after", 4, 8_004);
+const ELSEWHERE: (&str, u64, u64) = ("leak_elsewhere", 5, 15_005);
+
+/// The only process, which ran no exit handlers that could say so.
+fn assert_whole(run: &Run) {
+    assert_eq!(run.files.len(), 1);
+    assert_eq!(run.files[0].header.state, Some(State::Recording));
+    run.assert_unfreed(&[BEFORE, AFTER, ELSEWHERE]);
+}
+
+/// Each would be seen: as the end of the program, in its handler, or by waiting for ever.
+#[test]
+fn whatever_happens_to_a_forbidden_call() {
+    for action in ["kill", "kill thread", "errno", "success", "trap", "trace", "notify"] {
+        assert_whole(&Run::of(&program(action, "prctl", "main")));
+    }
+}
+
+#[test]
+fn whichever_way_it_is_forbidden() {
+    for way in ["syscall", "syscall prctl", "strict", "listener"] {
+        assert_whole(&Run::of(&program("kill", way, "main")));
+    }
+}
+
+#[test]
+fn in_one_of_several_threads() {
+    assert_whole(&Run::of(&program("kill", "prctl", "thread")));
+}
+
+#[test]
+fn in_a_forked_child() {
+    let run = Run::of(&program("kill", "syscall", "child"));
+    assert_eq!(run.files.len(), 2);
+    run.assert_unfreed(&[BEFORE, AFTER, ELSEWHERE]);
+}
+
+/// A filter that lets recording go on: threads that come later are recorded, the file grows.
+#[test]
+fn files_alone_are_forbidden() {
+    let program = program("kill", "prctl", "files").env("UNFREED_SANDBOX_RESERVE", "0");
+    let plain = program.run();
+    let run = Run::recorded(&program);
+    assert_eq!(plain.stdout_text(), run.outcome.stdout_text());
+    assert_eq!(plain.status, run.outcome.status);
+    // The thread before and the two after.
+    run.assert_unfreed(&[BEFORE, AFTER]);
+    let elsewhere = run.report.unfreed_in("leak_elsewhere");
+    assert!(elsewhere.blocks >= 15, "{elsewhere:?}");
+    let first = run.files.iter().find(|file| file.header.parent_file_id == 0).expect("the first process");
+    assert_eq!(first.header.state, Some(State::Ended));
+    assert_eq!(first.impossible, Vec::<String>::new());
+}
+
+/// What the kernel did not install counts for nothing.
+#[test]
+fn a_filter_that_is_refused() {
+    let run = Run::of(&program("kill", "prctl", "in vain").env("UNFREED_SANDBOX_RESERVE", "1"));
+    assert_eq!(run.files[0].header.state, Some(State::Ended));
+    run.assert_unfreed(&[BEFORE, AFTER, ELSEWHERE]);
+}
+
+/// The recording ends at one point, and says why.
+#[test]
+fn until_the_reserve_is_used_up() {
+    let program = program("kill", "prctl", "main").env("UNFREED_SANDBOX_RESERVE", "1");
+    let plain = program.run();
+    let run = Run::recorded(&program);
+    assert_eq!(plain.stdout_text(), run.outcome.stdout_text());
+    assert_eq!(plain.status, run.outcome.status);
+    let file = &run.files[0];
+    assert_eq!(file.header.state, Some(State::Stopped));
+    assert_eq!(file.header.stop_cause, Some(StopCause::Forbidden));
+    assert_eq!(file.impossible, Vec::<String>::new());
+    run.assert_unfreed(&[BEFORE, AFTER, ELSEWHERE]);
+    assert!(run.report.lost() > 0, "what came later is counted");
+    let state = run.report.processes()[0]["state"].to_string();
+    assert!(state.contains("seccomp"), "{state}");
+}
