@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
             return 2;
         work();
         errno = 77;
-        CHURN(70000);
+        CHURN(400000);
         if (errno != 77)
             write(1, "errno\n", 6);
     }

@@ -33,11 +33,11 @@ fn any(state: &mut u64, rest: u32) -> Instruction {
         7 | 8 => {
             let operation =
                 [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0xa0][random(state) as usize % 10];
-            let k = match operation {
-                0x60 | 0x70 => value % 32,
-                _ => value.max(1),
-            };
-            instruction(ALU | operation | from_x, 0, 0, k)
+            match operation {
+                0x60 | 0x70 => instruction(ALU | operation | from_x, 0, 0, value % 32),
+                0x80 => instruction(ALU | operation, 0, 0, 0),
+                _ => instruction(ALU | operation | from_x, 0, 0, value.max(1)),
+            }
         }
         9 => instruction(JMP, 0, 0, random(state) % rest.min(4)),
         _ => {
