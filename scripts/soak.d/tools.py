@@ -166,7 +166,7 @@ APPLICATIONS = [
     Application("java", ["java", "javac"], java, ["default-jdk-headless"], processes=3),
     Application("ruby", ["ruby"], script("ruby", "soak.rb", RUBY), ["ruby"], processes=2),
     Application("perl", ["perl"], script("perl", "soak.pl", PERL), ["perl"], processes=2),
-    Application("php", ["php"], script("php", "soak.php", PHP), ["php-cli"], processes=2),
+    Application("php", ["php"], script("php", "soak.php", PHP), ["php-cli"], processes=2, deep=True),
     Application("git", ["git"], git, ["git"], processes=36),
     Application("g++", ["g++"], cxx, ["g++"], processes=8),
     Application("rustc", ["rustc"], rustc, processes=2),

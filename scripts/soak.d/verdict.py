@@ -19,8 +19,9 @@ class Verdict:
     wrong: list = field(default_factory=list)
 
 
-def read(unfreed, recording):
-    """Makes a report: 0 lost, nothing impossible, nothing that cannot be read."""
+def read(unfreed, recording, deep=False):
+    """Makes a report: 0 lost, nothing impossible (but see `Application.deep`), nothing that cannot be read."""
+    counts = ["lost", "merge_mismatches"] + ([] if deep else ["impossible"])
     began = time.monotonic()
     with open(place("report.json"), "wb") as out:
         done = subprocess.run([unfreed, "report", recording, "-n", "1", "--format", "json"], stdout=out, stderr=subprocess.PIPE)
@@ -38,7 +39,7 @@ def read(unfreed, recording):
         verdict.processes += 1
         verdict.pids.add(process["pid"])
         name = f"pid {process['pid']} {os.path.basename(process['exe'] or '?')}"
-        found = [f"{process[what]} {what}" for what in ("lost", "impossible", "merge_mismatches") if process.get(what)]
+        found = [f"{process[what]} {what}" for what in counts if process.get(what)]
         # Whoever is killed leaves what it had begun.
         if process.get("missing_stamps") and process["state"] != "killed":
             found.append(f"{process['missing_stamps']} missing_stamps")

@@ -103,7 +103,6 @@ def run(python, library, seconds, rate, check):
         statuses = {name: service.end() for name, service in services.items()}
     if statuses["bare"] != statuses["recorded"]:
         wrong.append(f"exit statuses {statuses}")
-    keep(samples)
     wrong += judge(samples, sent, seconds)
     return wrong + check(recording)
 
@@ -111,7 +110,9 @@ def run(python, library, seconds, rate, check):
 def load(services, seconds, rate, wrong):
     """Requests in bursts, one a second; samples in between. Returns the samples of each and how many requests were sent."""
     samples, sent, began, sampled = {name: [] for name in services}, 0, time.monotonic(), 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool, open(place("web", "samples.csv"), "w", newline="") as file:
+        rows = csv.writer(file)  # all samples, for whoever wants to draw them
+        rows.writerow(["instance", "seconds", "requests", *sampling.NAMES])
         for second in range(seconds):
             wanted = [request(number) for number in range(sent, sent + rate)]
             answers = [list(pool.map(service.answer, wanted)) for service in services.values()]
@@ -123,19 +124,12 @@ def load(services, seconds, rate, wrong):
                 sampled += 1
                 for name, service in services.items():
                     samples[name].append((time.monotonic() - began, sent, service.sample()))
+                    rows.writerow([name, *samples[name][-1][:2], *vars(samples[name][-1][2]).values()])
+                file.flush()
             time.sleep(max(0.0, began + second + 1 - time.monotonic()))
             if time.monotonic() > began + seconds:
                 break
     return samples, sent
-
-
-def keep(samples):
-    """All samples, for whoever wants to draw them."""
-    with open(place("web", "samples.csv"), "w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["instance", "seconds", "requests", *sampling.NAMES])
-        for name, taken in samples.items():
-            rows.writerows([name, f"{at:.1f}", sent, *vars(one).values()] for at, sent, one in taken)
 
 
 def judge(samples, sent, seconds):
