@@ -148,8 +148,10 @@ fn problems(process: &Process) -> Vec<String> {
     }
     if process.anomalies.impossible() > 0 {
         let count = counted(process.anomalies.impossible(), "event");
-        problems
-            .push(format!("pid {pid}: {count} that cannot be: a free of no block, a block handed out twice"));
+        problems.push(format!(
+            "pid {pid}: {count} that cannot be (a free of no block, a block handed out twice): some code calls malloc or free \
+             past unfreed, as libraries opened with RTLD_DEEPBIND do"
+        ));
     }
     problems.extend(process.losses.iter().take(3).map(|loss| format!("pid {pid}: {loss}")));
     if process.losses.len() > 3 {
