@@ -1,4 +1,6 @@
 """Applications that run and end: interpreters, compilers, git, sqlite."""
+import os
+
 from application import Application
 
 SQL = """
@@ -143,7 +145,8 @@ def cxx(stage):
 
 def rustc(stage):
     stage.write("soak.rs", RUST)
-    stage.run("rustc", "--edition", "2021", "-O", "-g", "soak.rs")
+    toolchains = os.environ.get("RUSTUP_HOME", os.path.expanduser("~/.rustup"))  # of the user's home, not the stage's
+    stage.run("rustc", "--edition", "2021", "-O", "-g", "soak.rs", env={"RUSTUP_HOME": toolchains})
     stage.run(stage.path("soak"))
 
 
