@@ -7,6 +7,7 @@
 pub mod chunks;
 pub mod life;
 pub mod mapped;
+pub mod nodes;
 pub mod stamps;
 
 #[cfg(all(test, loom))]

@@ -7,6 +7,7 @@
 mod chunks;
 mod life;
 mod mapped;
+mod nodes;
 mod stamps;
 
 use std::panic::Location;
@@ -19,10 +20,15 @@ const PREEMPTIONS: usize = 3;
 /// Runs `model` in every order, and says how many there were.
 #[track_caller]
 fn check(name: &str, model: impl Fn() + Send + Sync + 'static) {
+    check_to(PREEMPTIONS, name, model);
+}
+
+/// As [`check`], to another bound than [`PREEMPTIONS`].
+#[track_caller]
+fn check_to(preemptions: usize, name: &str, model: impl Fn() + Send + Sync + 'static) {
     let orders = Arc::new(AtomicUsize::new(0));
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    let preemptions = builder.preemption_bound.unwrap_or(PREEMPTIONS);
+    let preemptions = *builder.preemption_bound.get_or_insert(preemptions);
     let count = orders.clone();
     builder.check(move || {
         count.fetch_add(1, Ordering::Relaxed);
