@@ -96,7 +96,7 @@ fn interning<const LEVELS: usize>(keys: [u64; 3]) -> Arc<Nodes<Slots<2, true>, L
     let nodes = Nodes::new();
     let others = [nodes.intern_elsewhere(keys[0], 1), nodes.intern_elsewhere(keys[1], 2)];
     nodes.intern(keys[2], 3);
-    others.map(|other| other.join().expect("a thread ends"));
+    others.into_iter().for_each(|other| other.join().expect("a thread ends"));
     nodes.assert_right(&keys);
     nodes
 }
