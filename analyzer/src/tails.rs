@@ -43,13 +43,11 @@ fn cut_file(path: &Path, used: u64) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let put = |at: usize, word: u64| file.write_all_at(&word.to_le_bytes(), at as u64);
     let len = file.metadata()?.len();
-    put(CUTTING, 1)?;
-    put(SIZE, used)?;
-    let cut = match header(path) {
-        Ok(header) if header.next_chunk.saturating_mul(CHUNK as u64) <= used => file.set_len(used),
-        _ => put(SIZE, len),
-    };
-    cut.and(put(CUTTING, 0))
+    put(SIZE, used | CUTTING)?;
+    let is_unused = header(path).is_ok_and(|header| header.next_chunk.saturating_mul(CHUNK as u64) <= used);
+    let cut = if is_unused { file.set_len(used) } else { Ok(()) };
+    put(SIZE, if is_unused && cut.is_ok() { used } else { len })?;
+    cut
 }
 
 /// A process that writes this file, if one runs, or may for all that can be seen from here.

@@ -2,7 +2,8 @@
 //!
 //! One word says how far it is. It lies in a page that the kernel wipes in a forked child, as do the places of
 //! all writers in their chunks: a child, however it was forked, finds no room for its first event, comes here,
-//! and begins a file of its own. A child that shares its parent's memory (vfork) goes on in the parent's.
+//! and begins a file of its own, or where it cannot (no permission, no descriptor, another root) a part of its parent's.
+//! A child that shares its parent's memory (vfork) goes on in the parent's.
 //! See [`life`](crate::protocol::life).
 
 use crate::log::events;
@@ -153,8 +154,10 @@ pub fn ended() {
             state.store(State::Ended as u64, Relaxed);
         }
     }
-    file::cut_to_size();
-    place::settle();
+    if !file::is_shared() {
+        file::cut_to_size();
+        place::settle();
+    }
 }
 
 /// The file that says when an interpreter began to finalize.
@@ -198,55 +201,75 @@ fn begin_file() -> bool {
     if CONFIGURED.swap(1, Relaxed) == 0 {
         // SAFETY: as above.
         unsafe { config::read_environment(scratch) };
+        remember_root();
     }
     if config::DIRECTORY.path().is_empty() {
         return false;
     }
     let parent = file::id();
-    let parents_mapping = file::forget(thread::is_nested());
     if parent != 0 {
         intern::forked();
         python::code::forked();
     }
     PID.store(sys::pid(), Relaxed);
     thread::begin_numbers(parent != 0);
-    let begun = file::begin();
-    if parent != 0 {
-        leave_parents_file(parents_mapping, begun.is_ok());
-    }
-    if begun.is_err() {
-        return false;
-    }
+    // Where the fork came from a signal handler that interrupted the recorder, the interrupted event still has an
+    // address in the parent's chunk in a register: it writes there what the parent writes there too.
+    let in_use = thread::is_nested();
+    // SAFETY: used only where the process goes on in the parent's file.
+    let parents_strings = unsafe { file::header_strings() };
+    let begun = if has_other_root() { Err(Errno(libc::EXDEV)) } else { file::begin(in_use) };
+    let (left, parents_strings) = match begun {
+        Ok(parents) => (parents, &[][..]),
+        Err(_) if file::join().is_ok() => ((0, 0), parents_strings),
+        Err(_) => {
+            file::count_lost(LostKind::Children);
+            give_back(file::leave(in_use), in_use);
+            return false;
+        }
+    };
     // SAFETY: this thread alone begins the file.
     let header = unsafe { header_bytes() };
-    write_header(header, parent, scratch);
+    write_header(header, parent, scratch, parents_strings);
     let stamps = header.get_mut(layout::INHERITED_STAMPS..layout::STRINGS).unwrap_or(&mut []);
     for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
         place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());
     }
-    if let Some(state) = word(layout::STATE) {
+    if let (Some(state), Some(magic)) = (word(layout::STATE), word(0)) {
         state.store(State::Recording as u64, Relaxed);
+        magic.store(u64::from_le_bytes(layout::MAGIC), Release);
     }
+    give_back(left, in_use);
     true
 }
 
-/// In a forked child, whose own file has begun or not.
-fn leave_parents_file((base, size): (usize, usize), begun: bool) {
-    if !begun {
-        // SAFETY: the parent's header is still mapped, and its counters are only ever added to.
-        let unrecorded =
-            unsafe { &*((base + layout::LOST + 8 * LostKind::Children as usize) as *const AtomicU64) };
-        unrecorded.fetch_add(1, Relaxed);
-    }
-    // Where the fork came from a signal handler that interrupted the recorder, the interrupted event still has an
-    // address in the parent's chunk in a register: it writes there what the parent writes there too.
-    if !thread::is_nested() {
+/// Unmaps the first segment of a file that a forked child has left.
+fn give_back((at, size): (usize, usize), in_use: bool) {
+    if at != 0 && !in_use {
         // SAFETY: no thread but this one came along, and it holds no place in the parent's file.
-        unsafe { sys::unmap(base, size) };
+        unsafe { sys::unmap(at, size) };
     }
 }
 
-fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8]) {
+/// The root directory of the first process: device and inode, 0 if unknown.
+static ROOT: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Remembers the root directory, with which the recording's path has a meaning.
+fn remember_root() {
+    if let Ok(root) = sys::status(b"/\0") {
+        ROOT[0].store(root.st_dev, Relaxed);
+        ROOT[1].store(root.st_ino, Relaxed);
+    }
+}
+
+/// Whether the root directory is another than when the recording began: its path would lead elsewhere.
+fn has_other_root() -> bool {
+    let root = (ROOT[0].load(Relaxed), ROOT[1].load(Relaxed));
+    root != (0, 0) && sys::status(b"/\0").is_ok_and(|now| (now.st_dev, now.st_ino) != root)
+}
+
+/// All but the magic. `parents_strings` stand for those that cannot be asked for.
+fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_strings: &[u8]) {
     let fixed = FileHeader {
         version: layout::VERSION,
         machine: 62, // EM_X86_64
@@ -276,14 +299,20 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8]) {
         place[4..].copy_from_slice(text);
         at += 4 + text.len();
     };
-    put(layout::STRING_EXE, sys::read_link(b"/proc/self/exe\0", scratch).unwrap_or(&[]));
-    put(layout::STRING_COMMAND, read_file(b"/proc/self/cmdline\0", scratch).unwrap_or(&[]));
+    let parents = |wanted| {
+        layout::strings(parents_strings).find(|&(tag, _)| tag == wanted).map_or(&[][..], |(_, text)| text)
+    };
+    let exe = sys::read_link(b"/proc/self/exe\0", scratch).unwrap_or(parents(layout::STRING_EXE));
+    put(layout::STRING_EXE, exe);
+    let command = read_file(b"/proc/self/cmdline\0", scratch).unwrap_or(parents(layout::STRING_COMMAND));
+    put(layout::STRING_COMMAND, command);
     if !real::malloc_is_ours() {
         put(layout::STRING_NOTE, b"the program defines malloc itself: its own allocations are not recorded");
     }
     let bytes = fixed.to_bytes();
-    if let Some(place) = header.get_mut(..bytes.len()) {
-        place.copy_from_slice(&bytes);
+    let magic = layout::MAGIC.len();
+    if let (Some(place), Some(bytes)) = (header.get_mut(magic..bytes.len()), bytes.get(magic..)) {
+        place.copy_from_slice(bytes);
     }
 }
 

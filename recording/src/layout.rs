@@ -70,12 +70,12 @@ pub const NEXT_ID_BLOCK: usize = 296;
 /// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not, or was initialised again. Stored after
 /// [`FINALIZING_STAMPS`].
 pub const FINALIZING_MONOTONIC: usize = 304;
-/// `u64` headers of further processes that were begun in the file. In chunk 0 only, as are the next two.
+/// `u64` headers of further processes that were begun in the file. In chunk 0 only, as is the next one.
 pub const PROCESSES: usize = 312;
-/// `u64` size of the file, bytes, for those who write it: chunks behind it are not there.
+/// `u64` size of the file, bytes, for those who write it: chunks behind it are not there. With [`CUTTING`].
 pub const SIZE: usize = 320;
-/// `u64` not 0 while somebody makes the file shorter.
-pub const CUTTING: usize = 328;
+/// Bit of [`SIZE`] that is set while somebody makes the file shorter.
+pub const CUTTING: u64 = 1 << 63;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
 /// The parent's events below these stamps are what this process inherited.
 pub const INHERITED_STAMPS: usize = 512;
@@ -96,7 +96,7 @@ pub const STRING_NOTE: u8 = 3;
 const _: () =
     assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
 const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < PROCESSES);
-const _: () = assert!(CUTTING < INHERITED_STAMPS);
+const _: () = assert!(SIZE < INHERITED_STAMPS);
 const _: () = assert!(FINALIZING_STAMPS + 8 * SHARDS < CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
 const _: () =
@@ -357,15 +357,20 @@ impl FileHeader {
 
     /// The strings of a file's header, as (tag, bytes); ends where the list ends or is not whole.
     pub fn strings(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-        let mut at = STRINGS;
-        core::iter::from_fn(move || {
-            let tag = *file.get(at)?;
-            let len = usize::from(u16::from_le_bytes([*file.get(at + 2)?, *file.get(at + 3)?]));
-            let text = file.get(at + 4..at + 4 + len)?;
-            at += 4 + len;
-            (tag != 0 && at <= STRINGS_END).then_some((tag, text))
-        })
+        strings(file.get(STRINGS..).unwrap_or(&[]))
     }
+}
+
+/// The strings of a list that begins `bytes`, as [`FileHeader::strings`].
+pub fn strings(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        let tag = *bytes.get(at)?;
+        let len = usize::from(u16::from_le_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
+        let text = bytes.get(at + 4..at + 4 + len)?;
+        at += 4 + len;
+        (tag != 0 && STRINGS + at <= STRINGS_END).then_some((tag, text))
+    })
 }
 
 /// The parent's stamp of shard `shard` at the fork, from the header of `file`.

@@ -25,7 +25,7 @@ pub enum Unreadable {
     NotAFile,
     /// A copy of this file, which is read.
     CopyOf(PathBuf),
-    /// All zero: its process was killed as it began the file, before its first event.
+    /// It begins with zeros: its process was killed as it began the file, before its first event.
     NotBegun,
     /// A file that does not begin as a recording does.
     NotARecording,

@@ -108,7 +108,7 @@ impl Recording {
         file.read_exact_at(&mut head, 0).map_err(Unreadable::Io)?;
         let header = FileHeader::decode(&head).map_err(|error| match error {
             HeaderError::NotARecording if layout::MAGIC.starts_with(&head) => Unreadable::Cut(len),
-            HeaderError::NotARecording if head.iter().all(|&byte| byte == 0) => Unreadable::NotBegun,
+            HeaderError::NotARecording if head.iter().take(8).all(|&byte| byte == 0) => Unreadable::NotBegun,
             HeaderError::NotARecording => Unreadable::NotARecording,
             HeaderError::Cut => Unreadable::Cut(len),
             HeaderError::NewerVersion(version) => Unreadable::NewerVersion(version),

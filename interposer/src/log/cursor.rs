@@ -59,7 +59,7 @@ impl Cursor {
         false
     }
 
-    /// Gives the chunk back and begins another with this header (whose ordinal is filled in). False if there is
+    /// Gives the chunk back and begins another with this header (whose ordinal and process are filled in). False if there is
     /// none; the recording has stopped then.
     #[cold]
     pub fn turn(&mut self, header: ChunkHeader) -> bool {
@@ -76,7 +76,7 @@ impl Cursor {
             process::cannot_grow(errno);
             return false;
         }
-        let words = ChunkHeader { ordinal: self.ordinal, ..header }.to_words();
+        let words = ChunkHeader { ordinal: self.ordinal, process: file::process(), ..header }.to_words();
         self.ordinal += 1;
         for (index, &word) in words.iter().enumerate().rev() {
             // SAFETY: the header lies in the allocated piece of a chunk that is this writer's alone. The first

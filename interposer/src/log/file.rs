@@ -6,16 +6,20 @@
 //! written back is changed again, but is told to write this file in place. On kernels without `MADV_POPULATE_WRITE` (before 5.14) the file is opened
 //! again by its path for `fallocate`.
 //!
-//! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own.
+//! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own, or [`join`] gives it
+//! a part of the parent's. Its first header has the words that all processes in it share.
 
 use super::{place, segments};
 use crate::clock;
 use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
-use recording::layout::{CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, SHARDS};
+use recording::layout::{
+    AT_FILE_ID, CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, PROCESSES, SHARDS, SIZE, STRINGS,
+    STRINGS_END,
+};
 
 /// Less is not worth beginning.
 const SIZE_MIN: usize = 4 * CHUNK;
@@ -31,42 +35,98 @@ pub const MADV_POPULATE_WRITE: i32 = 23;
 /// Less is not worth keeping ready.
 const RESERVE_MIN: usize = 4 * CHUNK;
 
-/// Size of the file.
-static SIZE: AtomicU64 = AtomicU64::new(0);
 /// What is writable and allocated ahead: offsets in the file. Nothing while the first is behind the second.
 static READY: [AtomicUsize; 2] = [AtomicUsize::new(usize::MAX), AtomicUsize::new(0)];
 static ID: AtomicU64 = AtomicU64::new(0);
+/// Address of the process's header, 0 if there is none: chunk 0 of its file, or another one of its parent's.
+static HEADER: AtomicUsize = AtomicUsize::new(0);
+/// Number of that chunk.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
 
-/// Random id of the file, 0 before there is one.
+/// Random id of the process's recording, 0 before there is one.
 pub fn id() -> u64 {
     ID.load(Relaxed)
 }
 
-/// Begins a new file: its header chunk can then be written.
-pub fn begin() -> sys::Result<()> {
-    let id = match sys::random() {
+fn random_id() -> u64 {
+    match sys::random() {
         0 => clock::monotonic_ns() ^ (sys::pid() as u64) << 40,
         id => id,
-    };
-    let fd = place::create(id)?;
-    fd.write_in_place();
-    let result = map(&fd);
-    match result {
-        Ok(()) => ID.store(id, Relaxed),
-        Err(_) => {
-            place::remove();
-            let (at, size) = forget(false);
-            if at != 0 {
-                // SAFETY: the file was never in use.
-                unsafe { sys::unmap(at, size) };
-            }
-        }
     }
-    result
 }
 
-/// Maps the new file and prepares its header chunk.
-fn map(fd: &Fd) -> sys::Result<()> {
+/// Begins a new file: its header chunk can then be written. Returns the first segment of the parent's, in a forked
+/// child, as [`segments::change`] does; where there can be no new file, the parent's is as it was.
+pub fn begin(in_use: bool) -> sys::Result<(usize, usize)> {
+    let id = random_id();
+    let parents = shared_word(AT_FILE_ID).map_or(0, |id| id.load(Relaxed));
+    let begun = create(id).inspect_err(|_| place::set(parents))?;
+    let old = segments::change(begun.header, begun.limit, in_use);
+    ID.store(id, Relaxed);
+    HEADER.store(begun.header, Relaxed);
+    PROCESS.store(0, Relaxed);
+    READY[0].store(usize::MAX, Relaxed);
+    let set = |offset, value| word(offset).map(|word| word.store(value, Relaxed));
+    set(NEXT_CHUNK, 1);
+    set(NEXT_ID_BLOCK, 1);
+    if let Some(size) = word(SIZE) {
+        Size(size).set(begun.size);
+    }
+    Ok(old)
+}
+
+/// In a forked child that cannot begin a file: goes on in its parent's, of which it takes a chunk for its header.
+pub fn join() -> sys::Result<()> {
+    let processes = shared_word(PROCESSES).ok_or(Errno(libc::ENOENT))?;
+    processes.fetch_add(1, Relaxed);
+    let chunk = new_chunk().unwrap_or(Err(Errno(libc::EFBIG)));
+    let header = chunk.and_then(|at| allocate_at(at, HEADER_SIZE).map(|()| at));
+    match header {
+        Ok(at) => {
+            ID.store(random_id(), Relaxed);
+            HEADER.store(at, Relaxed);
+            PROCESS.store((segments::offset(at).unwrap_or(0) / CHUNK) as u32, Relaxed);
+            if let Some(ids) = word(NEXT_ID_BLOCK) {
+                ids.store(1, Relaxed);
+            }
+            Ok(())
+        }
+        Err(errno) => {
+            processes.fetch_sub(1, Relaxed);
+            Err(errno)
+        }
+    }
+}
+
+/// In a forked child that is not recorded: leaves its parent's file. Returns what [`segments::change`] does.
+pub fn leave(in_use: bool) -> (usize, usize) {
+    ID.store(0, Relaxed);
+    HEADER.store(0, Relaxed);
+    PROCESS.store(0, Relaxed);
+    READY[0].store(usize::MAX, Relaxed);
+    segments::change(0, 0, in_use)
+}
+
+/// Which chunk of the file the process's header is.
+pub fn process() -> u32 {
+    PROCESS.load(Relaxed)
+}
+
+/// A file that nothing is written to yet.
+struct Begun {
+    header: usize,
+    size: usize,
+    limit: usize,
+}
+
+/// Makes and maps a new file and prepares its header chunk.
+fn create(id: u64) -> sys::Result<Begun> {
+    let fd = place::create(id)?;
+    fd.write_in_place();
+    map(&fd).inspect_err(|_| place::remove())
+}
+
+fn map(fd: &Fd) -> sys::Result<Begun> {
     let limit = segments::allowance();
     // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
     let mut size = limit.min(FIRST_SIZE).min(file_size_limit());
@@ -76,24 +136,16 @@ fn map(fd: &Fd) -> sys::Result<()> {
     if size < SIZE_MIN {
         return Err(Errno(libc::EFBIG));
     }
-    Size(&SIZE).set(size);
-    segments::begin(fd, limit)?;
-    sys::make_writable(segments::first(), CHUNK)?;
-    allocate_at(segments::first(), HEADER_SIZE)?;
-    if let (Some(chunks), Some(ids)) = (word(NEXT_CHUNK), word(NEXT_ID_BLOCK)) {
-        chunks.store(1, Relaxed);
-        ids.store(1, Relaxed);
+    let header = segments::map_first(fd, limit)?;
+    let by_file = || fd.allocate(0, HEADER_SIZE as u64);
+    match sys::make_writable(header, CHUNK).and_then(|()| allocate(header, HEADER_SIZE, || false, by_file)) {
+        Ok(()) => Ok(Begun { header, size, limit }),
+        Err(errno) => {
+            // SAFETY: nobody has used the new mapping.
+            unsafe { sys::unmap(header, limit.min(segments::SEGMENT)) };
+            Err(errno)
+        }
     }
-    Ok(())
-}
-
-/// In a forked child: leaves the parent's file. Returns the mapping of its header, as (address, size); see
-/// [`segments::forget`].
-pub fn forget(in_use: bool) -> (usize, usize) {
-    ID.store(0, Relaxed);
-    Size(&SIZE).set(0);
-    READY[0].store(usize::MAX, Relaxed);
-    segments::forget(in_use)
 }
 
 /// The largest whole number of chunks that a file may have.
@@ -112,18 +164,24 @@ fn extend(size: u64, end: usize) -> sys::Result<usize> {
     Ok(size)
 }
 
-/// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded.
+/// Whether there are other processes in the file.
+pub fn is_shared() -> bool {
+    process() != 0 || shared_word(PROCESSES).is_some_and(|processes| processes.load(Relaxed) != 0)
+}
+
+/// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded. Not for a
+/// file with other processes, which could not make it longer again.
 pub fn cut_to_size() {
-    if let Some(next) = word(NEXT_CHUNK) {
-        Size(&SIZE).cut(next, CHUNKS_AFTER_EXIT, |size| {
-            place::open().and_then(|fd| fd.truncate(size as u64)).is_ok()
-        });
+    if let (Some(next), Some(size)) = (shared_word(NEXT_CHUNK), shared_word(SIZE)) {
+        let truncate = |size| place::open().and_then(|fd| fd.truncate(size as u64)).is_ok();
+        Size(size).cut(next, CHUNKS_AFTER_EXIT, truncate);
     }
 }
 
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
-    let offset = match Size(&SIZE).hand_out(word(NEXT_CHUNK)?, segments::limit(), extend) {
+    let size = Size(shared_word(SIZE)?);
+    let offset = match size.hand_out(shared_word(NEXT_CHUNK)?, segments::limit(), extend) {
         Ok(offset) => offset,
         Err(NoChunk::Full) => return None,
         Err(NoChunk::Busy) => return Some(Err(Errno(libc::EBUSY))),
@@ -138,7 +196,7 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
 /// Once for each file.
 #[cold]
 pub fn reserve(size: usize) {
-    let Some(next) = word(NEXT_CHUNK) else { return };
+    let Some(next) = shared_word(NEXT_CHUNK) else { return };
     if READY[0].load(Relaxed) != usize::MAX {
         return;
     }
@@ -157,7 +215,8 @@ pub fn reserve(size: usize) {
 /// Makes this part of the file writable and allocates its blocks: without touching its pages, if the file can still be
 /// opened.
 fn make_ready(from: usize, to: usize) -> sys::Result<()> {
-    if Size(&SIZE).make_room(to, extend).is_err() {
+    let size = shared_word(SIZE).map(Size);
+    if size.is_none_or(|size| size.make_room(to, extend).is_err()) {
         return Err(Errno(libc::EFBIG));
     }
     let allocated = place::open().and_then(|fd| fd.allocate(from as u64, (to - from) as u64));
@@ -181,15 +240,25 @@ pub fn allocate_at(at: usize, size: usize) -> sys::Result<()> {
         let offset = segments::offset(at).ok_or(Errno(libc::EINVAL))?;
         place::open()?.allocate(offset as u64, size as u64)
     };
-    let is_allocated = || segments::offset(at).is_some_and(|offset| is_ready(offset, size));
+    let is_ready = || segments::offset(at).is_some_and(|offset| is_ready(offset, size));
+    allocate(at, size, is_ready, by_path)
+}
+
+/// The same; `by_file` does it where it cannot be done without the file.
+fn allocate(
+    at: usize,
+    size: usize,
+    is_ready: impl FnOnce() -> bool,
+    by_file: impl FnOnce() -> sys::Result<()>,
+) -> sys::Result<()> {
     match sys::advise(at, size, MADV_POPULATE_WRITE) {
         // Unknown to the kernel.
-        Err(Errno(libc::EINVAL)) => by_path(),
+        Err(Errno(libc::EINVAL)) => by_file(),
         // Forbidden by the program.
-        Err(errno @ Errno(libc::EPERM)) if !is_allocated() => by_path().map_err(|_| errno),
+        Err(errno @ Errno(libc::EPERM)) if !is_ready() => by_file().map_err(|_| errno),
         Err(Errno(libc::EPERM)) => Ok(()),
         // What the kernel says where writing to the page would raise SIGBUS: it has no more to say.
-        Err(Errno(libc::EFAULT)) => match by_path() {
+        Err(Errno(libc::EFAULT)) => match by_file() {
             Err(Errno(errno @ (libc::EDQUOT | libc::EIO | libc::EROFS))) => Err(Errno(errno)),
             _ => Err(Errno(libc::ENOSPC)),
         },
@@ -202,23 +271,43 @@ pub fn release_chunk(at: usize) {
     let _ = sys::advise(at, CHUNK, libc::MADV_DONTNEED);
 }
 
-/// The word at `offset` of the file's header; `None` before there is a file.
+/// The word at `offset` of the process's header; `None` before there is one.
 pub fn word(offset: usize) -> Option<&'static AtomicU64> {
-    let base = segments::first();
-    if base == 0 || offset > HEADER_SIZE - 8 {
-        return None;
-    }
-    // SAFETY: the header's pages are allocated and mapped as long as the process lives, words are aligned.
-    Some(unsafe { &*((base + offset) as *const AtomicU64) })
+    word_of(HEADER.load(Relaxed), offset)
 }
 
-/// The header's bytes, to be filled while the file is begun.
+/// The word at `offset` of the file's header, which all processes in it share.
+fn shared_word(offset: usize) -> Option<&'static AtomicU64> {
+    word_of(segments::first(), offset)
+}
+
+fn word_of(header: usize, offset: usize) -> Option<&'static AtomicU64> {
+    if header == 0 || offset > HEADER_SIZE - 8 {
+        return None;
+    }
+    // SAFETY: a header's pages are allocated and mapped as long as it is in use, words are aligned.
+    Some(unsafe { &*((header + offset) as *const AtomicU64) })
+}
+
+/// The header's bytes, to be filled while it is begun.
 ///
 /// # Safety
 /// Only the initialising thread may hold them.
 pub unsafe fn header_bytes() -> &'static mut [u8] {
-    // SAFETY: mapped and allocated by `begin`, exclusive by the caller's word.
-    unsafe { core::slice::from_raw_parts_mut(segments::first() as *mut u8, HEADER_SIZE) }
+    // SAFETY: mapped and allocated by `begin` or `join`, exclusive by the caller's word.
+    unsafe { core::slice::from_raw_parts_mut(HEADER.load(Relaxed) as *mut u8, HEADER_SIZE) }
+}
+
+/// The strings of the header; empty before there is one.
+///
+/// # Safety
+/// Not to be used when the process has left this header.
+pub unsafe fn header_strings() -> &'static [u8] {
+    match HEADER.load(Relaxed) {
+        0 => &[],
+        // SAFETY: mapped and allocated; strings do not change once they are written, before which nobody asks.
+        at => unsafe { core::slice::from_raw_parts((at + STRINGS) as *const u8, STRINGS_END - STRINGS) },
+    }
 }
 
 /// Counts what could not be recorded.

@@ -3,7 +3,8 @@
 //! A mapped file that somebody cuts ends its process by SIGBUS, and nothing that can be afforded prevents that. So
 //! it lies where those who tidy, rotate or truncate the files of `DIR` do not meet it.
 //!
-//! What is here must survive fork: it is the parent's file, until [`create`] makes the child's own.
+//! What is here must survive fork: it is the parent's file, until [`create`] makes the child's own. Where that fails
+//! [`set`] names the parent's again.
 
 use crate::config::{DIRECTORY, DIRECTORY_MAX};
 use crate::sys::{self, Errno, Fd};
@@ -16,7 +17,7 @@ const PATH_MAX: usize = DIRECTORY_MAX + 32;
 /// A path that ends with NUL, empty before it is set.
 struct Path(UnsafeCell<[u8; PATH_MAX]>);
 
-// SAFETY: written by `create` alone, which runs in the single initialising thread before the file can be used.
+// SAFETY: written by `set` and `create` alone, which run in the single initialising thread before the file can be used.
 unsafe impl Sync for Path {}
 
 /// While the process runs.
@@ -47,15 +48,20 @@ impl Path {
     }
 }
 
-/// A new file, `ID.unfreed` with the id in hexadecimal. Where `live/` cannot be had it lies in `DIR` at once.
-pub fn create(id: u64) -> sys::Result<Fd> {
+/// The file is `ID.unfreed` with this id in hexadecimal.
+pub fn set(id: u64) {
     let mut name = *b"0123456789abcdef.unfreed";
     for (place, digit) in name.iter_mut().zip((0..16).rev()) {
         *place = b"0123456789abcdef"[(id >> (4 * digit)) as usize & 15];
     }
+    LIVE.set(&[LIVE_DIRECTORY.as_bytes(), &name]);
+    SETTLED.set(&[&name]);
+}
+
+/// A new file with this id. Where `live/` cannot be had it lies in `DIR` at once.
+pub fn create(id: u64) -> sys::Result<Fd> {
     let create = |path: &Path| {
-        LIVE.set(&[LIVE_DIRECTORY.as_bytes(), &name]);
-        SETTLED.set(&[&name]);
+        set(id);
         Fd::open(path.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)
     };
     let again = |errno| {

@@ -34,15 +34,30 @@ pub fn allowance() -> usize {
 }
 
 /// Maps the first segment of a new file of which `limit` bytes may be mapped.
-pub fn begin(fd: &Fd, limit: usize) -> sys::Result<()> {
+pub fn map_first(fd: &Fd, limit: usize) -> sys::Result<usize> {
     let size = limit.min(SEGMENT);
     let at = fd.map_shared(size, 0, libc::PROT_NONE)?;
     let _ = sys::advise(at, size, libc::MADV_DONTDUMP);
     // Without it the kernel reads ahead where there is nothing to read, and dirties whole large folios.
     let _ = sys::advise(at, size, libc::MADV_RANDOM);
-    LIMIT.store(limit, Relaxed);
-    ADDRESSES[0].store(at, Relaxed);
-    Ok(())
+    Ok(at)
+}
+
+/// Goes on with the file whose first segment is mapped at `first`, or with none. Returns the old one's first segment, as
+/// (address, size); the others are unmapped unless somebody may still be writing there.
+pub fn change(first: usize, limit: usize, in_use: bool) -> (usize, usize) {
+    let old = (ADDRESSES[0].swap(first, Relaxed), LIMIT.swap(limit, Relaxed).min(SEGMENT));
+    for address in &ADDRESSES[1..] {
+        let at = address.swap(0, Relaxed);
+        if at == 0 {
+            break;
+        }
+        if !in_use {
+            // SAFETY: mapped by `map` as this and a page before it, and nobody uses it any more.
+            unsafe { sys::unmap(at - PAGE, PAGE + SEGMENT) };
+        }
+    }
+    old
 }
 
 /// How far the file may be mapped.
@@ -92,21 +107,4 @@ fn map(number: usize) -> sys::Result<()> {
     };
     // SAFETY: nobody else has seen this mapping.
     mapped(place, map, |at| unsafe { sys::unmap(at - PAGE, size) }).map(drop)
-}
-
-/// Leaves the file: returns the first segment's mapping, as (address, size). The others are unmapped unless
-/// somebody may still be writing there.
-pub fn forget(in_use: bool) -> (usize, usize) {
-    let first = (ADDRESSES[0].swap(0, Relaxed), LIMIT.swap(0, Relaxed).min(SEGMENT));
-    for address in &ADDRESSES[1..] {
-        let at = address.swap(0, Relaxed);
-        if at == 0 {
-            break;
-        }
-        if !in_use {
-            // SAFETY: mapped by `map` as this and a page before it, and nobody uses it any more.
-            unsafe { sys::unmap(at - PAGE, PAGE + SEGMENT) };
-        }
-    }
-    first
 }
