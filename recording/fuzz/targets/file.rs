@@ -18,6 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(FileHeader::strings(bytes).count() <= bytes.len());
     assert!(inherited_stamp(bytes, 255).is_none_or(|_| bytes.len() >= 512 + 2048));
     for chunk in bytes.chunks(STRIDE) {
+        // Of a further process.
+        let _ = FileHeader::decode(chunk);
         let Some(header) = ChunkHeader::decode(chunk) else { continue };
         let records = &chunk[CHUNK_HEADER.min(chunk.len())..];
         match header.kind {
