@@ -25,9 +25,16 @@ def place(*names):
     return os.path.join(PLACE, *names)
 
 
+def remove(*names):
+    path = place(*names)
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
 def fresh(*names):
     """An empty directory."""
-    path = place(*names)
-    shutil.rmtree(path, ignore_errors=True)
-    os.makedirs(path)
-    return path
+    remove(*names)
+    os.makedirs(place(*names))
+    return place(*names)

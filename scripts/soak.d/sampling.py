@@ -54,8 +54,15 @@ def add_memory(sample, pid, recording):
 
 def disk_kib(directory):
     """What the files take on disk, holes not counted."""
-    paths = (os.path.join(folder, name) for folder, _, names in os.walk(directory) for name in names)
-    return sum(os.stat(path).st_blocks for path in paths) // 2
+    blocks = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                about = os.stat(os.path.join(folder, name))
+            except FileNotFoundError:  # moved meanwhile, as its process exited
+                continue
+            blocks[about.st_ino] = about.st_blocks
+    return sum(blocks.values()) // 2
 
 
 def sample(pid, recording=None):

@@ -25,6 +25,8 @@ SAMPLE_SECONDS = 5
 # Of the time, until caches are filled and every worker has all its threads.
 WARM_UP = 0.25
 DAY = 86400
+# Of the log for each request, at least twice what was measured.
+LOG_BYTES = 80_000
 # What 24 hours may add at most, as the samples surely show. KiB: one arena of Python's allocator for each process comes and goes.
 ALLOWED = {"resident": 4096, "anonymous": 4096, "descriptors": 1, "mappings": 4, "threads": 1, "processes": 0}
 
