@@ -6,7 +6,7 @@ import environment
 import http_client
 import sampling
 from application import Application
-from place import source
+from place import place, source
 
 PATHS = [f"/page/{n}" for n in range(30)] + [f"/items?q={n}" for n in range(10)] + [f"/rows/{n * 20}" for n in range(20)]
 PATHS += [f"/digest/{n * 10}" for n in range(20)] + ["/visit", "/wrong", "/child", "/missing"] * 3
@@ -21,6 +21,8 @@ def seeded():
 def serve(stage, where, *command):
     """Starts a server and asks it over its socket."""
     server = stage.start(*command, ready=http_client.listens(where), env=seeded())
+    if http_client.get(where, PATHS[0])[0] != 200:
+        raise RuntimeError(f"the application does not answer: {stage.last_words()}")
     stage.transcript += http_client.digests(where, PATHS * 2)
     return server
 
@@ -45,7 +47,7 @@ def gunicorn(*options, drop=False):
 def uwsgi(stage):
     where = stage.path("uwsgi.sock")
     words = ["--http-socket", where, "--master", "--workers", "2", "--threads", "2", "--enable-threads", "--die-on-term"]
-    words += ["--pythonpath", source(""), "--module", "web_app:app", "--max-requests", "100"]
+    words += ["--home", place("venv"), "--pythonpath", source(""), "--module", "web_app:app", "--max-requests", "100"]
     server = serve(stage, where, environment.program("uwsgi"), *words)
     stage.end(server)
 
