@@ -61,13 +61,13 @@ fn set_current(level: *mut Level) {
 /// What fork wipes.
 #[repr(C, align(4096))]
 struct Wiped {
-    events: Events,
+    definitions: Definitions,
     /// The file that this level writes to; 0 before the first event in it.
     file: u64,
     writer: Writer,
     /// The thread that the events so far say to be the writer's.
     said_thread: u32,
-    definitions: Definitions,
+    events: Events,
 }
 
 /// What fork keeps.
@@ -77,8 +77,6 @@ struct Kept {
     entered: usize,
     /// The function behind a hook that this thread is in, if that may call our hooks itself.
     serving: Serving,
-    capture: Capture,
-    python: Chain,
     /// The level of handlers that interrupt this one.
     nested: *mut Level,
     /// Kernel id of the thread; a level whose thread is gone may be taken over.
@@ -87,6 +85,8 @@ struct Kept {
     owned_since: AtomicU64,
     /// Next in the list of all threads' memories.
     next: AtomicPtr<Level>,
+    capture: Capture,
+    python: Chain,
     scratch: [u8; LONGEST],
 }
 
@@ -114,6 +114,11 @@ pub fn begin_numbers(forked: bool) {
     OWNERS_UNSURE.store(forked, Relaxed);
     NEXT_THREAD.store(0, Relaxed);
     NEXT_WRITER.store(0, Relaxed);
+}
+
+/// Writers of the file so far: there are no more threads that record at once, nor handlers in them.
+pub fn writers() -> u32 {
+    NEXT_WRITER.load(Relaxed)
 }
 
 /// Proof that a hook is inside the recorder, and at which level. Left when it goes out of scope.

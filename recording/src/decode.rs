@@ -3,7 +3,7 @@
 use crate::address::{Address, StackId, shard_of};
 use crate::layout::{u32_at, u64_at};
 use crate::long::{self, Long};
-use crate::model::{DefinitionModel, EventModel, Place};
+use crate::model::{DefinitionModel, EventModel, Memory, Place};
 use crate::record::{self as tag, Definition, Event, FrameKind, Stop};
 use crate::varint::{self, unzigzag};
 
@@ -22,7 +22,7 @@ pub struct EventDecoder<'a> {
 impl<'a> EventDecoder<'a> {
     /// Begins at the first record of a chunk that began at `clock_ms`.
     pub fn new(bytes: &'a [u8], clock_ms: u64, model: &'a mut EventModel) -> Self {
-        model.begin_chunk(clock_ms);
+        model.begin_chunk(clock_ms, Memory::Whole);
         Self { bytes, at: 0, gap: 0, model }
     }
 
@@ -242,7 +242,7 @@ pub struct DefinitionDecoder<'a, 'm> {
 impl<'a, 'm> DefinitionDecoder<'a, 'm> {
     /// Begins at the first record of a chunk whose first node has this id.
     pub fn new(bytes: &'a [u8], first_id: u32, model: &'m mut DefinitionModel) -> Self {
-        model.begin_chunk(first_id);
+        model.begin_chunk(first_id, Memory::Whole);
         Self { bytes, at: 0, model }
     }
 

@@ -26,5 +26,5 @@ pub use address::{Address, StackId, shard_of};
 pub use decode::{DefinitionDecoder, EventDecoder};
 pub use encode::{DefinitionEncoder, Packed, Said, Wide};
 pub use long::{CodeLines, CodeObject, EvalLoop, Interpreter, LONGEST, Module, Segment};
-pub use model::{DefinitionModel, EventModel};
+pub use model::{DefinitionModel, EventModel, Memory};
 pub use record::{Definition, EndReason, Event, FrameKind, LostKind, Stop, mark};

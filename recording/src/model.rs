@@ -37,23 +37,52 @@ pub(crate) enum Place {
     Same = 3,
 }
 
-/// State of an events chunk.
+/// How much of its tables a model keeps. A reader needs all; a writer that keeps less finds less in them, and says that
+/// in full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Memory {
+    /// A place for each slot.
+    Whole,
+    /// One for each eight slots, which has the one that was filled last: a writer then touches seven pages, not eighteen.
+    Small,
+}
+
+impl Memory {
+    /// Log2 of the slots that share a place.
+    const fn share(self) -> u32 {
+        match self {
+            Memory::Whole => 0,
+            Memory::Small => 3,
+        }
+    }
+}
+
+/// Empties the places in use of a table.
+fn clear<'a, T: Default + 'a>(places: impl ExactSizeIterator<Item = &'a mut T>, share: u32) {
+    let in_use = places.len() >> share;
+    places.take(in_use).for_each(|place| *place = T::default());
+}
+
+/// State of an events chunk. What [`Memory::Small`] uses of it lies together.
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct EventModel {
-    /// `(address / 8) << 8 | class` of allocations, 0 if empty.
-    recent: [u64; RECENT],
-    /// `stack << 32 | size`.
-    sites: [u64; SITES],
-    stacks: [u32; STACKS],
-    /// Regions of the last frees that are not in `recent`, the latest first: `address >> 20`.
-    regions: [u64; REGIONS],
-    frees: [[u64; FREES]; CLASSES],
-    tops: [u8; CLASSES],
-    pub(crate) next_stamp: [u64; SHARDS],
     pub(crate) last: u64,
     behind: u64,
     pub(crate) clock_ms: u64,
+    /// See [`Memory::share`].
+    share: u32,
+    tops: [u8; CLASSES],
+    /// Regions of the last frees that are not in `recent`, the latest first: `address >> 20`.
+    regions: [u64; REGIONS],
+    pub(crate) next_stamp: [u64; SHARDS],
+    frees: [[u64; FREES]; CLASSES],
+    /// `stack << 32 | size`.
+    sites: [u64; SITES],
+    /// From its end.
+    stacks: [u32; STACKS],
+    /// `(address / 8) << 8 | class` of allocations, 0 if empty.
+    recent: [u64; RECENT],
 }
 
 #[inline(always)]
@@ -95,24 +124,26 @@ impl EventModel {
     /// The state of a fresh chunk.
     pub const fn new() -> EventModel {
         EventModel {
-            recent: [0; RECENT],
-            sites: [0; SITES],
-            stacks: [0; STACKS],
-            regions: [0; REGIONS],
-            frees: [[0; FREES]; CLASSES],
-            tops: [0; CLASSES],
-            next_stamp: [0; SHARDS],
             last: 0,
             behind: 0,
             clock_ms: 0,
+            share: 0,
+            tops: [0; CLASSES],
+            regions: [0; REGIONS],
+            next_stamp: [0; SHARDS],
+            frees: [[0; FREES]; CLASSES],
+            sites: [0; SITES],
+            stacks: [0; STACKS],
+            recent: [0; RECENT],
         }
     }
 
     /// Back to the state of a fresh chunk that begins at `clock_ms`.
-    pub fn begin_chunk(&mut self, clock_ms: u64) {
-        self.recent.fill(0);
-        self.sites.fill(0);
-        self.stacks.fill(0);
+    pub fn begin_chunk(&mut self, clock_ms: u64, memory: Memory) {
+        self.share = memory.share();
+        clear(self.recent.iter_mut(), self.share);
+        clear(self.sites.iter_mut(), self.share);
+        clear(self.stacks.iter_mut().rev(), self.share);
         self.regions.fill(0);
         self.frees.as_flattened_mut().fill(0);
         self.tops.fill(0);
@@ -163,7 +194,8 @@ impl EventModel {
         } else {
             self.behind = address.0.wrapping_add(spent(size));
         }
-        self.recent[hash(address.0 >> 4, RECENT_BITS)] = ((address.0 >> 3) << 8) | class as u64;
+        let slot = hash(address.0 >> 4, RECENT_BITS);
+        self.recent[slot >> self.share] = ((address.0 >> 3) << 8) | class as u64;
         self.last = address.0;
     }
 
@@ -171,13 +203,13 @@ impl EventModel {
     #[inline(always)]
     pub(crate) fn recent_slot(&self, address: Address) -> Option<usize> {
         let slot = hash(address.0 >> 4, RECENT_BITS);
-        (self.recent[slot] >> 8 == address.0 >> 3 && address.0 & 7 == 0).then_some(slot)
+        (self.recent[slot >> self.share] >> 8 == address.0 >> 3 && address.0 & 7 == 0).then_some(slot)
     }
 
     /// A free of the recent allocation in `slot` happened; returns its address.
     #[inline(always)]
     pub(crate) fn freed_recent(&mut self, slot: usize) -> Address {
-        let entry = core::mem::take(&mut self.recent[slot % RECENT]);
+        let entry = core::mem::take(&mut self.recent[(slot % RECENT) >> self.share]);
         let address = Address((entry >> 8) << 3);
         self.freed_class(address, (entry & 0xff) as usize % CLASSES);
         address
@@ -219,13 +251,13 @@ impl EventModel {
     pub(crate) fn site(&self, stack: StackId, size: u64) -> (usize, bool) {
         let entry = Self::site_entry(stack, size);
         let slot = hash(entry, SITE_BITS);
-        (slot, self.sites[slot] == entry && size >> 32 == 0)
+        (slot, self.sites[slot >> self.share] == entry && size >> 32 == 0)
     }
 
     /// The stack and size in a slot.
     #[inline(always)]
     pub(crate) fn site_at(&self, slot: usize) -> (StackId, u64) {
-        let entry = self.sites[slot % SITES];
+        let entry = self.sites[(slot % SITES) >> self.share];
         (StackId((entry >> 32) as u32), entry & 0xffff_ffff)
     }
 
@@ -233,20 +265,25 @@ impl EventModel {
     #[inline(always)]
     pub(crate) fn stack(&self, stack: StackId) -> (usize, bool) {
         let slot = hash(stack.0 as u64, STACK_BITS);
-        (slot, self.stacks[slot] == stack.0)
+        (slot, self.stacks[self.stack_place(slot)] == stack.0)
     }
 
     #[inline(always)]
     pub(crate) fn stack_at(&self, slot: usize) -> StackId {
-        StackId(self.stacks[slot % STACKS])
+        StackId(self.stacks[self.stack_place(slot)])
+    }
+
+    #[inline(always)]
+    const fn stack_place(&self, slot: usize) -> usize {
+        STACKS - 1 - ((slot % STACKS) >> self.share)
     }
 
     /// A stack with a size was said that was not in its slot.
     #[inline(always)]
     pub(crate) fn site_said(&mut self, stack: StackId, size: u64) {
         let entry = Self::site_entry(stack, size);
-        self.sites[hash(entry, SITE_BITS)] = entry;
-        self.stacks[hash(stack.0 as u64, STACK_BITS)] = stack.0;
+        self.sites[hash(entry, SITE_BITS) >> self.share] = entry;
+        self.stacks[self.stack_place(hash(stack.0 as u64, STACK_BITS))] = stack.0;
     }
 
     #[inline(always)]
@@ -265,7 +302,10 @@ impl Default for EventModel {
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C)]
 pub struct DefinitionModel {
+    /// From its end.
     pcs: [u64; PCS],
+    /// See [`Memory::share`].
+    share: u32,
     pub(crate) last_pc: u64,
     pub(crate) next_id: u32,
     /// The code object of the last Python node.
@@ -275,12 +315,13 @@ pub struct DefinitionModel {
 impl DefinitionModel {
     /// The state of a fresh chunk whose first node has this id.
     pub const fn new(first_id: u32) -> DefinitionModel {
-        DefinitionModel { pcs: [0; PCS], last_pc: 0, next_id: first_id, last_code: 0 }
+        DefinitionModel { pcs: [0; PCS], share: 0, last_pc: 0, next_id: first_id, last_code: 0 }
     }
 
     /// Back to the state of a fresh chunk.
-    pub fn begin_chunk(&mut self, first_id: u32) {
-        self.pcs.fill(0);
+    pub fn begin_chunk(&mut self, first_id: u32, memory: Memory) {
+        self.share = memory.share();
+        clear(self.pcs.iter_mut().rev(), self.share);
         self.last_pc = 0;
         self.next_id = first_id;
         self.last_code = 0;
@@ -295,17 +336,22 @@ impl DefinitionModel {
     #[inline(always)]
     pub(crate) fn pc_slot(&self, pc: Address) -> (usize, bool) {
         let slot = hash(pc.0, PC_BITS);
-        (slot, self.pcs[slot] == pc.0)
+        (slot, self.pcs[self.pc_place(slot)] == pc.0)
     }
 
     #[inline(always)]
     pub(crate) fn pc_at(&self, slot: usize) -> Address {
-        Address(self.pcs[slot % PCS])
+        Address(self.pcs[self.pc_place(slot)])
+    }
+
+    #[inline(always)]
+    const fn pc_place(&self, slot: usize) -> usize {
+        PCS - 1 - ((slot % PCS) >> self.share)
     }
 
     #[inline(always)]
     pub(crate) fn node_added(&mut self, pc: Address) {
-        self.pcs[hash(pc.0, PC_BITS)] = pc.0;
+        self.pcs[self.pc_place(hash(pc.0, PC_BITS))] = pc.0;
         self.last_pc = pc.0;
         self.next_id = self.next_id.wrapping_add(1);
     }

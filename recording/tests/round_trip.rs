@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, FileHeader, HeaderError};
 use recording::{
     Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, EventModel, FrameKind,
-    Interpreter, Module, Segment, StackId, Stop, shard_of,
+    Interpreter, Memory, Module, Segment, StackId, Stop, shard_of,
 };
 
 /// What a program does next.
@@ -196,7 +196,11 @@ fn program(steps: &[Step], repeats: usize) -> Vec<Event> {
 }
 
 fn written(events: &[Event]) -> Vec<Filled<Event, EventModel>> {
-    let mut writer = EventWriter::new(0);
+    written_with(events, Memory::Whole)
+}
+
+fn written_with(events: &[Event], memory: Memory) -> Vec<Filled<Event, EventModel>> {
+    let mut writer = EventWriter::with(0, memory);
     for &event in events {
         writer.push(event);
     }
@@ -368,6 +372,19 @@ proptest! {
     }
 
     #[test]
+    fn a_writer_that_remembers_less_says_the_same(steps in vec(step(), 1..600), repeats in 1usize..40) {
+        let events_in = program(&steps, repeats);
+        let mut back = Vec::new();
+        for chunk in written_with(&events_in, Memory::Small) {
+            let (found, stop, _) = events(&chunk.bytes[CHUNK_HEADER..], clock_of(&chunk));
+            prop_assert_eq!(stop, Stop::End);
+            prop_assert_eq!(&found, &chunk.records);
+            back.extend(found.into_iter().map(|(_, event)| event));
+        }
+        prop_assert_eq!(back, events_in);
+    }
+
+    #[test]
     fn what_the_allocator_says_of_a_block_is_only_a_hint(steps in vec(step(), 1..300), usable in vec(usable(), 1..50)) {
         let events_in = program(&steps, 2);
         let mut writer = EventWriter::new(0);
@@ -413,6 +430,18 @@ proptest! {
             id = id.wrapping_add(u32::from(takes_id));
         }
         prop_assert!(*decoded == model, "encoder and decoder predict alike");
+    }
+
+    #[test]
+    fn definitions_of_a_writer_that_remembers_less(planned in vec(definition(), 1..300)) {
+        let mut model = DefinitionModel::new(0);
+        model.begin_chunk(32768, Memory::Small);
+        let (bytes, _) = defined(&planned, &mut model);
+        let (found, stop, _) = definitions(&bytes, 32768);
+        prop_assert_eq!(stop, Stop::End);
+        let (mut whole, mut back) = (DefinitionModel::new(32768), DefinitionModel::new(32768));
+        let again: Vec<u8> = found.iter().flat_map(|(_, definition)| define(&mut back, definition)).collect();
+        prop_assert_eq!(again, defined(&planned, &mut whole).0);
     }
 
     #[test]

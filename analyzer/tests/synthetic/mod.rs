@@ -11,8 +11,8 @@ use recording::layout::{
     self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State,
 };
 use recording::{
-    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Module, Packed, Said,
-    Segment, StackId, Wide, shard_of,
+    Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Memory, Module, Packed,
+    Said, Segment, StackId, Wide, shard_of,
 };
 
 /// A directory of its own, removed at the end.
@@ -146,7 +146,7 @@ impl Recorder {
         let index = self.writers.len();
         let page = self.page(ChunkKind::Events, index as u32, 0, 0);
         let mut model = Box::new(EventModel::new());
-        model.begin_chunk(self.clock_ms);
+        model.begin_chunk(self.clock_ms, Memory::Whole);
         self.writers.push((page, model, 0));
         index
     }
@@ -159,7 +159,7 @@ impl Recorder {
         let ordinal = self.writers[writer].2 + 1;
         let page = self.page(ChunkKind::Events, writer as u32, ordinal, 0);
         self.writers[writer].0 = page;
-        self.writers[writer].1.begin_chunk(self.clock_ms);
+        self.writers[writer].1.begin_chunk(self.clock_ms, Memory::Whole);
         self.writers[writer].2 = ordinal;
     }
 
@@ -285,7 +285,7 @@ impl Recorder {
         let page = self.page(ChunkKind::Definitions, 0, self.blocks - 1, first);
         self.blocks += 1;
         let mut model = Box::new(DefinitionModel::new(first));
-        model.begin_chunk(first);
+        model.begin_chunk(first, Memory::Whole);
         self.definitions = Some((page, model));
     }
 

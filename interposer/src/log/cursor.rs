@@ -1,17 +1,20 @@
 //! A writer's place in its chunk: where the next record goes, and how far blocks are allocated.
 //!
-//! The first chunk of each writer is allocated in small pieces, since most threads and most forked children
-//! write little. All-zero is a cursor without a chunk, which is what fork leaves of it in the child.
+//! The chunk of a writer of whom not much is expected is allocated in small pieces: of each writer the first one, since
+//! most threads and most forked children write little. All-zero is a cursor without a chunk, which is what fork leaves of
+//! it in the child.
 
 use super::file;
 use crate::sys::Errno;
-use crate::{process, sandbox};
+use crate::{process, sandbox, thread};
 use core::sync::atomic::{Ordering::Release, compiler_fence};
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
-use recording::{Packed, Wide};
+use recording::{Memory, Packed, Wide};
 
-/// A piece of a writer's first chunk: two pages.
-const PIECE: usize = 8 << 10;
+/// A piece of a chunk: a page.
+const PIECE: usize = 4 << 10;
+/// From so many writers on, what each takes of memory counts for more than the bytes that it writes.
+const MANY: u32 = 128;
 
 /// See the module's contract.
 #[repr(C)]
@@ -24,7 +27,7 @@ pub struct Cursor {
     chunk: usize,
     /// Number of the next chunk.
     ordinal: u32,
-    /// First chunk: it grows by pieces.
+    /// The chunk grows by pieces.
     pieces: bool,
 }
 
@@ -33,6 +36,11 @@ impl Cursor {
     #[inline(always)]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.end - self.position >= bytes
+    }
+
+    /// What the writer needs for its next chunk.
+    pub fn memory(&self) -> Memory {
+        if self.ordinal == 0 || thread::writers() > MANY { Memory::Small } else { Memory::Whole }
     }
 
     /// Allocates more of the chunk; false if it is full.
@@ -60,9 +68,9 @@ impl Cursor {
     }
 
     /// Gives the chunk back and begins another with this header (whose ordinal and process are filled in). False if there is
-    /// none; the recording has stopped then.
+    /// none; the recording has stopped then. [`Memory::Small`]: it grows by pieces.
     #[cold]
-    pub fn turn(&mut self, header: ChunkHeader) -> bool {
+    pub fn turn(&mut self, header: ChunkHeader, memory: Memory) -> bool {
         let old = core::mem::take(&mut self.chunk);
         self.position = 0;
         self.end = 0;
@@ -70,7 +78,7 @@ impl Cursor {
             file::release_chunk(old);
         }
         let Some(at) = process::new_chunk() else { return false };
-        self.pieces = self.ordinal == 0;
+        self.pieces = memory == Memory::Small;
         let size = if self.pieces { PIECE } else { CHUNK };
         if let Err(errno) = file::allocate_at(at, size) {
             process::cannot_grow(errno);

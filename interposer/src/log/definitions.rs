@@ -15,9 +15,9 @@ use recording::{
     Interpreter, LONGEST, LostKind, Module, Packed, StackId,
 };
 
-/// Nodes that each writer finds again without looking into the shared table: at first 64 KiB of them, at most 512 KiB,
+/// Nodes that each writer finds again without looking into the shared table: at first 2 KiB of them, at most 512 KiB,
 /// which is what a request to a Flask app needs.
-const KNOWN_BITS: [u32; 2] = [12, 15];
+const KNOWN_BITS: [u32; 2] = [7, 15];
 const KNOWN: usize = 1 << KNOWN_BITS[1];
 /// How often, for each place, a node that the writer does not know may be in the shared table before there are more
 /// places.
@@ -35,17 +35,18 @@ struct Known {
 /// See the module's contract. All-zero is a writer without a chunk that knows no nodes.
 #[repr(C)]
 pub struct Definitions {
+    model: DefinitionModel,
+    /// From its end: what a writer of few nodes uses lies together.
+    known: [Known; KNOWN],
     cursor: Cursor,
     /// The epoch of the module map that captures are in.
     epoch: u32,
     /// The epoch that the chunk's reader would assume.
     written_epoch: u32,
-    model: DefinitionModel,
     /// Log2 of the places of `known` in use, less the least.
     known_bits: u32,
     /// Nodes found in the shared table since there are as many places.
     found: u32,
-    known: [Known; KNOWN],
 }
 
 /// [`Definitions`] and whose they are.
@@ -155,9 +156,10 @@ impl<'a> Definer<'a> {
             epoch: definitions.epoch,
             process: 0,
         };
-        definitions.model.begin_chunk(first_id);
+        let memory = definitions.cursor.memory();
+        definitions.model.begin_chunk(first_id, memory);
         definitions.written_epoch = definitions.epoch;
-        definitions.cursor.turn(header)
+        definitions.cursor.turn(header, memory)
             && (definitions.cursor.has_room(needed) || definitions.cursor.grow(needed))
     }
 }
@@ -227,7 +229,7 @@ impl Definitions {
     #[inline(always)]
     fn known_at(&mut self, key: Key, parent: StackId) -> &mut Known {
         let slot = key.hash(parent) >> (64 - KNOWN_BITS[0] - self.known_bits);
-        &mut self.known[slot as usize % KNOWN]
+        &mut self.known[KNOWN - 1 - slot as usize % KNOWN]
     }
 
     /// A node was not among the known ones, but in the shared table: more places are taken into use where that is often so.
@@ -251,7 +253,7 @@ impl Definitions {
     fn change_epoch(&mut self, epoch: u32) {
         self.epoch = epoch;
         let in_use = 1 << (KNOWN_BITS[0] + self.known_bits);
-        for known in self.known.iter_mut().take(in_use) {
+        for known in self.known.iter_mut().rev().take(in_use) {
             known.id = StackId(0);
         }
     }

@@ -79,8 +79,9 @@ impl Events {
             epoch: 0,
             process: 0,
         };
-        self.model.begin_chunk(clock_ms);
-        self.cursor.turn(header)
+        let memory = self.cursor.memory();
+        self.model.begin_chunk(clock_ms, memory);
+        self.cursor.turn(header, memory)
     }
 
     /// A block was handed out. There must be room.

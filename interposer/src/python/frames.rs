@@ -87,6 +87,10 @@ fn hint_of(at: u64) -> usize {
 impl Chain {
     /// Ids are void: in a forked child, of another thread, or because a walk was left.
     pub fn forget(&mut self) {
+        if self.described == 0 && !self.asking {
+            // It was never used, and its page need not be there.
+            return;
+        }
         self.len = 0;
         self.merged = [StackId(0); 3];
         self.described = 0;

@@ -4,7 +4,7 @@
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, ROOM};
 use recording::{
     Definition, DefinitionDecoder, DefinitionEncoder, DefinitionModel, Event, EventDecoder, EventModel,
-    Packed, Said, Stop, Wide,
+    Memory, Packed, Said, Stop, Wide,
 };
 
 /// A chunk, what was put into it (with the offset behind the header at which each record ends), and the writer's
@@ -68,16 +68,21 @@ impl Page {
 pub struct EventWriter {
     page: Page,
     model: Box<EventModel>,
+    memory: Memory,
     records: Vec<(usize, Event)>,
     done: Vec<Filled<Event, EventModel>>,
 }
 
 impl EventWriter {
     pub fn new(clock_ms: u64) -> EventWriter {
+        EventWriter::with(clock_ms, Memory::Whole)
+    }
+
+    pub fn with(clock_ms: u64, memory: Memory) -> EventWriter {
         let page = Page::new(header(ChunkKind::Events, 0, clock_ms, 0));
         let mut model = Box::new(EventModel::new());
-        model.begin_chunk(clock_ms);
-        EventWriter { page, model, records: Vec::new(), done: Vec::new() }
+        model.begin_chunk(clock_ms, memory);
+        EventWriter { page, model, memory, records: Vec::new(), done: Vec::new() }
     }
 
     /// Writes `event`; a clock that did not move is no record.
@@ -155,7 +160,7 @@ impl EventWriter {
             records: std::mem::take(&mut self.records),
             model: self.model.clone(),
         });
-        self.model.begin_chunk(clock_ms);
+        self.model.begin_chunk(clock_ms, self.memory);
     }
 
     fn clock_of_page(&self) -> u64 {
