@@ -55,6 +55,14 @@ pub struct Caller {
     pub bp: u64,
 }
 
+impl Caller {
+    /// Where the return address is: on the stack, of which rsp itself may be the end.
+    #[inline(always)]
+    fn return_slot(&self) -> u64 {
+        self.sp.wrapping_sub(8)
+    }
+}
+
 /// A frame of the kept stack.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -149,7 +157,7 @@ impl Capture {
         self.len = 0;
     }
 
-    /// Looks for the bounds of the stack of `sp` now, if they are not known: later it may not be possible any more.
+    /// Looks for the bounds of the stack at `sp` now, if they are not known: later it may not be possible any more.
     pub fn look_up(&mut self, sp: u64) {
         if !self.region.contains(sp) {
             let region = self.region_of(sp);
@@ -177,7 +185,7 @@ impl Capture {
     pub fn take(&mut self, caller: Caller, sink: &mut impl Sink) -> StackId {
         // The commonest case: the same place with the same stack.
         if self.epoch == modules::epoch()
-            && self.region.contains(caller.sp)
+            && self.region.contains(caller.return_slot())
             && let Some(top) = self.len.checked_sub(1)
             && self.frame(top).is_at(caller.pc, caller.sp)
             && (self.frame(top).bp_need == Frame::NONE || self.frame(top).bp_need == caller.bp)
@@ -197,7 +205,7 @@ impl Capture {
             self.epoch = epoch;
         }
         sink.epoch(epoch);
-        self.look_up(caller.sp);
+        self.look_up(caller.return_slot());
         let walk = Walk::new(caller.pc, caller.sp, caller.bp, self.region, Generation::new(epoch));
         let plan = self.unwind(walk, sink);
         self.keep(plan, sink)
@@ -272,7 +280,9 @@ impl Capture {
     #[inline(never)]
     fn steps_as_before(&mut self, index: usize, sink: &mut impl Sink) -> bool {
         let frame = *self.frame(index);
-        let region = if self.region.contains(frame.sp) { self.region } else { self.region_of(frame.sp) };
+        // What it called has its return address below rsp, which itself may be the end of the stack.
+        let place = frame.sp.wrapping_sub(if frame.has(Frame::INTERRUPTED) { 0 } else { 8 });
+        let region = if self.region.contains(place) { self.region } else { self.region_of(place) };
         let mut again = Walk::new(frame.pc, frame.sp, frame.bp_need, region, Generation::new(self.epoch));
         again.interrupted = frame.has(Frame::INTERRUPTED);
         let step = again.step(&mut Frame::EMPTY.clone(), sink);

@@ -47,8 +47,7 @@ impl Region {
     }
 }
 
-/// The region that holds `address`; a single page if the kernel cannot be asked, since a stack pointer at least
-/// points to memory.
+/// The region that holds `address`, empty if nothing can be read there.
 #[cold]
 pub fn find(address: u64) -> Region {
     let maps = sys::Fd::open_read(b"/proc/self/maps\0");
@@ -92,13 +91,17 @@ const _: () = assert!(size_of::<ProcmapQuery>() == 104, "the kernel's structure"
 /// `_IOWR('f', 17, struct procmap_query)`.
 const PROCMAP_QUERY: usize = 3 << 30 | 104 << 16 | (b'f' as usize) << 8 | 17;
 
+/// Only mappings that can be read.
+const READABLE: u64 = 1;
+
 const STACK_NAME: &[u8] = b"[stack]";
 
 fn query(maps: &sys::Fd, address: u64) -> Option<(Region, bool)> {
     let mut name = [0u8; 16];
     // A longer name than the buffer is an error; it is not the stack's, so the second try asks for none.
     for name_size in [name.len() as u32, 0] {
-        let mut query = ProcmapQuery { size: 104, query_addr: address, ..Default::default() };
+        let mut query =
+            ProcmapQuery { size: 104, query_flags: READABLE, query_addr: address, ..Default::default() };
         if name_size > 0 {
             query.vma_name_size = name_size;
             query.vma_name_addr = name.as_mut_ptr() as u64;
@@ -120,6 +123,7 @@ struct Line {
     high: u64,
     spaces: u32,
     in_high: bool,
+    readable: bool,
     /// Bytes of `[stack]` that the name begins with; more than 7 if it is another.
     matched: usize,
 }
@@ -134,6 +138,7 @@ impl Line {
                 let value = if self.in_high { &mut self.high } else { &mut self.low };
                 *value = *value << 4 | digit as u64 & 15;
             }
+            b'r' if self.spaces == 1 => self.readable = true,
             _ if self.spaces > 4 => {
                 let agrees = STACK_NAME.get(self.matched) == Some(&byte);
                 self.matched = if agrees { self.matched + 1 } else { STACK_NAME.len() + 1 };
@@ -154,7 +159,7 @@ fn parse(maps: &sys::Fd, address: u64) -> Option<(Region, bool)> {
                 continue;
             }
             let region = Region { low: line.low, high: line.high };
-            if region.contains(address) {
+            if line.readable && region.contains(address) {
                 return Some((region, line.matched == STACK_NAME.len()));
             }
             line = Line::default();
@@ -165,6 +170,9 @@ fn parse(maps: &sys::Fd, address: u64) -> Option<(Region, bool)> {
 /// What is readable around `address`: up to 1 MiB below, for the calls to come, and 64 MiB above.
 fn probe(address: u64) -> Region {
     let page = address & !(PAGE - 1);
+    if !sys::is_readable(page as usize) {
+        return Region::default();
+    }
     let mut region = Region { low: page, high: page + PAGE };
     while page - region.low < 1 << 20 && sys::is_readable((region.low - PAGE) as usize) {
         region.low -= PAGE;
@@ -212,6 +220,21 @@ mod tests {
     fn unmapped_memory_has_no_region() {
         assert_eq!(parse(&maps(), 0x1000), None);
         assert_eq!(query(&maps(), 0x1000), None);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_read_has_no_region() {
+        let size = 2 * PAGE as usize;
+        let at = sys::map_private(size).expect("there is memory") as u64;
+        // SAFETY: the second page of a mapping of this test's own.
+        let forbidden = unsafe { libc::mprotect((at + PAGE) as *mut _, PAGE as usize, libc::PROT_NONE) };
+        assert_eq!(forbidden, 0);
+        assert_eq!(parse(&maps(), at + PAGE), None);
+        assert_eq!(query(&maps(), at + PAGE), None);
+        assert_eq!(probe(at + PAGE), Region::default());
+        assert_eq!(find(at + PAGE - 8).high, at + PAGE);
+        // SAFETY: the mapping is this test's alone.
+        unsafe { sys::unmap(at as usize, size) };
     }
 
     #[test]
