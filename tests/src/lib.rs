@@ -5,6 +5,7 @@
 //!
 //! - [`artifacts`]: what is built once: `unfreed`, its library, the targets.
 //! - [`libcs`]: other C libraries that targets can be built for.
+//! - [`limits`]: numbers that must not be exceeded.
 //! - [`process`]: starts and ends programs, with a limit of time.
 //! - [`report`]: what `unfreed report` says.
 //! - [`python`]: the interpreters of this machine, and packages for them.
@@ -14,6 +15,7 @@
 
 pub mod artifacts;
 pub mod libcs;
+pub mod limits;
 pub mod process;
 pub mod python;
 pub mod replay;

@@ -1,7 +1,8 @@
-//! SIGKILL at a random instant, a hundred times: what the recording says is unfreed is what the program held.
+//! SIGKILL at a random instant: what the recording says is unfreed is what the program held.
 //!
-//! The program keeps a ledger in a file (see `targets/c/ledger.c`) which outlives it as the recording does. The two may
-//! differ only by the one operation that each thread had begun and not finished.
+//! The program, of one thread, of several, or of several processes, keeps a ledger in a file (see `targets/c/ledger.c`)
+//! which outlives it as the recording does. The two may differ only by the one operation that each thread had begun and
+//! not finished.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,14 +13,21 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use e2e::limits::hold;
 use e2e::{ProcessFile, Program, Report, Scratch, process, replay};
 use recording::Address;
 
 const THREADS: usize = 6;
+const ROWS: usize = 64;
 const HELD: usize = 512;
-const KILLS: u64 = 100;
+/// Words of a row.
+const ROW: usize = 4 + 2 * HELD;
 /// Only a hang reaches it.
 const LIMIT: Duration = Duration::from_secs(60);
+
+const ONE_THREAD: [&str; 2] = ["threads", "1"];
+const SEVERAL_THREADS: [&str; 2] = ["threads", "6"];
+const PROCESSES: [&str; 2] = ["processes", "30"];
 
 /// `struct ledger`, as it was when the program was killed.
 struct Ledger(Vec<u64>);
@@ -33,26 +41,32 @@ struct InFlight {
 }
 
 impl Ledger {
-    fn words() -> usize {
-        1 + 3 * THREADS + 2 * THREADS * HELD
-    }
-
-    fn read(file: &File) -> Ledger {
-        let mut bytes = vec![0; 8 * Ledger::words()];
+    fn read(path: &Path) -> Ledger {
+        let mut bytes = vec![0; 8 * (1 + ROWS * ROW)];
+        let file = File::open(path).expect("the ledger is there");
         file.read_exact_at(&mut bytes, 0).expect("the ledger can be read");
         let word = |chunk: &[u8]| u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
         Ledger(bytes.chunks_exact(8).map(word).collect())
     }
 
-    fn in_flight(&self) -> Vec<InFlight> {
-        let rows = self.0[1..1 + 3 * THREADS].chunks_exact(3);
-        let all = rows.map(|row| InFlight { operation: row[0], address: Address(row[1]), size: row[2] });
+    /// The rows of the threads of a process.
+    fn rows(&self, pid: u32) -> impl Iterator<Item = &[u64]> {
+        self.0[1..].chunks_exact(ROW).filter(move |row| row[0] == u64::from(pid))
+    }
+
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        self.0[1..].chunks_exact(ROW).map(|row| row[0] as u32).filter(|pid| *pid != 0)
+    }
+
+    fn in_flight(&self, pid: u32) -> Vec<InFlight> {
+        let all =
+            self.rows(pid).map(|row| InFlight { operation: row[1], address: Address(row[2]), size: row[3] });
         all.filter(|row| row.operation != 0).collect()
     }
 
-    fn held(&self) -> HashMap<Address, u64> {
-        let rows = self.0[1 + 3 * THREADS..].chunks_exact(2);
-        rows.filter(|row| row[0] != 0).map(|row| (Address(row[0]), row[1])).collect()
+    fn held(&self, pid: u32) -> HashMap<Address, u64> {
+        let entries = self.rows(pid).flat_map(|row| row[4..].chunks_exact(2));
+        entries.filter(|entry| entry[0] != 0).map(|entry| (Address(entry[0]), entry[1])).collect()
     }
 }
 
@@ -64,9 +78,9 @@ fn operations(ledger: &Path) -> u64 {
 }
 
 /// Starts the program, which works for ever or does so many operations and waits.
-fn start(ledger: &Path, directory: &Path, most_operations: Option<u64>) -> Child {
+fn start(shape: [&str; 2], ledger: &Path, directory: &Path, most_operations: Option<u64>) -> Child {
     std::fs::create_dir(directory).expect("the directory can be made");
-    let mut program = Program::c("ledger").arg(ledger);
+    let mut program = Program::c("ledger").arg(ledger).arg(shape[0]).arg(shape[1]);
     if let Some(most) = most_operations {
         program = program.arg(most.to_string());
     }
@@ -83,8 +97,10 @@ fn wait_for_operations(wanted: u64, ledger: &Path, child: &mut Child) {
     }
 }
 
-fn kill(mut child: Child) {
-    child.kill().expect("the program can be killed");
+/// Kills the program with all its processes.
+fn kill(child: Child) {
+    // SAFETY: no memory is touched; the group was begun for this child, which is not yet waited for.
+    assert_eq!(unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) }, 0);
     let status = process::wait(child, LIMIT).expect("a killed program ends");
     assert_eq!(status.signal(), Some(libc::SIGKILL));
 }
@@ -95,7 +111,8 @@ fn still_runs(child: &mut Child) -> bool {
 
 /// Whether the difference between ledger and recording is explained by what was in flight.
 fn compare(file: &ProcessFile, ledger: &Ledger) {
-    let (held, in_flight) = (ledger.held(), ledger.in_flight());
+    let pid = file.header.pid;
+    let (held, in_flight) = (ledger.held(pid), ledger.in_flight(pid));
     for (address, size) in &held {
         let recorded = file.live.get(address).map(|block| block.size);
         assert_eq!(recorded, Some(*size), "block {address:x?} of the ledger; in flight: {in_flight:x?}");
@@ -116,26 +133,83 @@ fn compare(file: &ProcessFile, ledger: &Ledger) {
     }
 }
 
-#[test]
-fn a_hundred_times() {
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    for kill in 0..KILLS {
-        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let scratch = Scratch::new("killed");
-        let (ledger, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-        let mut child = start(&ledger, &directory, None);
-        wait_for_operations(1000 + (random >> 33) % 100_000, &ledger, &mut child);
-        self::kill(child);
-        let files = replay::read_directory(&directory);
-        assert_eq!(files.len(), 1, "kill {kill}");
-        assert_eq!(files[0].impossible, Vec::<String>::new(), "kill {kill}");
-        assert_eq!(files[0].unknown_frees, 0, "kill {kill}");
-        compare(&files[0], &Ledger::read(&File::open(&ledger).expect("the ledger is there")));
-        let report = Report::of(&directory);
-        report.assert_sound();
-        assert_eq!(report.total("unfreed_blocks"), files[0].live.len() as u64, "kill {kill}");
-        assert_eq!(report.total("unfreed_bytes"), files[0].live_bytes(), "kill {kill}");
+/// Waits until none of the killed processes has the recording's files open: the first one's end is not that of all.
+fn wait_for_files(directory: &Path, ledger: &Ledger) {
+    let begun = Instant::now();
+    let is_there = |pid: u32| {
+        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        maps.contains(&directory.display().to_string())
+    };
+    while ledger.pids().any(is_there) {
+        assert!(begun.elapsed() < LIMIT, "a killed process is still there");
+        thread::yield_now();
     }
+}
+
+fn kill_once(shape: [&str; 2], random: u64) {
+    let scratch = Scratch::new("killed");
+    let (path, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
+    let mut child = start(shape, &path, &directory, None);
+    // At the beginning too.
+    let most = if random.is_multiple_of(4) { 100 } else { 100_000 };
+    wait_for_operations(1 + (random >> 33) % most, &path, &mut child);
+    kill(child);
+    wait_for_files(&directory, &Ledger::read(&path));
+    let ledger = Ledger::read(&path);
+    let files = replay::read_directory(&directory);
+    for pid in ledger.pids().filter(|pid| !ledger.held(*pid).is_empty()) {
+        assert!(files.iter().any(|file| file.header.pid == pid), "no recording of process {pid}");
+    }
+    for file in &files {
+        assert_eq!(file.impossible, Vec::<String>::new(), "{}", file.path.display());
+        // A worker frees the one block that it inherits.
+        let inherited = u64::from(file.header.parent_file_id != 0);
+        assert!(file.unknown_frees <= inherited, "{} unknown frees", file.unknown_frees);
+        compare(file, &ledger);
+    }
+    let report = Report::of(&directory);
+    report.assert_sound();
+    let blocks: usize = files.iter().map(|file| file.live.len()).sum();
+    assert_eq!(report.total("unfreed_blocks"), blocks as u64);
+    let bytes: u64 = files.iter().map(ProcessFile::live_bytes).sum();
+    assert_eq!(report.total("unfreed_bytes"), bytes);
+}
+
+/// Each kill checks that nothing is lost and nothing impossible.
+fn kill_often(what: &str, shape: [&str; 2], kills: u64) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut failed = 0;
+    for _ in 0..kills {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        failed += u64::from(std::panic::catch_unwind(|| kill_once(shape, random)).is_err());
+    }
+    hold(&format!("{kills} kills of {what}: wrong recordings"), failed, 0, "recordings");
+}
+
+const KILLS: u64 = 33;
+const MANY_KILLS: u64 = 334;
+
+#[test]
+fn one_thread() {
+    kill_often("one thread", ONE_THREAD, KILLS);
+}
+
+#[test]
+fn several_threads() {
+    kill_often("several threads", SEVERAL_THREADS, KILLS);
+}
+
+#[test]
+fn several_processes() {
+    kill_often("several processes", PROCESSES, KILLS);
+}
+
+#[test]
+#[ignore = "the long form, for scripts/limits"]
+fn a_thousand_kills() {
+    kill_often("one thread", ONE_THREAD, MANY_KILLS);
+    kill_often("several threads", SEVERAL_THREADS, MANY_KILLS);
+    kill_often("several processes", PROCESSES, MANY_KILLS);
 }
 
 /// A recording is read while its process goes on writing: what is read is a state that the process was in.
@@ -145,7 +219,7 @@ fn read_while_it_is_written() {
     const STEP: u64 = 20_000;
     let scratch = Scratch::new("live");
     let (ledger, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-    let mut child = start(&ledger, &directory, Some(READINGS * STEP));
+    let mut child = start(SEVERAL_THREADS, &ledger, &directory, Some(READINGS * STEP));
     for reading in 1..=READINGS {
         wait_for_operations(reading * STEP, &ledger, &mut child);
         let report = Report::of(&directory);

@@ -46,3 +46,19 @@ fn two_thousand_threads() {
     let chunks = run.files[0].header.next_chunk;
     assert!(chunks < 200, "{chunks} chunks for 2,001 threads");
 }
+
+/// A thread that dies in the recorder would leave it locked.
+#[test]
+fn cancelled() {
+    let run = Run::of(&Program::c("cancel"));
+    run.assert_unfreed(&[("leak_cancel", 3, 30_003)]);
+}
+
+/// Nothing in the process grows with them.
+#[test]
+fn many_blocks_and_a_child() {
+    let run = Run::of(&Program::c("many_blocks"));
+    // Sizes 8 to 47 in turn; each thousandth is kept.
+    run.assert_unfreed(&[("hold", 300, 300 * 8)]);
+    assert_eq!(run.files.len(), 2);
+}

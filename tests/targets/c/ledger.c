@@ -1,16 +1,18 @@
-// Six threads that allocate, reallocate, free and free each other's blocks for ever, and keep a ledger of what they hold
-// in a file that outlives them. It is killed at a random instant and its recording compared with the ledger.
+// Threads that allocate, reallocate, free and free each other's blocks for ever, and keep a ledger of what they hold in a
+// file that outlives them. It is killed at a random instant and its recording compared with the ledger.
 //
-// With a second argument the threads stop working after so many operations, and it lives on.
+//   ledger FILE threads N [MOST]   N threads; with MOST they stop working after so many operations, and it lives on
+//   ledger FILE processes N        one thread, which forks N workers, of which some end: each has a row or two of its own
 //
 // A block is entered after malloc returned it and struck out before it is given to free or realloc. What a thread does
-// at the moment stands in its own entry, so that at most the one operation in flight of each thread is in doubt.
+// at the moment stands in its own row, so that at most the one operation in flight of each thread is in doubt.
 #include "target.h"
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
-#define THREADS 6
+#define ROWS 64
 #define HELD 512
 
 enum operation { NOTHING, ALLOCATING, FREEING, REALLOCATING };
@@ -19,17 +21,21 @@ struct entry {
     _Atomic uint64_t address, size;
 };
 
-// All words are 8 bytes; the test reads them at these places.
+// Of one thread. All words are 8 bytes; the test reads them at these places.
+struct row {
+    _Atomic uint64_t pid, operation, address, size;
+    struct entry held[HELD];
+};
+
 struct ledger {
     _Atomic uint64_t operations;
-    struct {
-        _Atomic uint64_t operation, address, size;
-    } in_flight[THREADS];
-    struct entry held[THREADS][HELD];
+    struct row rows[ROWS];
 };
 
 static struct ledger *ledger;
 static uint64_t most_operations = UINT64_MAX;
+// The rows of this process.
+static int first_row, rows = 1;
 
 // No size of the C library's own blocks leaves 5 when divided by 16.
 static size_t a_size(uint64_t *random) {
@@ -38,14 +44,14 @@ static size_t a_size(uint64_t *random) {
     return (bits % 16 ? bits / 16 % 64 : bits / 16 % 4096) * 16 + 5;
 }
 
-static void begin(int thread, enum operation operation, uint64_t address, uint64_t size) {
-    atomic_store(&ledger->in_flight[thread].address, address);
-    atomic_store(&ledger->in_flight[thread].size, size);
-    atomic_store(&ledger->in_flight[thread].operation, operation);
+static void begin(struct row *row, enum operation operation, uint64_t address, uint64_t size) {
+    atomic_store(&row->address, address);
+    atomic_store(&row->size, size);
+    atomic_store(&row->operation, operation);
 }
 
-static void end(int thread, int done) {
-    atomic_store(&ledger->in_flight[thread].operation, NOTHING);
+static void end(struct row *row, int done) {
+    atomic_store(&row->operation, NOTHING);
     atomic_fetch_add(&ledger->operations, done);
 }
 
@@ -54,10 +60,10 @@ static void enter(struct entry *entry, void *block, size_t size) {
     atomic_store(&entry->address, (uint64_t)block);
 }
 
-static void allocate(int thread, struct entry *entry, size_t size) {
-    begin(thread, ALLOCATING, 0, size);
+static void allocate(struct row *row, struct entry *entry, size_t size) {
+    begin(row, ALLOCATING, 0, size);
     enter(entry, malloc(size), size);
-    end(thread, 1);
+    end(row, 1);
 }
 
 // Takes the block out of an entry, which may be another thread's; false when somebody was faster.
@@ -65,57 +71,107 @@ static int strike_out(struct entry *entry, uint64_t address) {
     return atomic_compare_exchange_strong(&entry->address, &address, 0);
 }
 
-static void release(int thread, struct entry *entry) {
+static void release(struct row *row, struct entry *entry) {
     uint64_t address = atomic_load(&entry->address);
-    begin(thread, FREEING, address, 0);
+    begin(row, FREEING, address, 0);
     int mine = address && strike_out(entry, address);
     if (mine)
         free((void *)address);
-    end(thread, mine);
+    end(row, mine);
 }
 
-static void reallocate(int thread, struct entry *own, size_t size) {
+static void reallocate(struct row *row, struct entry *own, size_t size) {
     uint64_t address = atomic_load(&own->address);
-    begin(thread, REALLOCATING, address, size);
+    begin(row, REALLOCATING, address, size);
     int mine = address && strike_out(own, address);
     if (mine)
         enter(own, realloc((void *)address, size), size);
-    end(thread, mine);
+    end(row, mine);
 }
 
-// Only a thread itself enters blocks in its row; everybody strikes out.
+// Only a thread itself enters blocks in its row; everybody in its process strikes out.
+static void step(int number, uint64_t *random) {
+    size_t size = a_size(random);
+    struct row *row = &ledger->rows[number];
+    struct entry *own = &row->held[(*random >> 20) % HELD];
+    if (!atomic_load(&own->address))
+        allocate(row, own, size);
+    else if (*random >> 60 < 5)
+        reallocate(row, own, size);
+    else if (*random >> 60 < 10)
+        release(row, &ledger->rows[first_row + (*random >> 40) % rows].held[(*random >> 20) % HELD]);
+    else
+        release(row, own);
+}
+
 static void *work(void *number) {
-    int thread = (int)(long)number;
-    uint64_t random = 12345 + thread;
-    while (atomic_load(&ledger->operations) < most_operations) {
-        size_t size = a_size(&random);
-        struct entry *own = &ledger->held[thread][(random >> 20) % HELD];
-        if (!atomic_load(&own->address))
-            allocate(thread, own, size);
-        else if (random >> 60 < 5)
-            reallocate(thread, own, size);
-        else if (random >> 60 < 10)
-            release(thread, &ledger->held[(random >> 40) % THREADS][(random >> 20) % HELD]);
-        else
-            release(thread, own);
-    }
+    uint64_t random = 12345 + (long)number;
+    while (atomic_load(&ledger->operations) < most_operations)
+        step((int)(long)number, &random);
     pause();
     return NULL;
 }
 
+static void in_threads(int first, int count) {
+    pthread_t threads[ROWS];
+    first_row = first;
+    rows = count;
+    for (int i = 0; i < count; i++)
+        atomic_store(&ledger->rows[first + i].pid, getpid());
+    for (long i = 1; i < count; i++)
+        pthread_create(&threads[i], NULL, work, (void *)(first + i));
+    work((void *)(long)first);
+}
+
+// Every second one ends; some of the others have two threads.
+static void worker(int number, int row, void *inherited) {
+    free(inherited);
+    if (number % 2) {
+        first_row = row;
+        atomic_store(&ledger->rows[row].pid, getpid());
+        uint64_t random = 777 + row;
+        for (int i = 0; i < number * 200; i++)
+            step(row, &random);
+        if (number % 4 == 1)
+            exit(0);
+        _exit(0);
+    }
+    in_threads(row, number % 3 ? 1 : 2);
+}
+
+static void in_processes(int workers) {
+    uint64_t random = 99;
+    int begun = 0, alive = 0;
+    atomic_store(&ledger->rows[0].pid, getpid());
+    for (;;) {
+        for (int i = 0; i < 1000; i++)
+            step(0, &random);
+        while (alive > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+            alive--;
+        if (begun < workers && alive < 5) {
+            void *inherited = malloc(100);
+            if (fork() == 0)
+                worker(begun, 1 + 2 * begun, inherited);
+            free(inherited);
+            begun++;
+            alive++;
+        }
+    }
+}
+
 int main(int argc, char **argv) {
-    int file = argc > 1 ? open(argv[1], O_RDWR | O_CREAT, 0600) : -1;
+    int file = argc > 3 ? open(argv[1], O_RDWR | O_CREAT, 0600) : -1;
     if (file < 0 || ftruncate(file, sizeof *ledger))
         return 1;
     ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (ledger == MAP_FAILED)
         return 1;
-    if (argc > 2)
-        most_operations = strtoull(argv[2], NULL, 10);
+    if (argc > 4)
+        most_operations = strtoull(argv[4], NULL, 10);
     mallopt(M_ARENA_MAX, 2);
-    pthread_t threads[THREADS];
-    for (long i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, work, (void *)i);
-    pthread_join(threads[0], NULL);
+    if (!strcmp(argv[2], "threads"))
+        in_threads(0, atoi(argv[3]));
+    else
+        in_processes(atoi(argv[3]));
     return 2;
 }
