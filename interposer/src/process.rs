@@ -141,6 +141,14 @@ pub fn stop(cause: StopCause, errno: i32) {
     set(layout::STATE, State::Stopped as u64);
 }
 
+/// The process, if it is root's, may be about to lose the right to open its file.
+#[cold]
+pub fn rights_are_given_up() {
+    if is_recording() && !is_other_process() && sys::user() == 0 {
+        file::extend_ahead();
+    }
+}
+
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
     // A vfork child that exits the wrong way is not us.
@@ -211,7 +219,12 @@ fn begin_file() -> bool {
         intern::forked();
         python::code::forked();
     }
-    PID.store(sys::pid(), Relaxed);
+    // Where the kernel may not be asked for it, a process that begins with one thread has that one's number.
+    let pid = match sys::pid() {
+        0 => sys::tid(),
+        pid => pid,
+    };
+    PID.store(pid, Relaxed);
     thread::begin_numbers(parent != 0);
     // Where the fork came from a signal handler that interrupted the recorder, the interrupted event still has an
     // address in the parent's chunk in a register: it writes there what the parent writes there too.

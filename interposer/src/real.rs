@@ -6,7 +6,7 @@
 
 use crate::hooks::operators;
 use crate::symbols::Objects;
-use core::ffi::{c_int, c_long, c_void};
+use core::ffi::{c_char, c_int, c_long, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What is stored for a function that nobody defines.
@@ -78,6 +78,16 @@ functions! {
     prctl = b"prctl": fn(c_int, usize, usize, usize, usize) -> c_int;
     /// `syscall`.
     syscall = b"syscall": fn(c_long, usize, usize, usize, usize, usize, usize) -> c_long;
+    /// `setuid`.
+    setuid = b"setuid": fn(u32) -> c_int;
+    /// `seteuid`.
+    seteuid = b"seteuid": fn(u32) -> c_int;
+    /// `setreuid`.
+    setreuid = b"setreuid": fn(u32, u32) -> c_int;
+    /// `setresuid`.
+    setresuid = b"setresuid": fn(u32, u32, u32) -> c_int;
+    /// `chroot`.
+    chroot = b"chroot": fn(*const c_char) -> c_int;
 }
 
 /// The kernel's clock, in the object that it maps into every process; the loader lists it before us.

@@ -120,7 +120,8 @@ fn a_child_that_outlives_its_parent() {
     assert!(length == 1 << 30, "cut to {length} bytes while the child was in it");
 }
 
-/// Here no child: the process needs neither path nor descriptor for more chunks and more mappings.
+/// Here no child: the process needs neither path nor descriptor for more chunks and more mappings, and the file is as
+/// long as it may become, since it could not be made longer any more.
 #[test]
 fn the_process_itself_with_another_root() {
     if is_root() {
@@ -128,6 +129,8 @@ fn the_process_itself_with_another_root() {
         let run = Run::of(&Program::c("joins").arg("itself").arg(jail.path()));
         run.assert_unfreed(&[PARENT, ("leak_late", 1, 40_001)]);
         assert_eq!(run.files[0].header.stop_cause, Some(recording::layout::StopCause::None));
+        let length = fs::metadata(&run.files[0].path).expect("the file").len();
+        assert_eq!(length, 16 << 30);
         assert!(run.files[0].events > 6_000_000, "{} events", run.files[0].events);
     }
 }

@@ -48,7 +48,10 @@ pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
     let state = |recording: &Recording| match recording.header.state {
         Some(State::Ended) => ProcessState::Exited,
         Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
-        _ if last_image[&process_key(recording)] != recording.header.file_id => ProcessState::Exec,
+        // The number of a process that could not ask for it says nothing.
+        _ if recording.header.pid != 0 && last_image[&process_key(recording)] != recording.header.file_id => {
+            ProcessState::Exec
+        }
         _ if is_alive(recording) && is_copy(recording) => ProcessState::Copied,
         _ if is_alive(recording) => ProcessState::Running,
         _ => ProcessState::Killed,

@@ -4,13 +4,15 @@
 //! at the call, so that unwinding starts at the caller and no frame of ours is ever on a recorded stack.
 //!
 //! A block is recorded as given back before the real call and as handed out after it. There are no hooks of
-//! `dlopen`, `fork` or `exit`: each would change what the program sees. `prctl` and `syscall` are looked at and jump on.
+//! `dlopen`, `fork` or `exit`: each would change what the program sees. `prctl` and `syscall` are looked at and jump on;
+//! before a change of user or root the file is made ready.
 
 pub mod aligned;
 pub mod constructors;
 pub mod malloc;
 pub mod operators;
 pub mod python;
+pub mod rights;
 pub mod sandbox;
 
 use crate::stack::Caller;

@@ -164,6 +164,14 @@ fn extend(size: u64, end: usize) -> sys::Result<usize> {
     Ok(size)
 }
 
+/// Makes the file as long as it may be, for when it cannot be opened any more.
+#[cold]
+pub fn extend_ahead() {
+    if let Some(size) = shared_word(SIZE).map(Size) {
+        let _ = size.make_room(segments::limit().min(file_size_limit()), extend);
+    }
+}
+
 /// Whether there are other processes in the file.
 pub fn is_shared() -> bool {
     process() != 0 || shared_word(PROCESSES).is_some_and(|processes| processes.load(Relaxed) != 0)
