@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
 mod values;
-use values::{duration, limit, moment, regular_expression};
+use values::{duration, limit, mode, moment, regular_expression};
 
 use crate::aggregate::Phase;
 use crate::error::{self, reason};
@@ -87,6 +87,12 @@ pub struct RunArgs {
     /// Only files named *.unfreed are removed. Without it, a directory with anything in it is refused.
     #[arg(long, requires = "output")]
     pub force: bool,
+    /// Who may read and write the recording's files, as for chmod [default: 600]
+    ///
+    /// Octal, such as 640 or 666, whatever the umask; you may always do both. A new DIR gets the permissions that fit: with 640
+    /// your group may look at it, with 660 programs of its other users may be recorded into it too.
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<u32>,
     /// Whether Python's objects are recorded, or only what its allocator takes from malloc [default: on]
     ///
     /// Python cuts objects of up to 512 bytes out of memory that it maps itself. With `off` these are not seen: the

@@ -1,10 +1,12 @@
 //! Where a recording goes: a new or an empty directory that files can be recorded into.
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use recording::layout::directory_mode;
 
 use crate::cli::RunArgs;
 use crate::error::{Failure, reason};
@@ -29,6 +31,13 @@ impl Directory {
             let failure = Failure::new(directory.path.display(), why, "choose a shorter one with -o");
             directory.discard();
             return Err(failure);
+        }
+        if let Some(mode) = args.mode.filter(|_| directory.created) {
+            let permissions = Permissions::from_mode(directory_mode(mode));
+            fs::set_permissions(&directory.path, permissions).map_err(|why| {
+                directory.discard();
+                Failure::new(directory.path.display(), reason(&why), "leave out --mode")
+            })?;
         }
         Ok(directory)
     }

@@ -290,6 +290,31 @@ fn directories_are_new_numbered_and_private() {
 }
 
 #[test]
+fn others_may_read_and_write_what_was_asked_for() {
+    let scratch = Scratch::new();
+    for (mode, directory, file) in [("640", 0o750, 0o640), ("666", 0o1777, 0o666), ("600", 0o700, 0o600)] {
+        // The mask is the program's, and would take away everything of others.
+        let script =
+            format!("umask 077; exec \"$UNFREED\" run -o {mode} --mode {mode} -- sh -c 'kill -9 $$'");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(&*scratch).env("UNFREED", env!("CARGO_BIN_EXE_unfreed"));
+        assert_eq!(output(&mut shell).status.code(), Some(137));
+        let mode_of =
+            |path: &str| fs::metadata(scratch.join(path)).expect("made").permissions().mode() & 0o7777;
+        assert_eq!(mode_of(mode), directory, "{mode}");
+        let files = |name: &String| name.ends_with(".unfreed");
+        let names: Vec<_> = scratch.names(mode).into_iter().filter(files).collect();
+        assert_eq!(names.len(), 1);
+        for name in names {
+            assert_eq!(mode_of(&format!("{mode}/{name}")), file, "{mode}: {name}");
+        }
+    }
+    let wrong = output(&mut scratch.unfreed(&["run", "--mode", "755", "true"]));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(stderr(&wrong).lines().count(), 1, "{}", stderr(&wrong));
+}
+
+#[test]
 fn a_directory_in_use_is_replaced_only_by_force() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.join("rec")).expect("made");

@@ -4,12 +4,15 @@
 //!
 //! `UNFREED_SANDBOX_RESERVE`: MiB of recording that are kept ready where a seccomp filter forbids more; 16 if not given.
 //!
+//! `UNFREED_MODE`: the permissions of its files in octal digits, whatever the process's mask; its user may always read and
+//! write them. Without it 600.
+//!
 //! `UNFREED_PYTHON_OBJECTS`: with `off` of Python's objects only what malloc sees is recorded.
 
-use crate::sys::Fd;
+use crate::sys::{self, Fd};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Longest path of a directory, its ending NUL included.
 pub const DIRECTORY_MAX: usize = 1024;
@@ -35,14 +38,23 @@ impl Directory {
         unsafe { (&*self.bytes.get()).get(..*self.len.get()).unwrap_or(&[]) }
     }
 
+    /// A relative path is one from the directory of this moment. What is too long is not taken.
     fn set(&self, path: &[u8]) {
-        if path.first() != Some(&b'/') || path.len() >= DIRECTORY_MAX {
-            return;
-        }
         // SAFETY: called by the single initialising thread.
-        unsafe {
-            (&mut *self.bytes.get())[..path.len()].copy_from_slice(path);
-            *self.len.get() = path.len();
+        let (bytes, len) = unsafe { (&mut *self.bytes.get(), &mut *self.len.get()) };
+        let mut at = 0;
+        if !path.is_empty() && path.first() != Some(&b'/') {
+            let here = sys::current_directory(bytes).unwrap_or(&[]);
+            // One that was removed, or is outside of the root, has no path.
+            if here.first() != Some(&b'/') {
+                return;
+            }
+            at = here.len() + 1;
+            bytes.iter_mut().skip(at - 1).take(1).for_each(|separator| *separator = b'/');
+        }
+        if let Some(place) = bytes.get_mut(at..at + path.len()).filter(|_| at + path.len() < DIRECTORY_MAX) {
+            place.copy_from_slice(path);
+            *len = at + path.len();
         }
     }
 }
@@ -67,16 +79,34 @@ fn number(text: &[u8]) -> Option<usize> {
     digits.then(|| text.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
 }
 
+/// Permissions of files, 0 if none were asked for.
+static MODE: AtomicU32 = AtomicU32::new(0);
+
+/// The permissions that were asked for.
+pub fn mode() -> Option<u32> {
+    Some(MODE.load(Relaxed)).filter(|&mode| mode != 0)
+}
+
+fn set_mode(digits: &[u8]) {
+    let digit =
+        |mode: u32, digit: &u8| matches!(digit, b'0'..=b'7').then(|| mode << 3 | u32::from(digit - b'0'));
+    let mode = digits.iter().try_fold(0, digit);
+    if let Some(mode) = mode.filter(|_| !digits.is_empty()) {
+        MODE.store(mode & 0o666 | 0o600, Relaxed);
+    }
+}
+
 type Set = fn(&[u8]);
 
 /// The variables, and who takes their values.
-const VARIABLES: [(&[u8], Set); 3] = [
+const VARIABLES: [(&[u8], Set); 4] = [
     (b"UNFREED_DIR=", |path| DIRECTORY.set(path)),
     (b"UNFREED_SANDBOX_RESERVE=", |value| {
         if let Some(mib) = number(value) {
             SANDBOX_RESERVE_MIB.store(mib, Relaxed);
         }
     }),
+    (b"UNFREED_MODE=", set_mode),
     (b"UNFREED_PYTHON_OBJECTS=", |value| NO_PYTHON_OBJECTS.store(value == b"off", Relaxed)),
 ];
 
@@ -206,5 +236,24 @@ mod tests {
         found.take(b"UNFREED_DIR=/first");
         found.take(b"UNFREED_DIR=/second");
         assert_eq!(DIRECTORY.path(), b"/first");
+        let here = std::env::current_dir().expect("tests run somewhere");
+        DIRECTORY.set(b"below/it");
+        assert_eq!(DIRECTORY.path(), here.join("below/it").as_os_str().as_encoded_bytes());
+        DIRECTORY.set(&[b'x'; DIRECTORY_MAX]);
+        assert_eq!(DIRECTORY.path(), here.join("below/it").as_os_str().as_encoded_bytes());
+    }
+
+    #[test]
+    fn permissions_are_octal_digits() {
+        for (text, expected) in
+            [("640", 0o640), ("0666", 0o666), ("4755", 0o644), ("0", 0o600), ("077", 0o666)]
+        {
+            set_mode(text.as_bytes());
+            assert_eq!(mode(), Some(expected), "{text}");
+        }
+        for wrong in ["", "rw-r-----", "648", "-1"] {
+            set_mode(wrong.as_bytes());
+            assert_eq!(mode(), Some(0o666), "{wrong}");
+        }
     }
 }

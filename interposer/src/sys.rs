@@ -206,6 +206,14 @@ pub unsafe fn unmap(at: usize, size: usize) {
     let _ = unsafe { call(libc::SYS_munmap, [at, size, 0, 0, 0, 0]) };
 }
 
+/// Puts the current directory's path into `buffer`, without NUL. It does not begin with `/` where it cannot be reached.
+pub fn current_directory(buffer: &mut [u8]) -> Result<&[u8]> {
+    let args = [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0];
+    // SAFETY: the buffer is the caller's and writable.
+    let len = unsafe { call(libc::SYS_getcwd, args)? };
+    Ok(buffer.get(..len.saturating_sub(1)).unwrap_or(&[]))
+}
+
 /// Makes a directory at `path`, which ends with a NUL byte; its mode is less what the process's mask forbids.
 pub fn make_directory(path: &[u8], mode: u32) -> Result<()> {
     debug_assert_eq!(path.last(), Some(&0));

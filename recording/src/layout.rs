@@ -8,6 +8,15 @@
 /// it; one that is killed leaves it there.
 pub const LIVE_DIRECTORY: &str = "live";
 
+/// The permissions of a directory whose files have those of `mode`: who may read files may list and enter it, who may write
+/// them may add to it and remove what is its own.
+pub const fn directory_mode(mode: u32) -> u32 {
+    let shared = mode & 0o066;
+    let entered = (shared & 0o044) >> 2 | (shared & 0o022) >> 1;
+    let sticky = if shared & 0o022 != 0 { 0o1000 } else { 0 };
+    0o700 | shared | entered | sticky
+}
+
 /// Size of every chunk, the header's included.
 pub const CHUNK: usize = 64 << 10;
 /// Size of a chunk's own header.

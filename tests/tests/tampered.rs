@@ -23,7 +23,11 @@ struct Steps {
 
 impl Steps {
     fn start(directory: &Path) -> Steps {
-        let mut command = Program::c("steps").recorded_to(directory).command();
+        Steps::of(&Program::c("steps").recorded_to(directory))
+    }
+
+    fn of(program: &Program) -> Steps {
+        let mut command = program.command();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().expect("the program starts");
         let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
@@ -170,16 +174,30 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn nobody_else_may_read_it() {
-    let scratch = Scratch::new("private");
-    let directory = scratch.path().join("recording");
-    let mut running = Steps::start(&directory);
-    running.step("fork");
-    let live = directory.join("live");
-    assert_eq!((mode(&directory), mode(&live)), (0o700, 0o700));
-    let files = [files(&directory), files(&live)].concat();
-    assert_eq!(files.iter().map(|file| mode(file)).collect::<Vec<_>>(), [0o600, 0o600]);
-    running.end();
+fn who_may_read_it() {
+    for (asked, of_directory, of_file) in [(None, 0o700, 0o600), (Some("644"), 0o755, 0o644)] {
+        let scratch = Scratch::new("private");
+        let directory = scratch.path().join("recording");
+        let program = Program::c("steps").recorded_to(&directory);
+        let program = asked.into_iter().fold(program, |program, mode| program.env("UNFREED_MODE", mode));
+        let mut running = Steps::of(&program);
+        running.step("fork");
+        let live = directory.join("live");
+        assert_eq!((mode(&directory), mode(&live)), (of_directory, of_directory));
+        let files = [files(&directory), files(&live)].concat();
+        assert_eq!(files.iter().map(|file| mode(file)).collect::<Vec<_>>(), [of_file, of_file]);
+        running.end();
+    }
+}
+
+/// A relative path is one from where the program was started.
+#[test]
+fn a_relative_directory() {
+    let scratch = Scratch::new("relative");
+    let mut command = Program::c("steps").recorded_to(Path::new("./recording")).command();
+    let status = command.current_dir(scratch.path()).stdin(Stdio::null()).status();
+    assert!(status.expect("it starts").success());
+    assert_eq!(files(&scratch.path().join("recording")).len(), 1);
 }
 
 /// A service begins as root and goes on as the user to whom the directory belongs.

@@ -27,6 +27,15 @@ pub(super) fn limit(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "expected a number of sites; 0 is all".to_string())
 }
 
+/// Permissions of files, in octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.bytes().all(|digit| digit.is_ascii_digit());
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| digits);
+    mode.filter(|mode| mode & !0o066 == 0o600).ok_or_else(|| {
+        "expected octal digits such as 640: 6 for yourself, and 0, 4 or 6 for the others".to_string()
+    })
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
     let mut rest = text;
@@ -54,6 +63,15 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode("640"), Ok(0o640));
+        assert_eq!(mode("0666"), Ok(0o666));
+        for wrong in ["", "040", "755", "1640", "rw", "+640", "-1"] {
+            assert!(mode(wrong).is_err_and(|why| why.contains("640")), "{wrong}");
+        }
+    }
 
     #[test]
     fn durations() {

@@ -58,6 +58,10 @@ fn start(
         (target.path.as_os_str(), [command].into_iter().chain(rest).collect())
     };
     let mut variables = vec![("LD_PRELOAD", preload.as_os_str()), ("UNFREED_DIR", directory.as_os_str())];
+    let mode = args.mode.map(|mode| OsString::from(format!("{mode:o}")));
+    if let Some(mode) = &mode {
+        variables.push(("UNFREED_MODE", mode.as_os_str()));
+    }
     if let Some(objects) = args.python_objects {
         let value = if objects == Switch::On { "on" } else { "off" };
         variables.push(("UNFREED_PYTHON_OBJECTS", OsStr::new(value)));

@@ -6,10 +6,10 @@
 //! What is here must survive fork: it is the parent's file, until [`create`] makes the child's own. Where that fails
 //! [`set`] names the parent's again.
 
-use crate::config::{DIRECTORY, DIRECTORY_MAX};
+use crate::config::{self, DIRECTORY, DIRECTORY_MAX};
 use crate::sys::{self, Errno, Fd};
 use core::cell::UnsafeCell;
-use recording::layout::LIVE_DIRECTORY;
+use recording::layout::{LIVE_DIRECTORY, directory_mode};
 
 /// A directory's path, and what is added to it.
 const PATH_MAX: usize = DIRECTORY_MAX + 32;
@@ -62,7 +62,11 @@ pub fn set(id: u64) {
 pub fn create(id: u64) -> sys::Result<Fd> {
     let create = |path: &Path| {
         set(id);
-        Fd::open(path.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)
+        let fd = Fd::open(path.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
+        if let Some(mode) = config::mode() {
+            let _ = fd.set_mode(mode);
+        }
+        Ok(fd)
     };
     let again = |errno| {
         if errno == Errno(libc::ENOENT) {
@@ -73,24 +77,31 @@ pub fn create(id: u64) -> sys::Result<Fd> {
     create(&LIVE).or_else(again).or_else(|_| create(&SETTLED))
 }
 
-/// Makes `live/`, and `DIR` if that is missing too. Who may write to `DIR` may write to `live/`: a service may begin
-/// as one user and go on as another.
+/// Makes `live/`, and `DIR` if that is missing too.
 fn make_directories() {
     LIVE.set(&[LIVE_DIRECTORY.as_bytes()]);
     SETTLED.set(&[]);
-    let make = |path: &Path| sys::make_directory(path.get(), 0o700);
-    let made = make(&LIVE).or_else(|_| make(&SETTLED).and_then(|()| make(&LIVE)));
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-    if made.is_ok()
-        && let Ok(model) = sys::status(SETTLED.get())
-        && let Ok(live) = Fd::open(LIVE.get(), flags, 0)
-    {
-        // Of a directory of somebody else the group at least.
-        if live.set_owner(model.st_uid, model.st_gid).is_err() {
-            let _ = live.set_owner(u32::MAX, model.st_gid);
+    let _ = make_live().or_else(|_| {
+        let directory = make_directory(&SETTLED)?;
+        if let Some(mode) = config::mode() {
+            let _ = directory.set_mode(directory_mode(mode));
         }
-        let _ = live.set_mode(model.st_mode & 0o3777);
-    }
+        make_live()
+    });
+}
+
+fn make_directory(path: &Path) -> sys::Result<Fd> {
+    sys::make_directory(path.get(), 0o700)?;
+    Fd::open(path.get(), libc::O_DIRECTORY | libc::O_NOFOLLOW, 0)
+}
+
+/// Who may write to `DIR` may write to `live/`: a service may begin as one user and go on as another.
+fn make_live() -> sys::Result<()> {
+    let live = make_directory(&LIVE)?;
+    let model = sys::status(SETTLED.get())?;
+    // Of a directory of somebody else the group at least.
+    let _ = live.set_owner(model.st_uid, model.st_gid).or_else(|_| live.set_owner(u32::MAX, model.st_gid));
+    live.set_mode(model.st_mode & 0o3777)
 }
 
 /// The file again, by its path.
