@@ -9,8 +9,8 @@
 //!
 //! `UNFREED_PYTHON_OBJECTS`: with `off` of Python's objects only what malloc sees is recorded.
 
+use crate::start;
 use crate::sys::{self, Fd};
-use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
@@ -44,11 +44,8 @@ impl Directory {
         let (bytes, len) = unsafe { (&mut *self.bytes.get(), &mut *self.len.get()) };
         let mut at = 0;
         if !path.is_empty() && path.first() != Some(&b'/') {
-            let here = sys::current_directory(bytes).unwrap_or(&[]);
             // One that was removed, or is outside of the root, has no path.
-            if here.first() != Some(&b'/') {
-                return;
-            }
+            let Ok(here) = sys::current_directory(bytes) else { return };
             at = here.len() + 1;
             bytes.iter_mut().skip(at - 1).take(1).for_each(|separator| *separator = b'/');
         }
@@ -163,25 +160,15 @@ fn each_entry(mut read: impl FnMut(&mut [u8]) -> usize, buffer: &mut [u8], mut v
     }
 }
 
-global_asm!(".weak environ");
-
 /// Visits the C library's environment.
 ///
 /// # Safety
 /// No other thread may change the environment.
 unsafe fn read_memory(mut visit: impl FnMut(&[u8])) {
-    let environ: *const *const *const u8;
-    // SAFETY: reads our own global offset table.
+    let mut entry = start::environment();
+    // SAFETY: null, or a null-terminated array of NUL-terminated strings.
     unsafe {
-        asm!("mov {}, qword ptr [rip + environ@GOTPCREL]", out(reg) environ, options(pure, readonly, nostack))
-    };
-    // SAFETY: `environ` is null, or points to a null-terminated array of NUL-terminated strings.
-    unsafe {
-        if environ.is_null() || (*environ).is_null() {
-            return;
-        }
-        let mut entry = *environ;
-        while !(*entry).is_null() {
+        while !entry.is_null() && !(*entry).is_null() {
             visit(core::ffi::CStr::from_ptr((*entry).cast()).to_bytes());
             entry = entry.add(1);
         }

@@ -44,6 +44,8 @@ pub mod sandbox;
 #[cfg(not(loom))]
 pub mod stack;
 #[cfg(not(loom))]
+pub mod start;
+#[cfg(not(loom))]
 pub mod symbols;
 pub mod sync;
 #[cfg(not(loom))]

@@ -21,7 +21,7 @@ use self::image::Image;
 use self::loader::Object;
 use crate::stack::Sink;
 use crate::stack::cfi::{UnwindInfo, frames_address};
-use crate::{python, sys};
+use crate::{python, start, sys};
 
 /// Modules that can be loaded at a time; of more, the frames are recorded without a module.
 pub const MAX: usize = 4096;
@@ -299,12 +299,12 @@ fn path(name: *const u8, path: &mut [u8; 4096], directory: &mut [u8; 4096]) -> u
     };
     let [path @ .., _nul] = path;
     if name.is_empty() {
-        return sys::read_link(b"/proc/self/exe\0", path).map_or(0, <[u8]>::len);
+        return start::executable(path).len();
     }
     // A path relative to the directory of that moment: made whole if it still leads to a file.
     let mut len = append(path, 0, name);
     if name.first() != Some(&b'/') && name.contains(&b'/') && path.get(..=len).is_some_and(is_file) {
-        let prefix = sys::read_link(b"/proc/self/cwd\0", directory).unwrap_or(&[]);
+        let Ok(prefix) = sys::current_directory(directory) else { return len };
         len = append(path, 0, prefix);
         len = append(path, len, b"/");
         len = append(path, len, name);

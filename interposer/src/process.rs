@@ -12,10 +12,10 @@ use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{clock, config, intern, python, real, sandbox, thread};
+use crate::{clock, config, intern, python, real, sandbox, start, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
 use recording::layout::{self, FileHeader, State, StopCause};
@@ -27,7 +27,8 @@ static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 static WORD: AtomicUsize = AtomicUsize::new(0);
 const UNAVAILABLE: usize = 1;
 static PID: AtomicU32 = AtomicU32::new(0);
-/// Whether [`config`] was read; survives fork.
+/// Whether [`config`] and the filters of an earlier image were read: 1 while that is done, 2 from then on, also in
+/// forked children.
 static CONFIGURED: AtomicU32 = AtomicU32::new(0);
 
 /// Memory for what is read from /proc, used by the one thread that begins the file.
@@ -79,6 +80,9 @@ pub fn is_other_process() -> bool {
 
 /// Begins the recording if it was not begun; whether it goes on.
 pub fn begin() -> bool {
+    if CONFIGURED.load(Acquire) != 2 && !configure() {
+        return false;
+    }
     let Some(life) = life() else { return false };
     match life.enter(sys::tid) {
         Found::Recording => return true,
@@ -94,6 +98,27 @@ pub fn begin() -> bool {
         Found::Off => {}
     }
     false
+}
+
+/// Reads what the process was started with, before any system call that its loader has not made. False for who comes
+/// meanwhile: a signal handler.
+#[cold]
+fn configure() -> bool {
+    if CONFIGURED.compare_exchange(0, 1, AcqRel, Acquire).is_err() {
+        LOST_MEANWHILE.fetch_add(1, Relaxed);
+        return false;
+    }
+    // SAFETY: this thread alone configures, and nobody begins a file before that is done.
+    let scratch = unsafe { &mut *SCRATCH.0.get() };
+    // SAFETY: as above.
+    unsafe { config::read_environment(scratch) };
+    if !config::DIRECTORY.path().is_empty() {
+        sandbox::inherited::read(scratch);
+    }
+    start::find();
+    remember_root();
+    CONFIGURED.store(2, Release);
+    true
 }
 
 /// Whether chunks are handed out.
@@ -166,6 +191,9 @@ pub fn ended() {
         file::cut_to_size();
         place::settle();
     }
+    if sandbox::is_present() {
+        sandbox::inherited::remove();
+    }
 }
 
 /// The file that says when an interpreter began to finalize.
@@ -206,11 +234,6 @@ pub fn finalizing() {
 fn begin_file() -> bool {
     // SAFETY: this thread alone begins the file.
     let scratch = unsafe { &mut *SCRATCH.0.get() };
-    if CONFIGURED.swap(1, Relaxed) == 0 {
-        // SAFETY: as above.
-        unsafe { config::read_environment(scratch) };
-        remember_root();
-    }
     if config::DIRECTORY.path().is_empty() {
         return false;
     }
@@ -291,7 +314,7 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
         pid: pid(),
         parent_pid: sys::parent_pid(),
         pid_namespace: pid_namespace(scratch),
-        start_ticks: start_ticks(scratch).unwrap_or(0),
+        start_ticks: stat(b"/proc/self/stat\0", scratch).map_or(0, |stat| stat.start_ticks),
         realtime_ns: sys::clock_ns(libc::CLOCK_REALTIME).unwrap_or(0),
         monotonic_ns: clock::monotonic_ns(),
         user: sys::user(),
@@ -315,9 +338,15 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
     let parents = |wanted| {
         layout::strings(parents_strings).find(|&(tag, _)| tag == wanted).map_or(&[][..], |(_, text)| text)
     };
-    let exe = sys::read_link(b"/proc/self/exe\0", scratch).unwrap_or(parents(layout::STRING_EXE));
+    let exe = match parents(layout::STRING_EXE) {
+        b"" => start::executable(scratch),
+        exe => exe,
+    };
     put(layout::STRING_EXE, exe);
-    let command = read_file(b"/proc/self/cmdline\0", scratch).unwrap_or(parents(layout::STRING_COMMAND));
+    let command = match read_file(b"/proc/self/cmdline\0", scratch) {
+        Ok(command) => command,
+        Err(_) => start::arguments(scratch),
+    };
     put(layout::STRING_COMMAND, command);
     if !real::malloc_is_ours() {
         put(layout::STRING_NOTE, b"the program defines malloc itself: its own allocations are not recorded");
@@ -342,13 +371,30 @@ fn pid_namespace(scratch: &mut [u8]) -> u64 {
     })
 }
 
-/// Field 22 of `/proc/self/stat`; the second, in parentheses, may hold anything.
-fn start_ticks(scratch: &mut [u8]) -> Option<u64> {
-    let stat = read_file(b"/proc/self/stat\0", scratch).map_err(|Errno(_)| ()).ok()?;
+/// What `/proc/PID/stat` says of a process.
+pub struct Stat {
+    /// Its id, as that /proc has it.
+    pub pid: u64,
+    /// Its parent's.
+    pub parent: u64,
+    /// Clock ticks from the system's start to its own.
+    pub start_ticks: u64,
+}
+
+/// Reads such a file, whose path ends with NUL. The second field, in parentheses, may hold anything.
+pub fn stat(path: &[u8], scratch: &mut [u8]) -> Option<Stat> {
+    let stat = read_file(path, scratch).ok()?;
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let field = stat.get(name_end + 2..)?.split(|&byte| byte == b' ').nth(19)?;
-    field.iter().try_fold(0u64, |number, &digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    let number = |field: &[u8]| {
+        field.iter().try_fold(0u64, |number, &digit| {
+            digit.is_ascii_digit().then(|| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
+        })
+    };
+    let mut fields = stat.get(name_end + 2..)?.split(|&byte| byte == b' ');
+    Some(Stat {
+        pid: number(stat.split(|&byte| byte == b' ').next()?)?,
+        parent: number(fields.nth(1)?)?,
+        start_ticks: number(fields.nth(17)?)?,
     })
 }
 
@@ -362,7 +408,10 @@ mod tests {
         let after_name = &stat[stat.rfind(')').expect("the name ends") + 2..];
         let expected = after_name.split(' ').nth(19).and_then(|field| field.parse().ok());
         let mut scratch = [0; 4096];
-        assert_eq!(start_ticks(&mut scratch), expected);
+        let stat = super::stat(b"/proc/self/stat\0", &mut scratch).expect("there are the fields");
+        assert_eq!(Some(stat.start_ticks), expected);
+        assert_eq!(stat.pid, u64::from(std::process::id()));
+        assert_eq!(stat.parent, u64::from(std::os::unix::process::parent_id()));
         let link = std::fs::read_link("/proc/self/ns/pid").expect("/proc is mounted");
         assert_eq!(format!("pid:[{}]", pid_namespace(&mut scratch)), link.to_string_lossy());
     }

@@ -12,6 +12,7 @@
 //! looked at: its filters go with it. Not seen are filters that are installed without these functions.
 
 pub mod bpf;
+pub mod inherited;
 
 use crate::log::{file, segments};
 use crate::{config, intern, modules, process, python, sys, thread};
@@ -76,6 +77,9 @@ fn filters() -> impl Iterator<Item = &'static Filter> {
     all.filter(|filter| filter.installed.load(Acquire))
 }
 
+/// Instructions of the longest program that the kernel takes.
+const MOST: usize = 4096;
+
 /// What the program asks for.
 #[derive(Clone, Copy)]
 pub enum Request {
@@ -104,6 +108,7 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
         python::code::reserve();
         modules::reserve();
     }
+    inherited::write(program);
     let copy = copy(program);
     let filter = copy.unwrap_or(&UNKNOWN);
     if !filter.installed.swap(true, AcqRel) {
@@ -132,7 +137,6 @@ fn enter(filter: &'static Filter) {
 
 /// The program behind a `struct sock_fprog`; `None` where the kernel would not read one.
 fn program_at(address: usize) -> Option<&'static [Instruction]> {
-    const MOST: usize = 4096;
     let is_readable = |from: usize, len: usize| {
         let end = from.checked_add(len)?;
         (from & !4095..end).step_by(4096).all(sys::is_readable).then_some(())
@@ -154,13 +158,25 @@ fn program_at(address: usize) -> Option<&'static [Instruction]> {
 
 /// A copy for the list.
 fn copy(program: &[Instruction]) -> Option<&'static Filter> {
-    let at = sys::map_private(size_of::<Filter>() + size_of_val(program)).ok()?;
+    new_filter(program.len(), |copy| {
+        copy.copy_from_slice(program);
+        true
+    })
+}
+
+/// A filter of so many instructions that `fill` puts in; `None` if it cannot or there is no memory.
+fn new_filter(len: usize, fill: impl FnOnce(&mut [Instruction]) -> bool) -> Option<&'static Filter> {
+    let size = size_of::<Filter>() + len.min(MOST) * size_of::<Instruction>();
+    let at = if len <= MOST { sys::map_memory(size).ok()? } else { return None };
     // SAFETY: fresh memory of that size, aligned to a page, for the filter and behind it its program.
     unsafe {
-        let copy = (at + size_of::<Filter>()) as *mut Instruction;
-        copy.copy_from_nonoverlapping(program.as_ptr(), program.len());
+        let program = (at + size_of::<Filter>()) as *mut Instruction;
+        if !fill(slice::from_raw_parts_mut(program, len)) {
+            sys::unmap(at, size);
+            return None;
+        }
         let filter = at as *mut Filter;
-        filter.write(Filter::new(slice::from_raw_parts(copy, program.len())));
+        filter.write(Filter::new(slice::from_raw_parts(program, len)));
         Some(&*filter)
     }
 }

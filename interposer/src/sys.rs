@@ -94,6 +94,12 @@ impl Fd {
         Ok(&buffer[..len])
     }
 
+    /// Writes `bytes`, or as many as the file takes.
+    pub fn write(&self, bytes: &[u8]) -> Result<usize> {
+        // SAFETY: the bytes are readable.
+        unsafe { retry(libc::SYS_write, [self.0 as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }
+    }
+
     /// Sets the file's size.
     pub fn truncate(&self, size: u64) -> Result<()> {
         // SAFETY: no memory is involved.
@@ -174,12 +180,17 @@ pub fn map_again(at: usize, size: usize) -> Result<usize> {
     unsafe { call(libc::SYS_mremap, args) }
 }
 
-/// Private zeroed memory, not in core dumps; no swap is reserved.
-pub fn map_private(size: usize) -> Result<usize> {
+/// Private zeroed memory; no swap is reserved.
+pub fn map_memory(size: usize) -> Result<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
-    let at = unsafe { call(libc::SYS_mmap, [0, size, protection as usize, flags as usize, usize::MAX, 0])? };
+    unsafe { call(libc::SYS_mmap, [0, size, protection as usize, flags as usize, usize::MAX, 0]) }
+}
+
+/// The same, not in core dumps.
+pub fn map_private(size: usize) -> Result<usize> {
+    let at = map_memory(size)?;
     let _ = advise(at, size, libc::MADV_DONTDUMP);
     Ok(at)
 }
@@ -204,14 +215,6 @@ pub fn make_writable(at: usize, size: usize) -> Result<()> {
 pub unsafe fn unmap(at: usize, size: usize) {
     // SAFETY: handed to the caller.
     let _ = unsafe { call(libc::SYS_munmap, [at, size, 0, 0, 0, 0]) };
-}
-
-/// Puts the current directory's path into `buffer`, without NUL. It does not begin with `/` where it cannot be reached.
-pub fn current_directory(buffer: &mut [u8]) -> Result<&[u8]> {
-    let args = [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0];
-    // SAFETY: the buffer is the caller's and writable.
-    let len = unsafe { call(libc::SYS_getcwd, args)? };
-    Ok(buffer.get(..len.saturating_sub(1)).unwrap_or(&[]))
 }
 
 /// Makes a directory at `path`, which ends with a NUL byte; its mode is less what the process's mask forbids.
@@ -246,6 +249,14 @@ pub fn read_link<'b>(path: &[u8], buffer: &'b mut [u8]) -> Result<&'b [u8]> {
     // SAFETY: the path ends with NUL and the buffer is the caller's.
     let len = unsafe { call(libc::SYS_readlinkat, args)? };
     Ok(buffer.get(..len).unwrap_or(&[]))
+}
+
+/// The working directory; an error where it lies outside of the root.
+pub fn current_directory(buffer: &mut [u8]) -> Result<&[u8]> {
+    // SAFETY: the buffer is the caller's.
+    let len = unsafe { call(libc::SYS_getcwd, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0])? };
+    let path = buffer.get(..len.saturating_sub(1)).unwrap_or(&[]);
+    if path.first() == Some(&b'/') { Ok(path) } else { Err(Errno(libc::ENOENT)) }
 }
 
 /// What `stat` says of the file at `path`.

@@ -3,7 +3,7 @@
 //! Reads only what the file's own headers say is loaded readable; nothing is read from the file itself.
 
 use crate::stack::bytes::Bytes;
-use crate::sys;
+use crate::{start, sys};
 
 /// `Elf64_Phdr`.
 #[repr(C)]
@@ -63,19 +63,8 @@ impl Image {
 
     /// The main program, whose program headers the kernel gave to the loader.
     pub fn of_main_program(bias: u64) -> Option<Image> {
-        const AT_PHDR: u64 = 3;
-        const AT_PHNUM: u64 = 5;
-        let vector = sys::Fd::open_read(b"/proc/self/auxv\0").ok()?;
-        let mut image = Image { bias, headers: 0, count: 0 };
-        let mut entry = [0u8; 16];
-        while vector.read(&mut entry) == Ok(entry.len()) {
-            let [kind, value] = [0, 8].map(|at| Bytes::new(&entry, at).fixed(8, false).unwrap_or(0) as u64);
-            match kind {
-                AT_PHDR => image.headers = value,
-                AT_PHNUM => image.count = value,
-                _ => {}
-            }
-        }
+        let [headers, count] = [start::AT_PHDR, start::AT_PHNUM].map(start::auxiliary);
+        let image = Image { bias, headers: headers? as u64, count: count? as u64 };
         // Under a loader called by hand (`ld.so program`) these are the loader's own headers.
         let own = image.headers().find(|header| header.kind == PT_PHDR)?;
         (bias.wrapping_add(own.address) == image.headers).then_some(image)
