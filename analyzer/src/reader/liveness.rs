@@ -38,13 +38,15 @@ impl fmt::Display for ProcessState {
     }
 }
 
-/// The state of each process of a run. Best effort: a process of another machine or pid namespace does not run.
+/// The state of each process of a run. Best effort: a process of another machine, or of a pid namespace that cannot be
+/// looked into, does not run.
 /// `recordings` is in the order in which they began.
 pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
     let mut last_image: HashMap<ProcessKey, u64> = HashMap::new();
     for recording in recordings {
         last_image.insert(process_key(recording), recording.header.file_id);
     }
+    let visible = Visible::for_those(recordings);
     let state = |recording: &Recording| match recording.header.state {
         Some(State::Ended) => ProcessState::Exited,
         Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
@@ -52,19 +54,23 @@ pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
         _ if recording.header.pid != 0 && last_image[&process_key(recording)] != recording.header.file_id => {
             ProcessState::Exec
         }
-        _ if is_alive(recording) && is_copy(recording) => ProcessState::Copied,
-        _ if is_alive(recording) => ProcessState::Running,
-        _ => ProcessState::Killed,
+        _ => match visible.id_of(recording).filter(|pid| is_alive(recording, *pid)) {
+            Some(pid) if is_copy(recording, pid) => ProcessState::Copied,
+            Some(_) => ProcessState::Running,
+            None => ProcessState::Killed,
+        },
     };
     recordings.iter().map(state).collect()
 }
 
-/// What the images of one process have in common: pid, pid namespace, start.
+/// What the images of one process have in common: pid, pid namespace, start. Where the start is not known each file
+/// counts as a process: in containers many have the same pid.
 type ProcessKey = (u32, u64, u64);
 
 fn process_key(recording: &Recording) -> ProcessKey {
     let header = &recording.header;
-    (header.pid, header.pid_namespace, header.start_ticks)
+    let start = if header.start_ticks == 0 { header.file_id } else { header.start_ticks };
+    (header.pid, header.pid_namespace, start)
 }
 
 fn stop_reason(recording: &Recording) -> String {
@@ -85,13 +91,52 @@ fn stop_reason(recording: &Recording) -> String {
     }
 }
 
-fn is_alive(recording: &Recording) -> bool {
-    let header = &recording.header;
-    let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino());
-    if header.pid_namespace != 0 && header.pid_namespace != namespace {
-        return false;
+/// Which ids processes have here: those of containers have others there.
+struct Visible {
+    namespace: u64,
+    /// By namespace and id in it.
+    others: HashMap<(u64, u32), u32>,
+}
+
+impl Visible {
+    fn for_those(recordings: &[Recording]) -> Visible {
+        let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |metadata| metadata.ino());
+        let is_other = |recording: &Recording| {
+            let header = &recording.header;
+            ![0, namespace].contains(&header.pid_namespace) && header.state == Some(State::Recording)
+        };
+        let others = if recordings.iter().any(is_other) { others(namespace) } else { HashMap::new() };
+        Visible { namespace, others }
     }
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", header.pid)) else { return false };
+
+    fn id_of(&self, recording: &Recording) -> Option<u32> {
+        let header = &recording.header;
+        if header.pid_namespace == 0 || header.pid_namespace == self.namespace {
+            return Some(header.pid);
+        }
+        self.others.get(&(header.pid_namespace, header.pid)).copied()
+    }
+}
+
+/// The processes of other namespaces than this: their ids here by namespace and id there.
+fn others(namespace: u64) -> HashMap<(u64, u32), u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let other = |pid: u32| {
+        let its = fs::metadata(format!("/proc/{pid}/ns/pid")).ok()?.ino();
+        if its == namespace {
+            return None;
+        }
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        Some(((its, ids.split_ascii_whitespace().next_back()?.parse().ok()?), pid))
+    };
+    pids.filter_map(other).collect()
+}
+
+fn is_alive(recording: &Recording, pid: u32) -> bool {
+    let header = &recording.header;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     // The name in parentheses may hold anything, spaces and parentheses included.
     let Some((_, fields)) = stat.rsplit_once(')') else { return false };
     let mut fields = fields.split_ascii_whitespace();
@@ -102,9 +147,9 @@ fn is_alive(recording: &Recording) -> bool {
 
 /// Whether the process that runs writes to another file than this. Found by path, since the inodes in a process's
 /// map are not those that `stat` gives on layered file systems.
-fn is_copy(recording: &Recording) -> bool {
+fn is_copy(recording: &Recording, pid: u32) -> bool {
     let name = format!("/{:016x}.unfreed", recording.file_id);
-    let Ok(map) = fs::read_to_string(format!("/proc/{}/maps", recording.header.pid)) else { return false };
+    let Ok(map) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return false };
     let paths = map.lines().filter_map(|line| line.get(line.find('/')?..));
     let Some(mapped) = paths.into_iter().find(|path| path.ends_with(&name)) else { return false };
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
