@@ -4,10 +4,12 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+extern char **environ;
 LEAKER(leak_before)
 LEAKER(leak_after)
 LEAKER(leak_elsewhere)
@@ -65,6 +67,14 @@ static int deny_files(void) {
                    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 }
 
+// What a program need not do to be executed, and a recorder does.
+static int deny_recording(void) {
+    return INSTALL(ON(madvise, action), ON(ftruncate, action), ON(fallocate, action), ON(gettid, action),
+                   ON(getppid, action), ON(readlinkat, action), ON(getcwd, action), ON(tgkill, action),
+                   ON(mremap, action), ON(unlinkat, action), ON(mkdir, action), ON(rename, action), ON(ioctl, action),
+                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+}
+
 // One that the kernel does not accept: it has no end.
 static int try_in_vain(void) { return !INSTALL(BPF_STMT(BPF_LD | BPF_IMM, 0)); }
 
@@ -106,7 +116,16 @@ static void run_child(void) {
     printf("child %x\n", status);
 }
 
+static int leaf(void) {
+    CHURN(1000);
+    leak_after(2001);
+    write(1, "leaf\n", 5);
+    return 4;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 1)
+        return leaf();
     const char *actions[] = {"kill", "kill thread", "errno", "success", "trap", "trace", "notify"};
     unsigned numbers[] = {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_ERRNO | ENOSYS, SECCOMP_RET_ERRNO,
                           SECCOMP_RET_TRAP,         SECCOMP_RET_TRACE,       SECCOMP_RET_USER_NOTIF};
@@ -140,6 +159,24 @@ int main(int argc, char **argv) {
         run_child();
         // As libraries do.
         return 0;
+    } else if (!strcmp(where, "exec")) {
+        if (deny_recording())
+            return 2;
+        if (fork() == 0)
+            execl("/proc/self/exe", argv[0], (char *)NULL);
+        int status = -1;
+        wait(&status);
+        // A child that allocates nothing before.
+        char *arguments[] = {argv[0], NULL};
+        pid_t child;
+        int failed = posix_spawn(&child, "/proc/self/exe", NULL, NULL, arguments, environ);
+        int second = -1;
+        wait(&second);
+        if (failed || status != second || status != 4 << 8)
+            return 5;
+        leak_after(2001);
+        execl("/proc/self/exe", argv[0], (char *)NULL);
+        return 2;
     } else if (!strcmp(where, "in vain")) {
         if (try_in_vain())
             return 2;
