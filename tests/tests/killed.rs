@@ -187,6 +187,7 @@ fn kill_often(what: &str, shape: [&str; 2], kills: u64) {
 }
 
 const KILLS: u64 = 33;
+/// A thousand in all.
 const MANY_KILLS: u64 = 334;
 
 #[test]
@@ -206,9 +207,19 @@ fn several_processes() {
 
 #[test]
 #[ignore = "the long form, for scripts/limits"]
-fn a_thousand_kills() {
+fn one_thread_often() {
     kill_often("one thread", ONE_THREAD, MANY_KILLS);
+}
+
+#[test]
+#[ignore = "the long form, for scripts/limits"]
+fn several_threads_often() {
     kill_often("several threads", SEVERAL_THREADS, MANY_KILLS);
+}
+
+#[test]
+#[ignore = "the long form, for scripts/limits"]
+fn several_processes_often() {
     kill_often("several processes", PROCESSES, MANY_KILLS);
 }
 
