@@ -113,3 +113,53 @@ fn files_of_older_versions_are_read_and_have_one_process() {
     assert_eq!(processes.len(), 1);
     assert!(!processes[0].losses.is_empty());
 }
+
+#[test]
+fn a_parent_is_known_by_its_recording_or_within_its_pid_namespace() {
+    let scratch = Scratch::new("parents");
+    let began = |mut r: Recorder, pid: u32, parent_pid: u32, namespace: u64, ms: u64| {
+        r.header.pid = pid;
+        r.header.parent_pid = parent_pid;
+        r.header.pid_namespace = namespace;
+        r.header.monotonic_ns = ms;
+        r
+    };
+    // Two containers, in each a first process that forks the fifth, which becomes another program.
+    for container in 1..=2u32 {
+        let first = began(Recorder::new(10 * container), 1, 0, container.into(), 1000 + u64::from(container));
+        // The clock of a child may have been read less exactly.
+        let child = began(first.fork(10 * container + 1), 5, 1, container.into(), 900);
+        let program = began(Recorder::new(10 * container + 2), 6, 5, container.into(), 2000);
+        for (name, r) in [("first", &first), ("child", &child), ("program", &program)] {
+            scratch.write(&format!("{name}{container}.unfreed"), &r.bytes());
+        }
+    }
+    let report = read(&scratch);
+    let parent = |file: &str| {
+        let process = report.processes.iter().find(|process| process.file == file).expect("it is there");
+        process.parent.map(|parent| report.processes[parent].file.as_str())
+    };
+    for container in 1..=2 {
+        assert_eq!(parent(&format!("first{container}.unfreed")), None);
+        assert_eq!(parent(&format!("child{container}.unfreed")), Some(&*format!("first{container}.unfreed")));
+        assert_eq!(
+            parent(&format!("program{container}.unfreed")),
+            Some(&*format!("child{container}.unfreed"))
+        );
+    }
+}
+
+#[test]
+fn recordings_that_name_each_other_as_parents_are_all_told() {
+    let scratch = Scratch::new("circle-of-parents");
+    let (mut one, mut two) = (Recorder::new(1), Recorder::new(2));
+    one.header.parent_file_id = two.header.file_id;
+    two.header.parent_file_id = one.header.file_id;
+    one.write(&scratch.0);
+    two.write(&scratch.0);
+    let mut text = Vec::new();
+    let report = read(&scratch);
+    output::report_text(&report, 10, output::Style::default(), &mut text).expect("written");
+    let text = String::from_utf8(text).expect("text");
+    assert!(text.contains("pid 1 ") && text.contains("pid 2 "), "{text}");
+}

@@ -187,7 +187,7 @@ pub fn ended() {
             state.store(State::Ended as u64, Relaxed);
         }
     }
-    if !file::is_shared() {
+    if file::close() {
         file::cut_to_size();
         place::settle();
     }

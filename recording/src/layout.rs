@@ -79,8 +79,10 @@ pub const NEXT_ID_BLOCK: usize = 296;
 /// `u64` monotonic clock when Python began to finalize, ns; 0 if it did not, or was initialised again. Stored after
 /// [`FINALIZING_STAMPS`].
 pub const FINALIZING_MONOTONIC: usize = 304;
-/// `u64` headers of further processes that were begun in the file. In chunk 0 only, as is the next one.
+/// `u64` headers of further processes that were begun in the file, with [`CLOSED`]. In chunk 0 only, as is the next one.
 pub const PROCESSES: usize = 312;
+/// Bit of [`PROCESSES`] that is set when the one process of a file has exited: no other begins in it.
+pub const CLOSED: u64 = 1 << 63;
 /// `u64` size of the file, bytes, for those who write it: chunks behind it are not there. With [`CUTTING`].
 pub const SIZE: usize = 320;
 /// Bit of [`SIZE`] that is set while somebody makes the file shorter.
@@ -360,7 +362,7 @@ impl FileHeader {
             end_monotonic_ns: u64_at(file, END_MONOTONIC)?,
             lost,
             finalizing_monotonic_ns: u64_at(file, FINALIZING_MONOTONIC)?,
-            processes: u64_at(file, PROCESSES)?,
+            processes: u64_at(file, PROCESSES)? & !CLOSED,
         })
     }
 

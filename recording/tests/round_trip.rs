@@ -491,7 +491,7 @@ proptest! {
         let [file_id, parent_file_id, pid_namespace, start_ticks, realtime_ns, monotonic_ns] = ids;
         let [machine, pid, parent_pid, user] = numbers;
         let header = FileHeader {
-            version: 1, finalizing_monotonic_ns: words[3] ^ words[0], processes: words[1] ^ words[2], machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
+            version: 1, finalizing_monotonic_ns: words[3] ^ words[0], processes: (words[1] ^ words[2]) & !recording::layout::CLOSED, machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
             monotonic_ns, user, next_chunk: words[0], state: Some(recording::layout::State::Recording),
             stop_cause: Some(recording::layout::StopCause::Full), stop_errno: words[1], end_monotonic_ns: words[2],
             lost: [words[3]; recording::layout::LOST_KINDS],

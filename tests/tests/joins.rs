@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::{ProcessFile, Program, Report, Run, Scratch, process};
+use recording::LostKind;
 use recording::layout::State;
 
 const PARENT: (&str, u64, u64) = ("leak_parent", 2, 20_003);
@@ -118,6 +119,17 @@ fn a_child_that_outlives_its_parent() {
     assert_joined(&run);
     let length = fs::metadata(&run.files[0].path).expect("the file").len();
     assert!(length == 1 << 30, "cut to {length} bytes while the child was in it");
+}
+
+/// A file whose process has exited lies where people tidy, and is cut: nobody goes on in it.
+#[test]
+fn a_child_that_comes_too_late_is_counted() {
+    let run = joins("too_late");
+    run.assert_unfreed(&[PARENT]);
+    assert_eq!(run.files.len(), 1);
+    assert_eq!(run.files[0].header.lost[LostKind::Children as usize], 1);
+    let length = fs::metadata(&run.files[0].path).expect("the file").len();
+    assert!(length < 8 << 20, "not cut: {length} bytes");
 }
 
 /// Here no child: the process needs neither path nor descriptor for more chunks and more mappings, and the file is as

@@ -77,7 +77,7 @@ impl Loaded {
         let loaded = run.recordings.iter().zip(&self.processes);
         let mut processes: Vec<Process> =
             loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect();
-        family::find_parents(&mut processes);
+        family::find_parents(&mut processes, &run.recordings);
         processes
     }
 

@@ -13,12 +13,12 @@ use super::{place, segments};
 use crate::clock;
 use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
-use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
 use recording::layout::{
-    AT_FILE_ID, CHUNK, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, PROCESSES, SHARDS, SIZE, STRINGS,
-    STRINGS_END,
+    AT_FILE_ID, CHUNK, CLOSED, FINALIZING_STAMPS, LOST, NEXT_CHUNK, NEXT_ID_BLOCK, PROCESSES, SHARDS, SIZE,
+    STRINGS, STRINGS_END,
 };
 
 /// Less is not worth beginning.
@@ -78,10 +78,10 @@ pub fn begin(in_use: bool) -> sys::Result<(usize, usize)> {
 /// In a forked child that cannot begin a file: goes on in its parent's, of which it takes a chunk for its header.
 pub fn join() -> sys::Result<()> {
     let processes = shared_word(PROCESSES).ok_or(Errno(libc::ENOENT))?;
-    processes.fetch_add(1, Relaxed);
-    let chunk = new_chunk().unwrap_or(Err(Errno(libc::EFBIG)));
-    let header = chunk.and_then(|at| allocate_at(at, HEADER_SIZE).map(|()| at));
-    match header {
+    let is_open = processes.fetch_add(1, AcqRel) & CLOSED == 0;
+    let chunk =
+        if is_open { new_chunk().unwrap_or(Err(Errno(libc::EFBIG))) } else { Err(Errno(libc::ENOENT)) };
+    match chunk.and_then(|at| allocate_at(at, HEADER_SIZE).map(|()| at)) {
         Ok(at) => {
             ID.store(random_id(), Relaxed);
             HEADER.store(at, Relaxed);
@@ -172,13 +172,14 @@ pub fn extend_ahead() {
     }
 }
 
-/// Whether there are other processes in the file.
-pub fn is_shared() -> bool {
-    process() != 0 || shared_word(PROCESSES).is_some_and(|processes| processes.load(Relaxed) != 0)
+/// The process exits. Whether the file is its alone; then no forked child joins it any more.
+pub fn close() -> bool {
+    let close = |processes: &AtomicU64| processes.compare_exchange(0, CLOSED, AcqRel, Relaxed).is_ok();
+    process() == 0 && shared_word(PROCESSES).is_some_and(close)
 }
 
 /// Cuts what the process has not used off the file's end, as it exits. Events after this are still recorded. Not for a
-/// file with other processes, which could not make it longer again.
+/// file with other processes, which could not make it longer again: see [`close`].
 pub fn cut_to_size() {
     if let (Some(next), Some(size)) = (shared_word(NEXT_CHUNK), shared_word(SIZE)) {
         let truncate = |size| place::open().and_then(|fd| fd.truncate(size as u64)).is_ok();

@@ -150,6 +150,20 @@ static void outlives(void) {
     exit(0);
 }
 
+// The parent has exited before the child would join it: its file is closed.
+static void too_late(void) {
+    int gone[2];
+    char byte;
+    check("pipe", pipe(gone));
+    if (fork())
+        return;
+    close(gone[1]);
+    no_descriptor();
+    check("read", read(gone[0], &byte, 1) != 0);
+    work(5);
+    exit(0);
+}
+
 // The process itself, after a few events; then more than the first mapping holds.
 static void itself(void) {
     chrooted();
@@ -207,6 +221,8 @@ int main(int count, char **arguments) {
         family();
     if (!strcmp(way, "outlives"))
         outlives();
+    if (!strcmp(way, "too_late"))
+        too_late();
     if (!strcmp(way, "itself"))
         itself();
     free(inherited);
