@@ -114,6 +114,25 @@ fn scripts_can_be_run() {
     none("these are not executable or do not begin with #!", &broken);
 }
 
+#[test]
+fn tests_that_are_named_exist() {
+    let folder = root().join("tests");
+    let document = text(&folder.join("README.md"));
+    let rows = document.lines().filter(|line| line.starts_with("| "));
+    let named = rows.flat_map(|line| line.split('`').skip(1).step_by(2));
+    // A path of the file system is no test.
+    let named: Vec<&str> = named.filter(|name| !name.contains(['/', ' ', '.']) && *name != "main").collect();
+    assert!(named.len() > 40, "{} names are found", named.len());
+    let exists = |name: &str| {
+        let (file, test) = name.split_once("::").unwrap_or((name, ""));
+        let path = folder.join("tests").join(file).with_extension("rs");
+        path.exists() && (test.is_empty() || text(&path).contains(&format!("\nfn {test}() {{")))
+    };
+    let broken: Vec<String> =
+        named.iter().filter(|name| !exists(name)).map(|name| (*name).to_owned()).collect();
+    none("tests/README.md names these, which are not there", &broken);
+}
+
 /// What a heading is linked by: small letters, digits and hyphens.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();

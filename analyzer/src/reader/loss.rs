@@ -43,7 +43,8 @@ impl Unreadable {
         match self {
             Unreadable::Io(_) | Unreadable::CopyOf(_) | Unreadable::NotBegun => "",
             Unreadable::EmptyDirectory => {
-                "use 'unfreed run -o'; of a service check LD_PRELOAD, UNFREED_DIR and who may write there"
+                "use 'unfreed run -o'; of a service check LD_PRELOAD, UNFREED_DIR and who may write there; \
+                 static, setuid and 32-bit programs cannot be recorded"
             }
             Unreadable::NotAFile | Unreadable::NotARecording => {
                 "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
