@@ -1,5 +1,7 @@
 //! Containers and what is missing in them: processes that all have the id 1, no /proc, other users.
 
+use std::process::Command;
+
 use e2e::{Program, Run, artifacts, scratch::Scratch};
 use recording::layout::State;
 
@@ -31,10 +33,11 @@ fn path_of(target: &str) -> String {
 #[test]
 fn every_process_has_the_id_1() {
     let Some(container) = unshare(&["--pid", "--fork", "--mount-proc"]) else { return };
-    let (directory, basic) = (Scratch::new("containers"), path_of("forks"));
+    let (directory, path) = (Scratch::new("containers"), path_of("forks"));
+    let plain = Program::new(&path).arg("fork").run();
     for _ in 0..3 {
-        let outcome = recorded_inside(&container, &[&basic, "fork"], directory.path()).run();
-        assert!(outcome.status.success(), "{}", outcome.stderr_text());
+        let outcome = recorded_inside(&container, &[&path, "fork"], directory.path()).run();
+        assert_eq!(outcome.stdout_text(), plain.stdout_text(), "{}", outcome.stderr_text());
     }
     let files = e2e::replay::read_directory(directory.path());
     let ended: Vec<_> = files.iter().filter(|file| file.header.pid == 1).collect();
@@ -47,6 +50,12 @@ fn every_process_has_the_id_1() {
     report.assert_sound();
     assert_eq!(report.unfreed_in("leak_parent").blocks, 3 * 2);
     assert_eq!(report.unfreed_in("leak_child").blocks, 3 * 5);
+    // Each behind its own parent.
+    let text = Command::new(artifacts::unfreed()).arg("report").arg(directory.path()).output();
+    let text = String::from_utf8(text.expect("unfreed starts").stdout).expect("the report is text");
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("pid ")).collect();
+    let indents: Vec<_> = lines.iter().map(|line| line.find("pid ")).collect();
+    assert_eq!(indents, [[Some(2), Some(4)]; 3].as_flattened(), "{text}");
 }
 
 /// Modules, command line and stacks come from the process itself.
@@ -71,7 +80,7 @@ fn no_proc() {
     assert_eq!(processes.len(), 2);
     for process in processes {
         assert_eq!(process["exe"], path.as_str(), "{process}");
-        assert_eq!(process["command"], serde_json::json!([path, "fork"]), "{process}");
+        assert_eq!(process["cmdline"], serde_json::json!([path, "fork"]), "{process}");
     }
 }
 

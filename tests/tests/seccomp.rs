@@ -57,6 +57,14 @@ fn files_alone_are_forbidden() {
     assert_eq!(first.header.state, Some(State::Ended));
 }
 
+/// Their memory was prepared.
+#[test]
+fn threads_that_begin_under_a_filter() {
+    let run = Run::of(&program("kill", "prctl", "threads"));
+    assert_eq!(run.files.len(), 1);
+    run.assert_unfreed(&[BEFORE, AFTER, ("leak_elsewhere", 10 * 5, 10 * 15_005)]);
+}
+
 /// The kernel keeps a filter for the program that is executed: its recorder makes no forbidden call either, and says
 /// nothing where it can do nothing.
 #[test]

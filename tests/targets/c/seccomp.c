@@ -3,6 +3,7 @@
 #include "target.h"
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -99,6 +100,25 @@ static void *in_thread(void *unused) {
     return unused;
 }
 
+static int done;
+
+// Does not end: glibc would give its stack back, by madvise.
+static void *staying(void *unused) {
+    in_thread(unused);
+    __atomic_add_fetch(&done, 1, __ATOMIC_RELEASE);
+    while (pause())
+        ;
+    return unused;
+}
+
+static void run_threads_that_stay(int count) {
+    pthread_t thread;
+    for (int i = 0; i < count; i++)
+        pthread_create(&thread, NULL, staying, NULL);
+    while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < count)
+        sched_yield();
+}
+
 static void run_thread(void *(*function)(void *)) {
     pthread_t thread;
     pthread_create(&thread, NULL, function, NULL);
@@ -159,6 +179,13 @@ int main(int argc, char **argv) {
         run_child();
         // As libraries do.
         return 0;
+    } else if (!strcmp(where, "threads")) {
+        if (deny_recording())
+            return 2;
+        work();
+        run_threads_that_stay(9);
+        write(1, "alive\n", 6);
+        _exit(3);
     } else if (!strcmp(where, "exec")) {
         if (deny_recording())
             return 2;
