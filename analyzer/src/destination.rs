@@ -108,19 +108,16 @@ impl Directory {
 const PATH_MAX: usize = 960;
 
 fn remove_recording(directory: &Path) -> Result<(), Failure> {
-    let failed = |path: &Path, why: &io::Error| {
-        Failure::new(
-            path.display(),
-            format!("cannot be removed: {}", reason(why)),
-            "choose another directory with -o",
-        )
+    let failed = |path: &Path, why: String| {
+        Failure::new(path.display(), format!("cannot be removed: {why}"), "choose another directory with -o")
     };
-    let files = reader::process_files(directory).map_err(|why| failed(directory, &why))?;
+    let files =
+        reader::process_files(directory).map_err(|error| failed(&error.path, error.why.to_string()))?;
     if let Some((path, pid)) = files.iter().find_map(|path| Some((path, tails::writer(path)?))) {
         let why = format!("process {pid} still records into it");
         return Err(Failure::new(path.display(), why, "end it first, or choose another directory with -o"));
     }
-    files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, &why)))?;
+    files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, reason(&why))))?;
     let _ = fs::remove_dir(reader::live(directory));
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::reader::{self, Recording};
 
 /// Tidies every recording file in `directory` that nobody writes any more.
 pub fn tidy(directory: &Path) -> io::Result<()> {
-    for path in reader::process_files(directory)? {
+    for path in reader::process_files(directory).map_err(|error| io::Error::other(error.to_string()))? {
         match tidy_file(&path) {
             // Its process exited meanwhile, and moved it.
             Err(why) if why.kind() == io::ErrorKind::NotFound => {}

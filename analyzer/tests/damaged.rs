@@ -170,6 +170,15 @@ fn a_copy_or_link_of_a_file_is_not_counted_again() {
 }
 
 #[test]
+fn files_of_running_processes_that_cannot_be_listed_are_not_left_out() {
+    let scratch = Scratch::new("loop");
+    scratch.write("1.unfreed", &sample().bytes());
+    std::os::unix::fs::symlink("live", scratch.0.join("live")).expect("a link to itself");
+    let why = report(&scratch.0).err().expect("nobody knows what is in it").to_string();
+    assert!(why.contains("/live: Too many levels of symbolic links"), "{why}");
+}
+
+#[test]
 fn a_named_pipe_is_not_waited_for() {
     let scratch = Scratch::new("pipe");
     scratch.write("1.unfreed", &sample().bytes());

@@ -59,6 +59,9 @@ fn the_program_that_a_signal_ended() {
     let scratch = Scratch::new();
     let told = stderr(&output(&mut scratch.unfreed(&["run", "sh", "-c", "kill -9 $$"])));
     assert!(told.starts_with("unfreed: the program was ended by signal 9\nunfreed: 1 process, "), "{told}");
+    let names = scratch.names("unfreed.sh.1");
+    assert!(names.iter().any(|name| name.ends_with(".unfreed")), "it was moved out of live/: {names:?}");
+    assert!(!names.contains(&"live".to_string()), "{names:?}");
 }
 
 #[test]

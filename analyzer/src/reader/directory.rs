@@ -23,7 +23,7 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
     if !metadata.is_dir() {
         return Ok(Run { recordings: Recording::open_all(path)?, unreadable: Vec::new() }.with_states());
     }
-    let files = process_files(path).map_err(|error| fail(Unreadable::Io(error)))?;
+    let files = process_files(path)?;
     if files.is_empty() {
         return Err(fail(Unreadable::EmptyDirectory));
     }

@@ -7,24 +7,28 @@ use std::{fs, io};
 
 use recording::layout::LIVE_DIRECTORY;
 
+use super::loss::{ReadError, Unreadable};
+
 /// The directory of the files that are written to now.
 pub fn live(directory: &Path) -> PathBuf {
     directory.join(LIVE_DIRECTORY)
 }
 
 /// The process files of a recording.
-pub fn process_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let live = match files(&live(directory)) {
+pub fn process_files(directory: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let fail = |path: &Path, error| ReadError { path: path.to_path_buf(), why: Unreadable::Io(error) };
+    let live = live(directory);
+    let written = match files(&live) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Vec::new()
         }
-        files => files?,
+        files => files.map_err(|error| fail(&live, error))?,
     };
-    let mut all = files(directory)?;
+    let mut all = files(directory).map_err(|error| fail(directory, error))?;
     // What was moved between the two readings is in both.
     let is_moved = |path: &PathBuf| !path.exists() && settled(path).is_some_and(|path| all.contains(&path));
-    let live: Vec<_> = live.into_iter().filter(|path| !is_moved(path)).collect();
-    all.extend(live);
+    let written: Vec<_> = written.into_iter().filter(|path| !is_moved(path)).collect();
+    all.extend(written);
     all.sort();
     Ok(all)
 }
