@@ -201,6 +201,12 @@ pub fn advise(at: usize, size: usize, advice: i32) -> Result<()> {
     unsafe { call(libc::SYS_madvise, [at, size, advice as usize, 0, 0, 0]).map(drop) }
 }
 
+/// Lets pages of our own leave memory, in a program that locks all that is mapped.
+pub fn unlock(at: usize, size: usize) {
+    // SAFETY: callers name memory that they mapped; what is in it stays.
+    let _ = unsafe { call(libc::SYS_munlock, [at, size, 0, 0, 0, 0]) };
+}
+
 /// Makes a mapping of our own readable and writable.
 pub fn make_writable(at: usize, size: usize) -> Result<()> {
     let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;

@@ -3,8 +3,8 @@
 //! A chunk is made writable and its blocks are allocated before it is touched, without a path or descriptor, so
 //! that it works after chroot, a change of user, or with no descriptor left. A file system that is full gives an
 //! error there and never a signal later: not even btrfs, which would look for new blocks whenever a page that it had
-//! written back is changed again, but is told to write this file in place. On kernels without `MADV_POPULATE_WRITE` (before 5.14) the file is opened
-//! again by its path for `fallocate`.
+//! written back is changed again, but is told to write this file in place. On kernels without `MADV_POPULATE_WRITE`
+//! (before 5.14) the file is opened again by its path for `fallocate`.
 //!
 //! What is here must survive fork: it is the parent's file, until [`begin`] makes the child's own, or [`join`] gives it
 //! a part of the parent's. Its first header has the words that all processes in it share.
@@ -13,7 +13,7 @@ use super::{place, segments};
 use crate::clock;
 use crate::protocol::chunks::{NoChunk, Size};
 use crate::sys::{self, Errno, Fd};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
 use recording::layout::{
@@ -26,6 +26,8 @@ const SIZE_MIN: usize = 4 * CHUNK;
 /// Apparent size of the file at first: enough for most recordings, so that its path is not needed again; not more,
 /// for those who copy it with a tool that does not know sparse files.
 const FIRST_SIZE: usize = 1 << 30;
+/// Apparent size where the file will not be opened again: what that leaves off is the end of the recording.
+const SIZE_AHEAD: usize = 16 << 30;
 /// Chunks left at the end when the process exits, for events in later exit handlers.
 const CHUNKS_AFTER_EXIT: usize = 64;
 /// Of the header chunk, the pages that are used.
@@ -61,7 +63,7 @@ pub fn begin(in_use: bool) -> sys::Result<(usize, usize)> {
     let id = random_id();
     let parents = shared_word(AT_FILE_ID).map_or(0, |id| id.load(Relaxed));
     let begun = create(id).inspect_err(|_| place::set(parents))?;
-    let old = segments::change(begun.header, begun.limit, in_use);
+    let old = segments::change(begun.header, in_use);
     ID.store(id, Relaxed);
     HEADER.store(begun.header, Relaxed);
     PROCESS.store(0, Relaxed);
@@ -77,6 +79,7 @@ pub fn begin(in_use: bool) -> sys::Result<(usize, usize)> {
 
 /// In a forked child that cannot begin a file: goes on in its parent's, of which it takes a chunk for its header.
 pub fn join() -> sys::Result<()> {
+    segments::join();
     let processes = shared_word(PROCESSES).ok_or(Errno(libc::ENOENT))?;
     let is_open = processes.fetch_add(1, AcqRel) & CLOSED == 0;
     let chunk =
@@ -104,7 +107,7 @@ pub fn leave(in_use: bool) -> (usize, usize) {
     HEADER.store(0, Relaxed);
     PROCESS.store(0, Relaxed);
     READY[0].store(usize::MAX, Relaxed);
-    segments::change(0, 0, in_use)
+    segments::change(0, in_use)
 }
 
 /// Which chunk of the file the process's header is.
@@ -116,7 +119,6 @@ pub fn process() -> u32 {
 struct Begun {
     header: usize,
     size: usize,
-    limit: usize,
 }
 
 /// Makes and maps a new file and prepares its header chunk.
@@ -127,22 +129,21 @@ fn create(id: u64) -> sys::Result<Begun> {
 }
 
 fn map(fd: &Fd) -> sys::Result<Begun> {
-    let limit = segments::allowance();
     // Never beyond RLIMIT_FSIZE, so that no SIGXFSZ can come of it.
-    let mut size = limit.min(FIRST_SIZE).min(file_size_limit());
+    let mut size = FIRST_SIZE.min(file_size_limit());
     while size >= SIZE_MIN && fd.truncate(size as u64).is_err() {
         size = size / 2 / CHUNK * CHUNK;
     }
     if size < SIZE_MIN {
         return Err(Errno(libc::EFBIG));
     }
-    let header = segments::map_first(fd, limit)?;
+    let header = segments::map_first(fd)?;
     let by_file = || fd.allocate(0, HEADER_SIZE as u64);
     match sys::make_writable(header, CHUNK).and_then(|()| allocate(header, HEADER_SIZE, || false, by_file)) {
-        Ok(()) => Ok(Begun { header, size, limit }),
+        Ok(()) => Ok(Begun { header, size }),
         Err(errno) => {
             // SAFETY: nobody has used the new mapping.
-            unsafe { sys::unmap(header, limit.min(segments::SEGMENT)) };
+            unsafe { sys::unmap(header, segments::SEGMENT) };
             Err(errno)
         }
     }
@@ -156,7 +157,7 @@ fn file_size_limit() -> usize {
 /// Makes the file of `size` bytes so long that `end` lies in it. Never makes it shorter, whoever else does the same.
 #[cold]
 fn extend(size: u64, end: usize) -> sys::Result<usize> {
-    let size = (2 * size as usize).max(end).min(segments::limit()).min(file_size_limit());
+    let size = (2 * size as usize).max(end).min(segments::RESERVE).min(file_size_limit());
     if size < end {
         return Err(Errno(libc::EFBIG));
     }
@@ -164,11 +165,11 @@ fn extend(size: u64, end: usize) -> sys::Result<usize> {
     Ok(size)
 }
 
-/// Makes the file as long as it may be, for when it cannot be opened any more.
+/// Makes the file very long, for when it cannot be opened any more.
 #[cold]
 pub fn extend_ahead() {
     if let Some(size) = shared_word(SIZE).map(Size) {
-        let _ = size.make_room(segments::limit().min(file_size_limit()), extend);
+        let _ = size.make_room(SIZE_AHEAD.min(file_size_limit()), extend);
     }
 }
 
@@ -187,10 +188,15 @@ pub fn cut_to_size() {
     }
 }
 
+/// How much of the file is handed out, in bytes.
+pub fn handed_out() -> usize {
+    shared_word(NEXT_CHUNK).map_or(0, |next| next.load(SeqCst) as usize * CHUNK)
+}
+
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
-    let size = Size(shared_word(SIZE)?);
-    let offset = match size.hand_out(shared_word(NEXT_CHUNK)?, segments::limit(), extend) {
+    let (size, next) = (Size(shared_word(SIZE)?), shared_word(NEXT_CHUNK)?);
+    let offset = match segments::take(|| size.hand_out(next, segments::RESERVE, extend)) {
         Ok(offset) => offset,
         Err(NoChunk::Full) => return None,
         Err(NoChunk::Busy) => return Some(Err(Errno(libc::EBUSY))),
@@ -210,7 +216,7 @@ pub fn reserve(size: usize) {
         return;
     }
     let from = next.load(Relaxed) as usize * CHUNK;
-    let mut size = size.min(segments::limit().saturating_sub(from)) / CHUNK * CHUNK;
+    let mut size = size.min(segments::RESERVE.saturating_sub(from)) / CHUNK * CHUNK;
     while size >= RESERVE_MIN {
         if make_ready(from, from + size).is_ok() {
             READY[1].store(from + size, Relaxed);
@@ -275,9 +281,10 @@ fn allocate(
     }
 }
 
-/// Lets the pages of a full chunk leave the process's memory; what is in them stays in the file.
+/// A full chunk's pages leave the process's memory; what is in them stays in the file.
 pub fn release_chunk(at: usize) {
     let _ = sys::advise(at, CHUNK, libc::MADV_DONTNEED);
+    segments::release(at);
 }
 
 /// The word at `offset` of the process's header; `None` before there is one.

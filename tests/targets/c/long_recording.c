@@ -1,5 +1,5 @@
-// Writes more than one segment of a recording (16 MiB) in four threads, then forks a child that does the same.
-// Before that it limits its own address space to what it has and 256 MiB more.
+// Writes a recording of several segments (over 16 MiB) in four threads, then forks a child that does the same.
+// Before that it limits its own address space to what it has and 96 MiB more.
 #include "target.h"
 #include <pthread.h>
 #include <sys/resource.h>
@@ -40,7 +40,7 @@ static void limit_address_space(void) {
     fclose(statm);
     struct rlimit limit = {0};
     getrlimit(RLIMIT_AS, &limit);
-    limit.rlim_cur = pages * sysconf(_SC_PAGESIZE) + (256ul << 20);
+    limit.rlim_cur = pages * sysconf(_SC_PAGESIZE) + (96ul << 20);
     // The plain program has hardly any: more than that would be the recorder's.
     printf("%s\n", pages * sysconf(_SC_PAGESIZE) < 64ul << 20 ? "small" : "large");
     if (setrlimit(RLIMIT_AS, &limit)) puts("no limit");
