@@ -7,6 +7,7 @@ pub mod diff;
 pub mod error;
 mod fast_map;
 pub mod launch;
+pub mod oom;
 pub mod output;
 pub mod preload;
 pub mod progress;

@@ -98,6 +98,26 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
     file
 }
 
+/// The events of blocks of each kernel thread in the order in which it recorded them, from one file.
+pub fn histories(path: &Path) -> HashMap<u32, Vec<Event>> {
+    let bytes = used_bytes(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut histories: HashMap<u32, Vec<Event>> = HashMap::new();
+    let events = |header: &ChunkHeader| header.kind == ChunkKind::Events;
+    for (header, chunk) in chunks_in_order(&bytes, 0).into_iter().filter(|(header, _)| events(header)) {
+        let mut model = Box::new(EventModel::new());
+        let mut decoder = EventDecoder::new(chunk, header.clock_ms, &mut model);
+        let mut thread = header.tid;
+        while let Ok(event) = decoder.next_event() {
+            match event {
+                Event::Thread { tid, .. } => thread = tid,
+                _ if event.place().is_some() => histories.entry(thread).or_default().push(event),
+                _ => {}
+            }
+        }
+    }
+    histories
+}
+
 /// What was written of a file: the file of a killed process is as long as what was reserved for it.
 fn used_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;

@@ -208,6 +208,8 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
     };
+    let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
+    let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let interpreters = &loaded.definitions.python.interpreters;
     let python_notes = interpreters.iter().filter_map(|interpreter| match interpreter {
@@ -233,6 +235,7 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         at: if cut.is_some() { at } else { At::End },
         arenas: replayed.arenas,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
+        ended_ns: (recording.state != ProcessState::Running).then_some(ended),
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + loaded.definitions.bytes_used,
         anomalies: replayed.anomalies,
         losses: replayed.losses.clone(),

@@ -66,6 +66,9 @@ pub struct Process {
     pub at: At,
     /// First and last moment, monotonic ns.
     pub window_ns: (u64, u64),
+    /// When it ended, as far as is known: its last event, if it was killed; or when its recording stopped. Wall clock,
+    /// ns since 1970; `None` while it runs.
+    pub ended_ns: Option<u64>,
     /// Bytes of log: headers and records, without what is left free in chunks.
     pub log_bytes: u64,
     /// What does not fit together.

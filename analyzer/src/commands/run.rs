@@ -10,6 +10,7 @@ use crate::cli::{RunArgs, Switch};
 use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
+use crate::oom::Kills;
 use crate::output::{Number, Size, counted};
 use crate::reader::{self, ProcessState, Recording, Run};
 use crate::{preload, progress, tails, target};
@@ -23,11 +24,13 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let target = target::find(command)?;
     let library = args.lib.as_deref().map(preload::other).transpose()?;
     let directory = Directory::prepare(args, command)?;
+    let kills = Kills::now();
     let ended =
         prepared(&directory, library).and_then(|library| start(args, &target, &directory.path, &library));
     match ended {
         Ok(ended) => {
-            sum_up(&directory.path, ended);
+            let killed = kills.map_or(0, |kills| kills.since());
+            sum_up(&directory.path, ended, killed);
             Ok(ExitCode::from(ended.status()))
         }
         Err(failure) => {
@@ -74,9 +77,13 @@ fn start(
 }
 
 /// What was recorded, and the next command. Failing here must not change the program's status.
-fn sum_up(directory: &Path, ended: Ended) {
+fn sum_up(directory: &Path, ended: Ended, killed: u64) {
     if let Ended::Killed(signal) = ended {
         print(&format!("the program was ended by signal {signal}"));
+    }
+    if killed > 0 {
+        let count = counted(killed, "process");
+        print(&format!("meanwhile the OOM killer ended {count} in this memory cgroup: it was at its limit"));
     }
     let shown = shown(directory);
     if reader::process_files(directory).is_ok_and(|files| files.is_empty()) {

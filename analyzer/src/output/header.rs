@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use super::text::{COLUMNS, Style};
-use super::units::{Number, Size, counted, duration};
+use super::units::{Number, Size, counted, duration, utc};
 use crate::aggregate::{ArenaCounts, Process, Report, cut, spoken, tree};
 use crate::cli::At;
 use crate::reader::ProcessState;
@@ -37,6 +37,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
     for line in [moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
+    let mut remarks: Vec<String> = died_of_memory(&report.processes).into_iter().collect();
     let (listed, rest) = largest(&report.processes);
     for (process, depth) in listed {
         process_lines(process, depth, style, out)?;
@@ -45,9 +46,9 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
         writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
-    let mut symbols: Vec<String> = report.problems.iter().take(FILES).cloned().collect();
+    remarks.extend(report.problems.iter().take(FILES).cloned());
     if report.problems.len() > FILES {
-        symbols.push(format!(
+        remarks.push(format!(
             "{} without symbols",
             counted((report.problems.len() - FILES) as u64, "more file")
         ));
@@ -55,7 +56,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
     let more = report.unreadable.len().saturating_sub(UNREADABLE);
     let more = (more > 0).then(|| format!("{} that could not be read", counted(more as u64, "more file")));
     let unreadable = report.unreadable.iter().take(UNREADABLE).cloned().chain(more);
-    for problem in rest.into_iter().flat_map(problems).chain(unreadable).chain(symbols) {
+    for problem in rest.into_iter().flat_map(problems).chain(unreadable).chain(remarks) {
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
@@ -98,7 +99,7 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
         "{:indent$}pid {} {}: {} in {}",
         "",
         process.pid,
-        state(&process.state),
+        state(process),
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
         indent = 2 + 2 * depth.min(DEEPEST),
@@ -118,21 +119,44 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
 }
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
-fn state(state: &ProcessState) -> String {
-    match state {
-        ProcessState::Killed => "ended abruptly".to_string(),
+fn state(process: &Process) -> String {
+    let when = process.ended_ns.map_or_else(String::new, |ns| format!(" {}", utc(ns)));
+    match &process.state {
+        ProcessState::Killed => format!("ended abruptly{when}"),
+        ProcessState::Stopped(why) => format!("stopped{when}: {why}"),
         ProcessState::Copied => "copied while it ran".to_string(),
         ProcessState::Exec => "became another program".to_string(),
         state => state.to_string(),
     }
 }
 
+/// Of the killed process that held most: whether that was all that it ever held. Then memory may be what it died of.
+fn died_of_memory(processes: &[Process]) -> Option<String> {
+    let killed = processes.iter().filter(|process| process.state == ProcessState::Killed);
+    let largest = killed.max_by_key(|process| process.counts.unfreed_bytes)?;
+    let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes);
+    (held > 0 && held >= most / 10 * 9).then(|| {
+        format!(
+            "pid {} held {} as it ended, {} % of its peak: if the OOM killer ended it, dmesg and its cgroup's \
+             memory.events say so",
+            largest.pid,
+            Size(held),
+            u128::from(held) * 100 / u128::from(most.max(1)),
+        )
+    })
+}
+
 /// What a reader should know before trusting the numbers.
 fn problems(process: &Process) -> Vec<String> {
     let pid = process.pid;
     let mut problems: Vec<String> = process.notes.iter().map(|note| format!("pid {pid}: {note}")).collect();
-    if process.lost > 0 {
-        problems.push(format!("pid {pid}: {} lost", counted(process.lost, "event")));
+    match (process.lost, &process.state) {
+        (0, _) => {}
+        (lost, ProcessState::Stopped(_)) => problems.push(format!(
+            "pid {pid}: the numbers are of the moment in which recording stopped; {} lost since",
+            counted(lost, "event")
+        )),
+        (lost, _) => problems.push(format!("pid {pid}: {} lost", counted(lost, "event"))),
     }
     if process.without_stack > 0 {
         problems.push(format!("pid {pid}: {} without a stack", counted(process.without_stack, "event")));

@@ -9,6 +9,7 @@ use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Phase, Process, Report,
 use crate::cli::At;
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
+use crate::output::units::utc;
 
 #[derive(Serialize)]
 struct ReportJson<'a> {
@@ -48,6 +49,7 @@ struct ProcessJson<'a> {
     at: &'static str,
     python_arenas: ArenasJson,
     window_seconds: f64,
+    ended: Option<String>,
     without_stack: u64,
     impossible: u64,
     inherited_frees: u64,
@@ -331,6 +333,7 @@ fn process(process: &Process) -> ProcessJson<'_> {
         },
         python_arenas: arenas(&process.arenas),
         window_seconds: seconds(process.window_ns.1 - process.window_ns.0),
+        ended: process.ended_ns.map(utc),
         without_stack: process.without_stack,
         impossible: process.anomalies.impossible(),
         inherited_frees: process.anomalies.inherited_frees,
