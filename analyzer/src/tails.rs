@@ -1,5 +1,5 @@
 //! What processes that are gone left to do: the unused, sparse ends of their files are cut off, and the files moved out
-//! of `live/`.
+//! of `live/`; what was noted for programs that they might have executed is removed.
 //!
 //! A file is made as large as it may ever become, so that the recorder need not grow it; copying it would write
 //! those zeros out. A file that may still be written is never touched.
@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use recording::layout::{CHUNK, CUTTING, FileHeader, SIZE};
+use recording::layout::{CHUNK, CUTTING, FILTERS, FileHeader, SIZE};
 
 use crate::reader::{self, Recording};
 
@@ -21,9 +21,22 @@ pub fn tidy(directory: &Path) -> io::Result<()> {
             result => result?,
         }
     }
+    for entry in fs::read_dir(reader::live(directory)).into_iter().flatten().flatten() {
+        if is_of_gone_process(&entry) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
     // Unless a file is left in it.
     let _ = fs::remove_dir(reader::live(directory));
     Ok(())
+}
+
+/// Whether it is the filters of a process that is gone.
+fn is_of_gone_process(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let pid = name.to_str().and_then(|name| name.strip_prefix(FILTERS)?.parse().ok());
+    let start = fs::read(entry.path()).ok().and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
+    pid.is_some_and(|pid| !is_running(pid, start.unwrap_or(0)))
 }
 
 fn tidy_file(path: &Path) -> io::Result<()> {
@@ -104,5 +117,20 @@ mod tests {
         assert!(is_running(std::process::id(), 0), "start unknown");
         assert!(!is_running(std::process::id(), start - 1));
         assert!(!is_running(u32::MAX, start));
+    }
+
+    #[test]
+    fn filters_of_gone_processes_are_removed() {
+        let directory = std::env::temp_dir().join(format!("unfreed-filters-{}", std::process::id()));
+        let live = reader::live(&directory);
+        fs::create_dir_all(&live).expect("a directory");
+        let own = live.join(format!("{FILTERS}{}", std::process::id()));
+        let gone = live.join(format!("{FILTERS}{}", u32::MAX));
+        for path in [&own, &gone] {
+            fs::write(path, [0; 16]).expect("a file");
+        }
+        tidy(&directory).expect("it can be read");
+        assert!(own.exists() && !gone.exists());
+        fs::remove_dir_all(directory).expect("it can be removed");
     }
 }

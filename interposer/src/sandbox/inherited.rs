@@ -13,7 +13,7 @@ use crate::process::{self, Stat};
 use crate::sys::{self, Fd};
 use core::slice;
 use core::sync::atomic::Ordering::Release;
-use recording::layout::LIVE_DIRECTORY;
+use recording::layout::{FILTERS, LIVE_DIRECTORY};
 
 /// Room for a path.
 const PATH_MAX: usize = DIRECTORY_MAX + 32;
@@ -38,7 +38,7 @@ fn path<'b>(out: &'b mut [u8], parts: &[&[u8]], number: u64, suffix: &[u8]) -> &
 
 /// The file of process `pid`.
 fn file_of(pid: u64, out: &mut [u8]) -> &[u8] {
-    path(out, &[DIRECTORY.path(), b"/", LIVE_DIRECTORY.as_bytes(), b"/filters-"], pid, b"")
+    path(out, &[DIRECTORY.path(), b"/", LIVE_DIRECTORY.as_bytes(), b"/", FILTERS.as_bytes()], pid, b"")
 }
 
 /// Writes down a filter that is about to be installed.
