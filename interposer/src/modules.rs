@@ -13,14 +13,16 @@
 mod image;
 mod loader;
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 use recording::{Module, Segment};
 
 use self::image::Image;
-use self::loader::Object;
+use crate::link_map::Dynamic;
 use crate::stack::Sink;
 use crate::stack::cfi::{UnwindInfo, frames_address};
+use crate::symbols::{self, Definition};
 use crate::{python, start, sys};
 
 /// Modules that can be loaded at a time; of more, the frames are recorded without a module.
@@ -169,7 +171,7 @@ pub fn code_at(pc: u64) -> Option<Code> {
 
 /// The segment of a module's code that holds `pc`.
 #[cold]
-pub fn code_around(pc: usize) -> Option<core::ops::Range<usize>> {
+pub fn code_around(pc: usize) -> Option<Range<usize>> {
     let segment = code_at(pc as u64)?.image.segment_around(pc as u64)?;
     Some(segment.start as usize..segment.end as usize)
 }
@@ -190,9 +192,24 @@ impl Code {
     }
 }
 
+impl Code {
+    /// The last function that the module exports, or begins to run with, of those that begin at or before `pc`.
+    #[cold]
+    pub fn function_before(&self, pc: u64) -> Option<Range<u64>> {
+        /// `_start` has no symbol, and calls a function as soon as it can.
+        const START: u64 = 64;
+        let dynamic = self.image.dynamic_section()? as *const Dynamic;
+        let exported =
+            symbols::Object { bias: self.image.bias as usize, dynamic }.function_before(pc as usize);
+        let exported = exported.map(|Definition { address, size }| address as u64..(address + size) as u64);
+        let entry = self.image.entry().filter(|entry| *entry <= pc).map(|entry| entry..entry + START);
+        exported.into_iter().chain(entry).max_by_key(|function| function.start)
+    }
+}
+
 /// Enters a module; returns it even if the table is full.
 #[cold]
-fn register(object: &Object, sink: &mut impl Sink) -> Option<Image> {
+fn register(object: &loader::Object, sink: &mut impl Sink) -> Option<Image> {
     let epoch = EPOCH.load(Acquire);
     let image = object.image()?;
     watch(object.link_map);

@@ -40,7 +40,8 @@ pub struct Definition {
 pub struct Object {
     /// Load bias.
     pub bias: usize,
-    dynamic: *const Dynamic,
+    /// The dynamic section.
+    pub dynamic: *const Dynamic,
 }
 
 impl Objects {
@@ -103,6 +104,8 @@ const DT_SYMTAB: i64 = 6;
 const DT_GNU_HASH: i64 = 0x6fff_fef5;
 const DT_VERSYM: i64 = 0x6fff_fff0;
 const HIDDEN_VERSION: u16 = 0x8000;
+/// `STT_FUNC`.
+const FUNCTION: u8 = 2;
 
 /// The tables of an object that a look-up reads.
 struct Tables {
@@ -174,6 +177,17 @@ impl Object {
         })
     }
 
+    /// The last exported function of those that begin at or before `address`.
+    pub fn function_before(&self, address: usize) -> Option<Definition> {
+        let tables = self.tables()?;
+        // SAFETY: the tables are those of a loaded object, and have as many symbols as they say.
+        let symbols = unsafe { core::slice::from_raw_parts(tables.symbols, tables.count()) };
+        let functions = symbols.iter().filter(|symbol| symbol.section != 0 && symbol.info & 15 == FUNCTION);
+        let placed = functions.map(|symbol| (self.bias.wrapping_add(symbol.value), symbol.size));
+        let last = placed.filter(|(begin, _)| *begin <= address).max()?;
+        Some(Definition { address: last.0, size: last.1 })
+    }
+
     /// The address of what [`Object::definition`] finds.
     pub fn symbol(&self, name: &[u8]) -> Option<usize> {
         self.definition(name).map(|definition| definition.address)
@@ -209,6 +223,31 @@ impl Object {
 }
 
 impl Tables {
+    /// How many symbols there are, up to the last that can be looked up.
+    ///
+    /// # Safety
+    /// The tables must be those of a loaded object.
+    unsafe fn count(&self) -> usize {
+        // SAFETY: reads the hash tables as the ELF specification and the GNU extension lay them out.
+        unsafe {
+            if !self.hash.is_null() {
+                return self.hash.add(1).read() as usize;
+            }
+            if self.gnu_hash.is_null() {
+                return 0;
+            }
+            let [buckets, first, bloom] = [0, 1, 2].map(|i| self.gnu_hash.add(i).read() as usize);
+            let bucket = self.gnu_hash.add(4 + 2 * bloom);
+            let last_chain = (0..buckets).map(|i| bucket.add(i).read() as usize).max().unwrap_or(0);
+            if last_chain < first {
+                return 0;
+            }
+            let chain = bucket.add(buckets);
+            let ends = (last_chain..).find(|index| chain.add(index - first).read() & 1 != 0);
+            ends.map_or(0, |last| last + 1)
+        }
+    }
+
     /// Calls `visit` with the index of each symbol that may have this name, until it gives a result.
     ///
     /// # Safety

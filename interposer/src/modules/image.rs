@@ -20,6 +20,7 @@ pub struct ProgramHeader {
 }
 
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
 const PT_NOTE: u32 = 4;
 const PT_PHDR: u32 = 6;
 const PT_GNU_EH_FRAME: u32 = 0x6474_e550;
@@ -118,6 +119,20 @@ impl Image {
     pub fn unwind_header(&self) -> Option<u64> {
         let header = self.headers().find(|header| header.kind == PT_GNU_EH_FRAME)?;
         Some(self.bias.wrapping_add(header.address))
+    }
+
+    /// Address of the dynamic section.
+    pub fn dynamic_section(&self) -> Option<u64> {
+        let header = self.headers().find(|header| header.kind == PT_DYNAMIC)?;
+        Some(self.bias.wrapping_add(header.address))
+    }
+
+    /// Where it begins to run, if it can.
+    pub fn entry(&self) -> Option<u64> {
+        let first = self.segments().find(|segment| segment.offset == 0)?;
+        let header = self.bytes_from(self.bias.wrapping_add(first.address))?;
+        let entry = Bytes::new(header, 24).fixed(8, false)?;
+        (header.starts_with(b"\x7fELF") && entry != 0).then_some(self.bias.wrapping_add(entry as u64))
     }
 
     /// The build-id, empty if there is none.

@@ -46,7 +46,7 @@ fn readable(known: u64, bp: u64, region: Region) -> bool {
 }
 
 /// Whether `pc` lies in a module's code, behind a call.
-fn is_after_call(pc: u64, sink: &mut impl Sink) -> bool {
+pub fn is_after_call(pc: u64, sink: &mut impl Sink) -> bool {
     let Some(code) = modules::find(pc.wrapping_sub(1), sink) else { return false };
     if !code.image.is_code(pc.wrapping_sub(7)) {
         return false;

@@ -11,11 +11,14 @@
 
 pub(crate) mod bytes;
 pub(crate) mod cfi;
+mod code;
 mod expression;
 mod frame_pointer;
+mod instruction;
 mod region;
 mod rule;
 mod step;
+mod uncharted;
 
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 

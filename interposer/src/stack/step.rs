@@ -5,10 +5,10 @@
 
 use recording::EndReason;
 
-use super::frame_pointer;
 use super::region::Region;
 use super::rule::{self, Generation, Kind, Rule};
 use super::{Frame, Sink, word};
+use super::{frame_pointer, uncharted};
 use crate::modules;
 
 /// State of the unwinder: the registers at a frame.
@@ -64,7 +64,7 @@ impl Walk {
 
     /// Where the code of the frame is looked up: a return address may be the first of the next function.
     #[inline(always)]
-    fn code(&self) -> u64 {
+    pub fn code(&self) -> u64 {
         self.pc.wrapping_sub(!self.interrupted as u64)
     }
 
@@ -73,7 +73,7 @@ impl Walk {
     pub fn step(&mut self, frame: &mut Frame, sink: &mut impl Sink) -> Step {
         let rule = match rule::lookup(self.code(), self.generation) {
             Some(rule) => rule,
-            None => find_rule(self.pc, self.interrupted, self.generation, sink),
+            None => find_rule(*self, sink),
         };
         *frame = Frame { pc: self.pc, sp: self.sp, ..Frame::EMPTY };
         if self.interrupted {
@@ -212,7 +212,8 @@ impl Walk {
 /// come there, and nothing says so.
 #[cold]
 #[inline(never)]
-fn find_rule(pc: u64, interrupted: bool, generation: Generation, sink: &mut impl Sink) -> Rule {
+fn find_rule(walk: Walk, sink: &mut impl Sink) -> Rule {
+    let Walk { pc, interrupted, generation, .. } = walk;
     let at = pc.wrapping_sub(!interrupted as u64);
     let Some(code) = modules::find(at, sink) else { return Rule::plain(Kind::NoInfo) };
     let rule = if code.image.bytes_from(pc).is_some_and(is_signal_return) {
@@ -225,12 +226,14 @@ fn find_rule(pc: u64, interrupted: bool, generation: Generation, sink: &mut impl
     } else {
         Rule::plain(Kind::NoInfo)
     };
+    let read = if rule.is(Kind::NoInfo) { uncharted::rule(walk, &code, sink) } else { None };
+    let rule = read.unwrap_or(rule);
     rule::store(at, generation, rule);
     rule
 }
 
 /// `mov $15, %rax` or `%eax`; `syscall`: what the kernel returns to after a handler. C libraries describe it
 /// differently or not at all, so it is known by its bytes, as in gdb and libgcc.
-fn is_signal_return(code: &[u8]) -> bool {
+pub fn is_signal_return(code: &[u8]) -> bool {
     code.starts_with(b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05") || code.starts_with(b"\xb8\x0f\0\0\0\x0f\x05")
 }
