@@ -148,11 +148,10 @@ fn known(is_it: impl Fn(u64, &Slot) -> bool) -> Option<&'static Slot> {
 pub fn find(pc: u64, sink: &mut impl Sink) -> Option<Code> {
     let object = if loader::has_find_object() {
         loader::find(pc)?
-    } else {
-        if let Some(slot) = known(|_, slot| slot.image().contains(pc)) {
-            return Some(Code { image: slot.image(), unwind_header: slot.image().unwind_header() });
-        }
+    } else if OVERFLOWED.load(Relaxed) {
         loader::find_in_list(pc)?
+    } else {
+        return find_known(pc).or_else(|| enter_new(sink).then(|| find_known(pc))?);
     };
     let slot = known(|link_map, _| link_map == object.link_map);
     let image = match slot {
@@ -160,6 +159,30 @@ pub fn find(pc: u64, sink: &mut impl Sink) -> Option<Code> {
         None => register(&object, sink)?,
     };
     Some(Code { image, unwind_header: object.unwind_header })
+}
+
+/// The same of the modules that were entered.
+fn find_known(pc: u64) -> Option<Code> {
+    let image = known(|_, slot| slot.image().contains(pc))?.image();
+    Some(Code { image, unwind_header: image.unwind_header() })
+}
+
+/// The last of the loader's list when all in it had been entered, and the [`epoch`] of then.
+static LISTED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Enters all modules that are loaded; false if that was done and nothing has changed since. So code that is in none,
+/// as a JIT compiler's, is not looked for in each of them again.
+#[cold]
+fn enter_new(sink: &mut impl Sink) -> bool {
+    let [last, since] = &LISTED;
+    let epoch = EPOCH.load(Acquire);
+    if since.load(Relaxed) == epoch.into() && loader::is_last(last.load(Relaxed)) {
+        return false;
+    }
+    // Of a torn pair, the first is not the last of the list or the second is not the epoch.
+    last.store(enter_all(sink), Relaxed);
+    since.store(epoch.into(), Relaxed);
+    true
 }
 
 /// The module that holds the code at `pc`, which is not entered.
@@ -229,14 +252,18 @@ fn register(object: &loader::Object, sink: &mut impl Sink) -> Option<Image> {
     Some(image)
 }
 
-/// Enters all modules that are loaded: later their files may not be asked for any more.
+/// Enters all modules that are loaded: later their files may not be asked for any more. Returns the loader's entry of
+/// the last, 0 if there is none.
 #[cold]
-pub fn enter_all(sink: &mut impl Sink) {
+pub fn enter_all(sink: &mut impl Sink) -> u64 {
+    let mut last = 0;
     for object in loader::objects() {
-        if known(|link_map, _| link_map == object.link_map).is_none() {
+        last = object.link_map;
+        if known(|link_map, _| link_map == last).is_none() {
             register(&object, sink);
         }
     }
+    last
 }
 
 /// Writes all modules that are known and loaded, for a file that begins: that of a forked child.

@@ -95,3 +95,8 @@ pub fn objects() -> impl Iterator<Item = Object> {
     let has_readable_name = |name: *const u8| name.is_null() || sys::is_readable(name as usize);
     all.take(super::MAX * 2).filter(move |(_, name)| has_readable_name(*name)).map(|(object, _)| object)
 }
+
+/// Whether the list ends with the entry at `link_map`: what is loaded is appended.
+pub fn is_last(link_map: u64) -> bool {
+    link_map != 0 && sys::is_readable(link_map as usize) && entry(link_map).next.is_null()
+}

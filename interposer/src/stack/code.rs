@@ -52,7 +52,7 @@ impl State {
     }
 
     /// The offset from the CFA of what lies at rsp + `offset`; 0 if that is not known.
-    fn from_cfa(self, offset: i32) -> i16 {
+    fn cfa_offset(self, offset: i32) -> i16 {
         let known = if self.is_known() { offset.saturating_sub(self.depth).saturating_sub(8) } else { 0 };
         i16::try_from(known).unwrap_or(0)
     }
@@ -64,15 +64,15 @@ impl State {
             Effect::PushesRbp => {
                 self.add(-8);
                 if self.rbp == 0 {
-                    self.rbp = self.from_cfa(0);
+                    self.rbp = self.cfa_offset(0);
                 }
             }
             Effect::PopsRbp => {
                 self.add(8);
                 (self.rbp, self.has_frame) = (0, false);
             }
-            Effect::StoresRbp(offset) if self.rbp == 0 => self.rbp = self.from_cfa(offset),
-            Effect::LoadsRbp(offset) if self.rbp == self.from_cfa(offset) => self.rbp = 0,
+            Effect::StoresRbp(offset) if self.rbp == 0 => self.rbp = self.cfa_offset(offset),
+            Effect::LoadsRbp(offset) if self.rbp == self.cfa_offset(offset) => self.rbp = 0,
             Effect::BeginsFrame if self.depth == State::BELOW_RETURN && self.rbp == -16 => {
                 self.has_frame = true
             }

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 LEAKER(leak_in_handler)
 
 atomic_long runs, leaked;

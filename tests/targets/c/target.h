@@ -13,13 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-// What musl has not, or under another name.
+// What musl has not.
 #ifndef M_ARENA_MAX
 #define M_ARENA_MAX 0
 #define mallopt(parameter, value) ((void)(parameter), (void)(value), 1)
-#endif
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
 #endif
 
 // Through volatile, because compilers drop an allocation that nobody looks at.
