@@ -16,6 +16,7 @@ use self::serving::Serving;
 use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
+use crate::protocol::owner::Owner;
 use crate::python::{Chain, allocators};
 use crate::real;
 use crate::stack::{Caller, Capture};
@@ -80,7 +81,7 @@ struct Kept {
     /// The level of handlers that interrupt this one.
     nested: *mut Level,
     /// Kernel id of the thread; a level whose thread is gone may be taken over.
-    owner: AtomicU32,
+    owner: Owner,
     /// The file in whose process the owner was last known to be right.
     owned_since: AtomicU64,
     /// Next in the list of all threads' memories.
@@ -260,7 +261,7 @@ fn new_level(tid: u32) -> *mut Level {
     let level = map_level();
     // SAFETY: null, or freshly mapped zeros, which are a valid level.
     if let Some(fresh) = unsafe { level.as_mut() } {
-        fresh.kept.owner.store(tid, Relaxed);
+        fresh.kept.owner.set(tid);
         fresh.kept.owned_since.store(file::id(), Relaxed);
         let mut first = ALL.load(Acquire);
         loop {
@@ -289,10 +290,9 @@ fn take_over(tid: u32) -> Option<*mut Level> {
                 Some(level) => (&level.kept.owner, &level.kept.owned_since, level.kept.next.load(Acquire)),
             }
         };
-        let old = owner.load(Acquire);
-        let sure = !OWNERS_UNSURE.load(Acquire) || since.load(Relaxed) == file::id();
-        let gone = sure && (old == tid && tid != 0 || sys::thread_is_gone(process::pid(), old));
-        if gone && owner.compare_exchange(old, tid, AcqRel, Relaxed).is_ok() {
+        let is_sure = || !OWNERS_UNSURE.load(Acquire) || since.load(Relaxed) == file::id();
+        let is_ours = |old| old == tid && tid != 0 || sys::thread_is_gone(process::pid(), old);
+        if owner.take(tid, |old| is_sure() && is_ours(old)) {
             since.store(file::id(), Relaxed);
             taken = Some(level);
         }
@@ -385,7 +385,7 @@ impl Level {
         let tid = sys::tid();
         // SAFETY: as above; the owner is said of the thread's outer level.
         let owned = unsafe { outer.as_ref().map_or(&self.kept, |outer| &outer.kept) };
-        owned.owner.store(tid, Relaxed);
+        owned.owner.set(tid);
         owned.owned_since.store(file::id(), Relaxed);
         OWNERS_UNSURE.store(false, Release);
         self.wiped.writer = Writer { writer: 0, thread: NEXT_THREAD.fetch_add(1, Relaxed), tid };

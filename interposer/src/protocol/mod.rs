@@ -8,6 +8,7 @@ pub mod chunks;
 pub mod life;
 pub mod mapped;
 pub mod nodes;
+pub mod owner;
 pub mod stamps;
 
 #[cfg(all(test, loom))]

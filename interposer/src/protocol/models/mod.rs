@@ -8,6 +8,7 @@ mod chunks;
 mod life;
 mod mapped;
 mod nodes;
+mod owner;
 mod stamps;
 
 use std::panic::Location;
