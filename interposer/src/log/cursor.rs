@@ -61,10 +61,18 @@ impl Cursor {
             }
             self.end += PIECE;
             if self.has_room(bytes) {
+                self.let_go_of_full_pages();
                 return true;
             }
         }
         false
+    }
+
+    /// Where there are many writers, what each has written of its chunk need not be in the process's memory.
+    fn let_go_of_full_pages(&self) {
+        if thread::writers() > MANY {
+            file::let_go(self.chunk, (self.position - self.chunk) / PIECE * PIECE);
+        }
     }
 
     /// Gives the chunk back and begins another with this header (whose ordinal and process are filled in). False if there is

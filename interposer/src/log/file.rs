@@ -281,9 +281,14 @@ fn allocate(
     }
 }
 
-/// A full chunk's pages leave the process's memory; what is in them stays in the file.
+/// Lets pages that were written leave the process's memory; what is in them stays in the file.
+pub fn let_go(at: usize, size: usize) {
+    let _ = sys::advise(at, size, libc::MADV_DONTNEED);
+}
+
+/// A full chunk's pages leave the process's memory, and its segment with the last of them.
 pub fn release_chunk(at: usize) {
-    let _ = sys::advise(at, CHUNK, libc::MADV_DONTNEED);
+    let_go(at, CHUNK);
     segments::release(at);
 }
 

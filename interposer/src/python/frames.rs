@@ -50,12 +50,12 @@ pub struct Chain {
     described: usize,
     /// Inside a function of the interpreter that gives the thread's state, and may allocate what it keeps that in.
     asking: bool,
-    scratch: Scratch,
     /// For a hash of a frame's address, where in `frames` it may be.
     hints: [u16; 1 << HINT_BITS],
     frames: [Frame; MAX_FRAMES],
     /// The frames of the walk under way that are not taken over, innermost first.
     fresh: [Frame; MAX_FRAMES],
+    scratch: Scratch,
 }
 
 /// How the stack of a walk is put together: `kept` frames of the last one, then the `fresh` ones.
