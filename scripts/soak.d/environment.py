@@ -5,20 +5,15 @@ import sys
 
 from place import place
 
-PACKAGES = ["flask", "gunicorn", "gevent", "packaging", "celery", "uwsgi"]
+PACKAGES = ["flask", "gunicorn", "gevent", "packaging", "celery"]
 PYTHON = place("venv", "bin", "python")
-
-
-def program(name):
-    return place("venv", "bin", name)
 
 
 def install():
     """With the system's interpreter, which every user can read, or the one that runs the soak; returns what failed."""
     usable = (path for path in ("/usr/bin/python3", sys.executable) if subprocess.call([path, "-c", "import venv, ensurepip"]) == 0)
     make = [next(usable, sys.executable), "-m", "venv", place("venv")]
-    # From no cache: a uwsgi that was built there is bound to the interpreter that built it.
-    fill = [PYTHON, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--disable-pip-version-check", *PACKAGES]
+    fill = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
     for command in (make, fill):
         if subprocess.run(command).returncode:
             return [" ".join(command)]

@@ -1,4 +1,4 @@
-"""Python services with several workers: gunicorn of each kind, uwsgi and celery, in the soak's own environment (see `environment`)."""
+"""Python services with several workers: gunicorn of each kind, the system's uwsgi, and celery, in the soak's own environment (see `environment`)."""
 import os
 import signal
 
@@ -46,9 +46,9 @@ def gunicorn(*options, drop=False):
 
 def uwsgi(stage):
     where = stage.path("uwsgi.sock")
-    words = ["--http-socket", where, "--master", "--workers", "2", "--threads", "2", "--enable-threads", "--die-on-term"]
+    words = ["--plugin", "python3", "--http-socket", where, "--master", "--workers", "2", "--threads", "2", "--enable-threads", "--die-on-term"]
     words += ["--home", place("venv"), "--pythonpath", source(""), "--module", "web_app:app", "--max-requests", "100"]
-    server = serve(stage, where, environment.program("uwsgi"), *words)
+    server = serve(stage, where, "uwsgi", *words)
     stage.end(server)
 
 
@@ -71,6 +71,6 @@ APPLICATIONS = [
     Application("gunicorn-user", [environment.PYTHON], gunicorn(drop=True), processes=5),
     Application("gunicorn-gthread", [environment.PYTHON], gunicorn("--worker-class", "gthread", "--threads", "4", "--preload"), processes=5),
     Application("gunicorn-gevent", [environment.PYTHON], gunicorn("--worker-class", "gevent"), processes=5),
-    Application("uwsgi", [environment.PYTHON], uwsgi, processes=5),
+    Application("uwsgi", [environment.PYTHON, "uwsgi"], uwsgi, ["uwsgi-core", "uwsgi-plugin-python3"], processes=5),
     Application("celery", [environment.PYTHON], celery, processes=8),
 ]
