@@ -96,6 +96,8 @@ fn take(sp: *const u64, bp: u64) {
 #[unsafe(link_section = ".init_array")]
 static INIT: extern "C" fn() = {
     extern "C" fn init() {
+        // As the interposer does when recording begins.
+        interposer::start::find();
         // SAFETY: the function stays: a preloaded library is not unloaded.
         unsafe { libc::atexit(report::at_exit) };
     }
