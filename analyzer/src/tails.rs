@@ -21,22 +21,13 @@ pub fn tidy(directory: &Path) -> io::Result<()> {
             result => result?,
         }
     }
-    for entry in fs::read_dir(reader::live(directory)).into_iter().flatten().flatten() {
-        if is_of_gone_process(&entry) {
-            let _ = fs::remove_file(entry.path());
-        }
+    let live = reader::live(directory);
+    let is_filters = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == FILTERS);
+    if fs::read_dir(&live).is_ok_and(|mut entries| entries.all(is_filters)) {
+        let _ = fs::remove_file(live.join(FILTERS));
+        let _ = fs::remove_dir(live);
     }
-    // Unless a file is left in it.
-    let _ = fs::remove_dir(reader::live(directory));
     Ok(())
-}
-
-/// Whether it is the filters of a process that is gone.
-fn is_of_gone_process(entry: &fs::DirEntry) -> bool {
-    let name = entry.file_name();
-    let pid = name.to_str().and_then(|name| name.strip_prefix(FILTERS)?.parse().ok());
-    let start = fs::read(entry.path()).ok().and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
-    pid.is_some_and(|pid| !is_running(pid, start.unwrap_or(0)))
 }
 
 fn tidy_file(path: &Path) -> io::Result<()> {
@@ -120,17 +111,19 @@ mod tests {
     }
 
     #[test]
-    fn filters_of_gone_processes_are_removed() {
+    fn filters_are_removed_when_no_file_is_left_beside_them() {
         let directory = std::env::temp_dir().join(format!("unfreed-filters-{}", std::process::id()));
         let live = reader::live(&directory);
         fs::create_dir_all(&live).expect("a directory");
-        let own = live.join(format!("{FILTERS}{}", std::process::id()));
-        let gone = live.join(format!("{FILTERS}{}", u32::MAX));
-        for path in [&own, &gone] {
+        let other = live.join("other");
+        for path in [&live.join(FILTERS), &other] {
             fs::write(path, [0; 16]).expect("a file");
         }
         tidy(&directory).expect("it can be read");
-        assert!(own.exists() && !gone.exists());
+        assert!(live.join(FILTERS).exists());
+        fs::remove_file(other).expect("it is there");
+        tidy(&directory).expect("it can be read");
+        assert!(!live.exists());
         fs::remove_dir_all(directory).expect("it can be removed");
     }
 }

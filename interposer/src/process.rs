@@ -113,7 +113,7 @@ fn configure() -> bool {
     // SAFETY: as above.
     unsafe { config::read_environment(scratch) };
     if !config::DIRECTORY.path().is_empty() {
-        sandbox::inherited::read(scratch);
+        sandbox::inherited::read();
     }
     start::find();
     remember_root();
@@ -190,9 +190,6 @@ pub fn ended() {
     if file::close() {
         file::cut_to_size();
         place::settle();
-    }
-    if sandbox::is_present() {
-        sandbox::inherited::remove();
     }
 }
 

@@ -8,8 +8,8 @@
 //!   tables. It goes on until that is used up, and stops then.
 //!
 //! Filters count for the whole process, though one may be installed in a single thread: which threads descend from it
-//! cannot be seen. A forked child inherits them as it does the kernel's. A child that shares our memory (vfork) is not
-//! looked at: its filters go with it. Not seen are filters that are installed without these functions.
+//! cannot be seen. A forked child inherits them as it does the kernel's. Those of a child that shares our memory (vfork) are
+//! noted for the program that it executes, and go with it. Not seen are filters that are installed without these functions.
 
 pub mod bpf;
 pub mod inherited;
@@ -97,7 +97,11 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
         Request::Filter(address) => program_at(address)?,
     };
     // A forked child begins its file now or never.
-    if !process::begin() || process::is_other_process() {
+    if !process::begin() {
+        return None;
+    }
+    inherited::write(program);
+    if process::is_other_process() {
         return None;
     }
     thread::look_around();
@@ -108,7 +112,6 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
         python::code::reserve();
         modules::reserve();
     }
-    inherited::write(program);
     let copy = copy(program);
     let filter = copy.unwrap_or(&UNKNOWN);
     if !filter.installed.swap(true, AcqRel) {

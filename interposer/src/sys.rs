@@ -100,6 +100,14 @@ impl Fd {
         unsafe { retry(libc::SYS_write, [self.0 as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) }
     }
 
+    /// Writes one after the other by one call, so that nobody's bytes come between.
+    pub fn write_both(&self, first: &[u8], second: &[u8]) -> Result<usize> {
+        let parts = [first, second]
+            .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
+        // SAFETY: the bytes are readable, and the kernel only reads them.
+        unsafe { retry(libc::SYS_writev, [self.0 as usize, parts.as_ptr() as usize, parts.len(), 0, 0, 0]) }
+    }
+
     /// Sets the file's size.
     pub fn truncate(&self, size: u64) -> Result<()> {
         // SAFETY: no memory is involved.

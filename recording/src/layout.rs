@@ -8,9 +8,9 @@
 /// it; one that is killed leaves it there.
 pub const LIVE_DIRECTORY: &str = "live";
 
-/// A file in it of this name and a process id holds the seccomp filters of a process, for the program that it may execute:
-/// each begins with the process's start in clock ticks. It is no recording, and nothing is lost with it.
-pub const FILTERS: &str = "filters-";
+/// A file in it of this name holds the seccomp filters that processes of the recording installed, for the programs that
+/// they may execute. It is no recording, and nothing is lost with it.
+pub const FILTERS: &str = "filters";
 
 /// The permissions of a directory whose files have those of `mode`: who may read files may list and enter it, who may write
 /// them may add to it and remove what is its own.

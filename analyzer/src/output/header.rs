@@ -130,12 +130,15 @@ fn state(process: &Process) -> String {
     }
 }
 
+/// The OOM killer does not end a process for less; most that end without exit handlers have called `_exit`.
+const WORTH_KILLING: u64 = 16 << 20;
+
 /// Of the killed process that held most: whether that was all that it ever held. Then memory may be what it died of.
 fn died_of_memory(processes: &[Process]) -> Option<String> {
     let killed = processes.iter().filter(|process| process.state == ProcessState::Killed);
     let largest = killed.max_by_key(|process| process.counts.unfreed_bytes)?;
     let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes);
-    (held > 0 && held >= most / 10 * 9).then(|| {
+    (held >= WORTH_KILLING && held >= most / 10 * 9).then(|| {
         format!(
             "pid {} held {} as it ended, {} % of its peak: if the OOM killer ended it, dmesg and its cgroup's \
              memory.events say so",

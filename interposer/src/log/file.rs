@@ -208,19 +208,21 @@ pub fn new_chunk() -> Option<sys::Result<usize>> {
 }
 
 /// Keeps `size` bytes ready behind what was handed out, or as many as can be had, for when nothing can be done any more.
-/// Once for each file.
 #[cold]
 pub fn reserve(size: usize) {
     let Some(next) = shared_word(NEXT_CHUNK) else { return };
-    if READY[0].load(Relaxed) != usize::MAX {
-        return;
-    }
     let from = next.load(Relaxed) as usize * CHUNK;
     let mut size = size.min(segments::RESERVE.saturating_sub(from)) / CHUNK * CHUNK;
     while size >= RESERVE_MIN {
         if make_ready(from, from + size).is_ok() {
-            READY[1].store(from + size, Relaxed);
-            READY[0].store(from, Release);
+            // What was prepared for a filter that was then refused may be in use by now.
+            if READY[0].load(Relaxed) == usize::MAX || READY[1].load(Relaxed) < from {
+                READY[0].store(usize::MAX, Relaxed);
+                READY[1].store(from + size, Relaxed);
+                READY[0].store(from, Release);
+            } else {
+                READY[1].fetch_max(from + size, Release);
+            }
             return;
         }
         size = size / 2 / CHUNK * CHUNK;

@@ -106,7 +106,9 @@ fn make_live() -> sys::Result<()> {
 
 /// The file again, by its path.
 pub fn open() -> sys::Result<Fd> {
-    let open = |path: &Path| Fd::open(path.get(), libc::O_RDWR, 0);
+    // Whatever somebody has put in its place meanwhile.
+    let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let open = |path: &Path| Fd::open(path.get(), flags, 0);
     open(&LIVE).or_else(|errno| open(&SETTLED).map_err(|_| errno))
 }
 
