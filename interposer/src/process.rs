@@ -112,11 +112,14 @@ fn configure() -> bool {
     let scratch = unsafe { &mut *SCRATCH.0.get() };
     // SAFETY: as above.
     unsafe { config::read_environment(scratch) };
-    if !config::DIRECTORY.path().is_empty() {
+    if config::DIRECTORY.path().is_empty() {
+        // Nothing is asked of the kernel for what is not asked for.
+        WORD.store(UNAVAILABLE, Release);
+    } else {
         sandbox::inherited::read();
+        start::find();
+        remember_root();
     }
-    start::find();
-    remember_root();
     CONFIGURED.store(2, Release);
     true
 }

@@ -75,6 +75,13 @@ fn executed_under_a_filter() {
     }
 }
 
+/// Whoever of the family executes it.
+#[test]
+fn executed_by_relatives() {
+    let run = Run::of(&program("kill", "syscall", "relatives"));
+    run.assert_unfreed(&[BEFORE, ("leak_after", 1, 2001), ELSEWHERE]);
+}
+
 /// What the kernel did not install counts for nothing.
 #[test]
 fn a_filter_that_is_refused() {

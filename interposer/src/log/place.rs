@@ -63,9 +63,8 @@ pub fn create(id: u64) -> sys::Result<Fd> {
     let create = |path: &Path| {
         set(id);
         let fd = Fd::open(path.get(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;
-        if let Some(mode) = config::mode() {
-            let _ = fd.set_mode(mode);
-        }
+        // Whatever the umask is.
+        let _ = fd.set_mode(config::mode().unwrap_or(0o600));
         Ok(fd)
     };
     let again = |errno| {

@@ -7,7 +7,7 @@
 //! installed outside of the recording are not there; those of containers give errors, which end nothing.
 
 use super::bpf::Instruction;
-use super::{enter, new_filter};
+use super::{UNKNOWN, enter, new_filter};
 use crate::config::{DIRECTORY, DIRECTORY_MAX};
 use crate::sys::{self, Fd};
 use core::slice;
@@ -66,8 +66,19 @@ pub fn write(program: &[Instruction]) {
 /// Looks for the filters under which this image was started.
 #[cold]
 pub fn read() {
-    let Ok(file) = open(libc::O_RDONLY) else { return };
+    let file = open(libc::O_RDONLY);
+    if file.as_ref().is_err_and(|errno| *errno == sys::Errno(libc::ENOENT)) {
+        return;
+    }
     let own = count(b"/proc/self/status\0").unwrap_or(u64::MAX);
+    let Ok(file) = file else {
+        // What another user has noted: nothing can be recorded there either.
+        if own != 0 {
+            UNKNOWN.installed.store(true, Release);
+            enter(&UNKNOWN);
+        }
+        return;
+    };
     while let Some([before, len]) = next_head(&file) {
         if before >= own {
             match skip(&file, len, None) {

@@ -204,6 +204,44 @@ int main(int argc, char **argv) {
         leak_after(2001);
         execl("/proc/self/exe", argv[0], (char *)NULL);
         return 2;
+    } else if (!strcmp(where, "relatives")) {
+        // A vfork child's filter, for the program that it executes.
+        pid_t child = vfork();
+        if (child == 0) {
+            if (deny_recording())
+                _exit(6);
+            execl("/proc/self/exe", argv[0], (char *)NULL);
+            _exit(7);
+        }
+        int status = -1;
+        waitpid(child, &status, 0);
+        printf("vfork %x\n", status);
+        fflush(stdout);
+        if (deny_recording())
+            return 2;
+        // Executed by a child of a child's child, of which nothing is known, and whose grandparent is gone.
+        int orphaned[2], over[2];
+        char byte;
+        if (pipe(orphaned) || pipe(over) || (child = fork()) < 0)
+            return 8;
+        if (child == 0) {
+            if (fork() != 0)
+                _exit(0);
+            close(over[0]);
+            read(orphaned[0], &byte, 1);
+            if (fork() == 0)
+                execl("/proc/self/exe", argv[0], (char *)NULL);
+            wait(&status);
+            printf("orphan %x\n", status);
+            fflush(stdout);
+            _exit(0);
+        }
+        close(over[1]);
+        waitpid(child, &status, 0);
+        write(orphaned[1], "", 1);
+        // Until nobody can write there.
+        read(over[0], &byte, 1);
+        leak_after(2001);
     } else if (!strcmp(where, "in vain")) {
         if (try_in_vain())
             return 2;
