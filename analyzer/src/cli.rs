@@ -43,8 +43,8 @@ pub enum Verb {
     /// Run a command and record what it allocates
     ///
     /// The command runs as it would without unfreed: same terminal, signals, environment and exit status. Its children
-    /// are recorded too, each in a file of its own; one that changes its user must be able to write to DIR. When the
-    /// command ends, a summary and the next command go to standard error.
+    /// are recorded too, each in a file of its own; a program that is executed as another user must be able to write to
+    /// DIR. When the command ends, a summary and the next command go to standard error.
     ///
     /// The exit status is the command's; 128 + N if signal N ended it, 127 if it was not found, 126 if it cannot be
     /// executed, and 2 if it cannot be recorded.

@@ -23,8 +23,12 @@ const COMMAND: usize = 24;
 /// Prints it.
 pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let totals = &report.totals;
-    let lost = format!("lost {}", Number(totals.lost));
-    let lost = if totals.lost > 0 { style.paint("31", &lost) } else { lost };
+    let unread = report.processes.iter().map(|process| process.losses.len() as u64).sum();
+    let mut lost = format!("lost {}", Number(totals.lost));
+    if unread > 0 {
+        lost = format!("{lost} and {}", counted(unread, "unreadable part"));
+    }
+    let lost = if totals.lost + unread > 0 { style.paint("31", &lost) } else { lost };
     writeln!(out, "{}", style.bold(&report.recording))?;
     writeln!(
         out,

@@ -43,13 +43,13 @@ impl Unreadable {
         match self {
             Unreadable::Io(_) | Unreadable::CopyOf(_) | Unreadable::NotBegun => "",
             Unreadable::EmptyDirectory => {
-                "use 'unfreed run -o'; of a service check LD_PRELOAD, UNFREED_DIR and who may write there; \
-                 static, setuid and 32-bit programs cannot be recorded"
+                "use 'unfreed run -o'; of a service check LD_PRELOAD, UNFREED_DIR, who may write there and the disk's free \
+                 space; static, setuid and 32-bit programs cannot be recorded"
             }
             Unreadable::NotAFile | Unreadable::NotARecording => {
                 "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
             }
-            Unreadable::Cut(_) => "copy the file again",
+            Unreadable::Cut(_) => "if it is a copy, copy it again",
             Unreadable::NewerVersion(_) => "use the unfreed that recorded it, or a newer one",
             Unreadable::OtherArchitecture(_) => "read it with an unfreed for that architecture",
         }
