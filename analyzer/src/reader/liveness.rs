@@ -142,16 +142,30 @@ fn is_alive(recording: &Recording, pid: u32) -> bool {
     let mut fields = fields.split_ascii_whitespace();
     let state = fields.next();
     let start = fields.nth(18).and_then(|ticks| ticks.parse::<u64>().ok());
-    !matches!(state, Some("Z" | "X")) && (header.start_ticks == 0 || start == Some(header.start_ticks))
+    // A process that could not ask for its start may not know its namespace either: whoever has its id here is it only
+    // if it writes the file.
+    let is_it = if header.start_ticks == 0 {
+        mapped(recording, pid).is_some()
+    } else {
+        start == Some(header.start_ticks)
+    };
+    !matches!(state, Some("Z" | "X")) && is_it
 }
 
-/// Whether the process that runs writes to another file than this. Found by path, since the inodes in a process's
-/// map are not those that `stat` gives on layered file systems.
-fn is_copy(recording: &Recording, pid: u32) -> bool {
+/// The path under which a process has the recording's file mapped. Found by its name, since the inodes in a process's map are not
+/// those that `stat` gives on layered file systems.
+fn mapped(recording: &Recording, pid: u32) -> Option<String> {
     let name = format!("/{:016x}.unfreed", recording.file_id);
-    let Ok(map) = fs::read_to_string(format!("/proc/{pid}/maps")) else { return false };
-    let paths = map.lines().filter_map(|line| line.get(line.find('/')?..));
-    let Some(mapped) = paths.into_iter().find(|path| path.ends_with(&name)) else { return false };
+    let map = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    map.lines()
+        .filter_map(|line| line.get(line.find('/')?..))
+        .find(|path| path.ends_with(&name))
+        .map(str::to_owned)
+}
+
+/// Whether the process that runs writes to another file than this.
+fn is_copy(recording: &Recording, pid: u32) -> bool {
+    let Some(mapped) = mapped(recording, pid) else { return false };
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     match (fs::metadata(mapped).map(identity), fs::metadata(&recording.path).map(identity)) {
         (Ok(written), Ok(read)) => written != read,
