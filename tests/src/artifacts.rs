@@ -20,7 +20,8 @@ pub fn target_directory() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let exe = env::current_exe().expect("the test binary has a path");
-        let found = exe.ancestors().find(|path| path.join("CACHEDIR.TAG").exists());
+        // Not by its CACHEDIR.TAG, which cargo does not write into a directory that it has not made itself.
+        let found = exe.ancestors().find(|path| path.join(".rustc_info.json").exists());
         found.expect("the test binary lies in cargo's target directory").to_owned()
     })
 }
