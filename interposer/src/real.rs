@@ -211,8 +211,15 @@ mod tests {
         unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) as usize }
     }
 
+    /// Before a process has threads, as these tests are.
+    fn look_up() {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| while malloc().is_none() {});
+    }
+
     #[test]
     fn functions_are_those_that_the_loader_finds() {
+        look_up();
         let malloc = malloc().expect("there is a malloc") as usize;
         let memalign = memalign().expect("there is a memalign") as usize;
         assert_eq!(malloc, by_the_loader(c"malloc"));
@@ -225,6 +232,7 @@ mod tests {
 
     #[test]
     fn the_kernels_clock_is_found_and_runs() {
+        look_up();
         let before = crate::clock::precise_ms();
         let coarse = crate::clock::coarse_ms().expect("the kernel maps its clock");
         // The coarse clock lags by a timer tick, at most 10 ms.
