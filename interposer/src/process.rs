@@ -314,7 +314,7 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
         pid: pid(),
         parent_pid: sys::parent_pid(),
         pid_namespace: pid_namespace(scratch),
-        start_ticks: stat(b"/proc/self/stat\0", scratch).map_or(0, |stat| stat.start_ticks),
+        start_ticks: start_ticks(scratch).unwrap_or(0),
         realtime_ns: sys::clock_ns(libc::CLOCK_REALTIME).unwrap_or(0),
         monotonic_ns: clock::monotonic_ns(),
         user: sys::user(),
@@ -371,30 +371,14 @@ fn pid_namespace(scratch: &mut [u8]) -> u64 {
     })
 }
 
-/// What `/proc/PID/stat` says of a process.
-pub struct Stat {
-    /// Its id, as that /proc has it.
-    pub pid: u64,
-    /// Its parent's.
-    pub parent: u64,
-    /// Clock ticks from the system's start to its own.
-    pub start_ticks: u64,
-}
-
-/// Reads such a file, whose path ends with NUL. The second field, in parentheses, may hold anything.
-pub fn stat(path: &[u8], scratch: &mut [u8]) -> Option<Stat> {
-    let stat = read_file(path, scratch).ok()?;
+/// Clock ticks from the system's start to the process's: field 22 of its `stat`, whose second, in parentheses, may hold
+/// anything.
+fn start_ticks(scratch: &mut [u8]) -> Option<u64> {
+    let stat = read_file(b"/proc/self/stat\0", scratch).ok()?;
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
-    let number = |field: &[u8]| {
-        field.iter().try_fold(0u64, |number, &digit| {
-            digit.is_ascii_digit().then(|| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
-        })
-    };
-    let mut fields = stat.get(name_end + 2..)?.split(|&byte| byte == b' ');
-    Some(Stat {
-        pid: number(stat.split(|&byte| byte == b' ').next()?)?,
-        parent: number(fields.nth(1)?)?,
-        start_ticks: number(fields.nth(17)?)?,
+    let field = stat.get(name_end + 2..)?.split(|&byte| byte == b' ').nth(19)?;
+    field.iter().try_fold(0u64, |number, &digit| {
+        digit.is_ascii_digit().then(|| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
     })
 }
 
@@ -408,10 +392,7 @@ mod tests {
         let after_name = &stat[stat.rfind(')').expect("the name ends") + 2..];
         let expected = after_name.split(' ').nth(19).and_then(|field| field.parse().ok());
         let mut scratch = [0; 4096];
-        let stat = super::stat(b"/proc/self/stat\0", &mut scratch).expect("there are the fields");
-        assert_eq!(Some(stat.start_ticks), expected);
-        assert_eq!(stat.pid, u64::from(std::process::id()));
-        assert_eq!(stat.parent, u64::from(std::os::unix::process::parent_id()));
+        assert_eq!(start_ticks(&mut scratch), expected);
         let link = std::fs::read_link("/proc/self/ns/pid").expect("/proc is mounted");
         assert_eq!(format!("pid:[{}]", pid_namespace(&mut scratch)), link.to_string_lossy());
     }
