@@ -326,6 +326,10 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
         lost: [0; layout::LOST_KINDS],
         finalizing_monotonic_ns: 0,
         processes: 0,
+        reused: 0,
+        held_monotonic_ns: 0,
+        unknown_frees: 0,
+        flags: 0,
     };
     let mut at = layout::STRINGS;
     let mut put = |tag: u8, text: &[u8]| {

@@ -36,7 +36,7 @@ pub const ROOM: usize = 64;
 /// First bytes of a file. Not text, and broken by a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89UNF\r\n\x1a\n";
 /// The version this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// `u32` version.
 pub const AT_VERSION: usize = 8;
@@ -91,6 +91,17 @@ pub const CLOSED: u64 = 1 << 63;
 pub const SIZE: usize = 320;
 /// Bit of [`SIZE`] that is set while somebody makes the file shorter.
 pub const CUTTING: u64 = 1 << 63;
+/// `u64` chunks of events that were used again: of the stamps below [`HELD_STAMPS`] not all are there any more.
+pub const REUSED: usize = 328;
+/// `u64` monotonic clock from which on all events are there, ns; 0: from the beginning.
+pub const HELD_MONOTONIC: usize = 336;
+/// `u64` frees of blocks that are not in the live table, which are in no chunk: of blocks that were allocated while the process was
+/// switched off.
+pub const UNKNOWN_FREES: usize = 344;
+/// `u64` see [`flag`].
+pub const FLAGS: usize = 352;
+/// 256 `u64`: the sequence counters from which on all events are there, if [`REUSED`] is not 0.
+pub const HELD_STAMPS: usize = FINALIZING_STAMPS + 8 * SHARDS;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
 /// The parent's events below these stamps are what this process inherited.
 pub const INHERITED_STAMPS: usize = 512;
@@ -111,11 +122,25 @@ pub const STRING_NOTE: u8 = 3;
 const _: () =
     assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
 const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < PROCESSES);
-const _: () = assert!(SIZE < INHERITED_STAMPS);
-const _: () = assert!(FINALIZING_STAMPS + 8 * SHARDS < CHUNK);
+const _: () = assert!(FLAGS < INHERITED_STAMPS);
+const _: () = assert!(HELD_STAMPS + 8 * SHARDS <= CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
 const _: () =
     assert!(IDS_PER_CHUNK as usize >= (CHUNK - CHUNK_HEADER) / 2, "a node takes at least two bytes");
+
+/// Bits of [`FLAGS`].
+pub mod flag {
+    /// The live table is kept.
+    pub const TABLE: u64 = 1;
+    /// There are no events: the live table is all.
+    pub const NO_EVENTS: u64 = 2;
+    /// The process does not share the run's words: its epochs are its own, and it hears of no mark.
+    pub const ALONE: u64 = 4;
+    /// It was switched off for some time, or began so.
+    pub const WAS_OFF: u64 = 8;
+    /// The live table has the unfreed blocks before exit too: those that were not allocated late.
+    pub const BEFORE_EXIT: u64 = 16;
+}
 
 /// How far a recording got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,11 +207,15 @@ pub enum ChunkKind {
     Definitions = 2,
     /// Events of one writer.
     Events = 3,
-    /// Reserved: a piece of the table of live blocks.
+    /// Pages of the live table, see [`crate::table`].
     LiveTable = 5,
-    /// Reserved: marks with their names.
-    Marks = 6,
+    /// What a writer has allocated from each stack, see [`crate::counts`].
+    Counts = 7,
 }
+
+/// `u64` in the header of a chunk of events: how far its events are in the live table too, as an offset in the chunk. Of a
+/// process that was killed the one behind it, if there is one, may not be.
+pub const APPLIED: usize = 48;
 
 /// The first bytes of a chunk; written last, so that a chunk with it is begun.
 pub const CHUNK_MAGIC: u32 = 0x4b43_4655;
@@ -239,7 +268,7 @@ impl ChunkHeader {
             2 => ChunkKind::Definitions,
             3 => ChunkKind::Events,
             5 => ChunkKind::LiveTable,
-            6 => ChunkKind::Marks,
+            7 => ChunkKind::Counts,
             _ => return None,
         };
         Some(ChunkHeader {
@@ -308,6 +337,14 @@ pub struct FileHeader {
     pub finalizing_monotonic_ns: u64,
     /// Further processes in the file.
     pub processes: u64,
+    /// Chunks of events that were used again.
+    pub reused: u64,
+    /// Monotonic clock from which on all events are there, ns; 0: from the beginning.
+    pub held_monotonic_ns: u64,
+    /// Frees of blocks that were allocated while it was switched off.
+    pub unknown_frees: u64,
+    /// See [`flag`].
+    pub flags: u64,
 }
 
 impl FileHeader {
@@ -367,6 +404,10 @@ impl FileHeader {
             lost,
             finalizing_monotonic_ns: u64_at(file, FINALIZING_MONOTONIC)?,
             processes: u64_at(file, PROCESSES)? & !CLOSED,
+            reused: u64_at(file, REUSED)?,
+            held_monotonic_ns: u64_at(file, HELD_MONOTONIC)?,
+            unknown_frees: u64_at(file, UNKNOWN_FREES)?,
+            flags: u64_at(file, FLAGS)?,
         })
     }
 
@@ -391,6 +432,11 @@ pub fn strings(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 /// The parent's stamp of shard `shard` at the fork, from the header of `file`.
 pub fn inherited_stamp(file: &[u8], shard: usize) -> Option<u64> {
     u64_at(file, INHERITED_STAMPS + 8 * shard)
+}
+
+/// The stamp of shard `shard` from which on all events are there, from the header of `file`.
+pub fn held_stamp(file: &[u8], shard: usize) -> Option<u64> {
+    u64_at(file, HELD_STAMPS + 8 * shard)
 }
 
 /// The stamp of shard `shard` when Python began to finalize, from the header of `file`.

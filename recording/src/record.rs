@@ -85,8 +85,8 @@ pub(crate) const EVAL_LOOP: u8 = 0x27;
 pub mod mark {
     /// The exit handlers of the process have begun.
     pub const EXIT: u64 = 1;
-    /// The first mark that may be a user's.
-    pub const FIRST_USER: u64 = 256;
+    /// From here on: what follows happened in the epoch that is the mark less this, see [`crate::run`].
+    pub const EPOCH: u64 = 256;
 }
 
 /// One record of an events chunk. An event of a block carries its stamp: the value of the block's shard counter.

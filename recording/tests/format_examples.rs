@@ -317,12 +317,16 @@ fn file_header(blocks: &[Block]) -> FileHeader {
         lost,
         finalizing_monotonic_ns: fields.number("finalizing_monotonic_ns"),
         processes: fields.number("processes"),
+        reused: fields.number("reused"),
+        held_monotonic_ns: fields.number("held_monotonic_ns"),
+        unknown_frees: fields.number("unknown_frees"),
+        flags: fields.number("flags"),
     }
 }
 
 /// What the interposer's single stores leave at the offset of the changing words.
 fn changing_words(header: &FileHeader) -> Vec<u8> {
-    let mut bytes = vec![0; layout::PROCESSES + 8 - layout::NEXT_CHUNK];
+    let mut bytes = vec![0; layout::FLAGS + 8 - layout::NEXT_CHUNK];
     let mut put = |at: usize, word: u64| {
         bytes[at - layout::NEXT_CHUNK..][..8].copy_from_slice(&word.to_le_bytes());
     };
@@ -336,6 +340,10 @@ fn changing_words(header: &FileHeader) -> Vec<u8> {
     }
     put(layout::FINALIZING_MONOTONIC, header.finalizing_monotonic_ns);
     put(layout::PROCESSES, header.processes);
+    put(layout::REUSED, header.reused);
+    put(layout::HELD_MONOTONIC, header.held_monotonic_ns);
+    put(layout::UNKNOWN_FREES, header.unknown_frees);
+    put(layout::FLAGS, header.flags);
     bytes
 }
 

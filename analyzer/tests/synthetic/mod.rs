@@ -83,6 +83,10 @@ impl Recorder {
             lost: [0; LOST_KINDS],
             finalizing_monotonic_ns: 0,
             processes: 0,
+            reused: 0,
+            held_monotonic_ns: 0,
+            unknown_frees: 0,
+            flags: 0,
         };
         Recorder {
             header,
