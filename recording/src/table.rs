@@ -109,6 +109,8 @@ pub const EPOCHS: u32 = 1 << 19;
 /// Sizes from here on are not in the block's own word.
 const SIZE_ELSEWHERE: u64 = 1023;
 const ARENA_UNIT: u64 = 4096;
+/// From here on an arena's size is in bytes.
+const ARENA_BYTES: u64 = 512;
 
 const KIND_BITS: u32 = 3;
 const LOW_SHIFT: u32 = 3;
@@ -126,16 +128,18 @@ impl Word {
     /// A block's word, and the word that must be stored in the next place before it, if its size needs that. The stack is
     /// below [`STACKS`], the epoch below [`EPOCHS`].
     ///
-    /// An arena's first blocks begin where that next word would be, so its size is counted in pages.
+    /// An arena's first blocks begin where that next word would be, so its size is counted in pages where it can be.
     #[inline(always)]
     pub const fn block(address: Address, size: u64, stack: StackId, epoch: u32) -> (Word, Option<Word>) {
-        let in_pages = stack.0 == StackId::ARENA.0
-            && size.is_multiple_of(ARENA_UNIT)
-            && size / ARENA_UNIT < SIZE_ELSEWHERE;
-        let (short, next) = if in_pages {
-            (size / ARENA_UNIT, None)
-        } else if size < SIZE_ELSEWHERE && stack.0 != StackId::ARENA.0 {
-            (size, None)
+        let short = if stack.0 != StackId::ARENA.0 {
+            size
+        } else if size.is_multiple_of(ARENA_UNIT) && size / ARENA_UNIT < ARENA_BYTES {
+            size / ARENA_UNIT
+        } else {
+            size.saturating_add(ARENA_BYTES)
+        };
+        let (short, next) = if short < SIZE_ELSEWHERE {
+            (short, None)
         } else {
             (SIZE_ELSEWHERE, Some(Word(Kind::Size as u64 | size << KIND_BITS)))
         };
@@ -198,8 +202,9 @@ impl Word {
     pub const fn size(self) -> Option<u64> {
         match self.0 >> SIZE_SHIFT & SIZE_ELSEWHERE {
             SIZE_ELSEWHERE => None,
-            pages if self.stack().0 == StackId::ARENA.0 => Some(pages * ARENA_UNIT),
-            size => Some(size),
+            size if self.stack().0 != StackId::ARENA.0 => Some(size),
+            pages @ 0..ARENA_BYTES => Some(pages * ARENA_UNIT),
+            size => Some(size - ARENA_BYTES),
         }
     }
 
