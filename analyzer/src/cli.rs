@@ -9,8 +9,10 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
+mod recorded;
 mod values;
-use values::{duration, limit, mode, moment, regular_expression};
+pub use recorded::{InstallArgs, RecordingArgs, RunArgs, Switch};
+use values::{duration, limit, moment, regular_expression};
 
 use crate::aggregate::Phase;
 use crate::error::{self, reason};
@@ -51,7 +53,7 @@ pub enum Verb {
     Run(RunArgs),
     /// Write libunfreed.so to a directory and print the environment that loads it
     ///
-    /// For programs that `unfreed run` cannot start: services, containers, workers of a server. The two lines on
+    /// For programs that `unfreed run` cannot start: services, containers, workers of a server. The lines on
     /// standard output are the environment to give to them; hints on where to put it go to standard error.
     Install(InstallArgs),
     /// Report what a recording says was not freed, largest first
@@ -68,65 +70,6 @@ pub enum Verb {
     ///
     /// Without an option: each process's header, its counts of chunks and records, and what was lost.
     Inspect(InspectArgs),
-}
-
-/// Arguments of `unfreed run`.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  unfreed run ./server --port 8000
-  unfreed run -o before -- python3 -m flask --app shop run
-  unfreed run -o /var/tmp/rec --force -- gunicorn shop:app
-  unfreed run -- sh -c 'make -j4 && ./test'")]
-pub struct RunArgs {
-    /// Record into DIR, a new or an empty directory [default: unfreed.PROGRAM.N here]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Remove an older recording from DIR first
-    ///
-    /// Only files named *.unfreed are removed. Without it, a directory with anything in it is refused.
-    #[arg(long, requires = "output")]
-    pub force: bool,
-    /// Who may read and write the recording's files, as for chmod [default: 600]
-    ///
-    /// Octal, such as 640 or 666, whatever the umask; you may always do both. A new DIR gets the permissions that fit: with 640
-    /// your group may look at it, with 660 programs of its other users may be recorded into it too.
-    #[arg(long, value_name = "MODE", value_parser = mode)]
-    pub mode: Option<u32>,
-    /// Whether Python's objects are recorded, or only what its allocator takes from malloc [default: on]
-    ///
-    /// Python cuts objects of up to 512 bytes out of memory that it maps itself. With `off` these are not seen: the
-    /// program runs faster, and its recording is smaller.
-    #[arg(long, value_name = "on|off", hide_possible_values = true)]
-    pub python_objects: Option<Switch>,
-    /// Load this library in place of the one inside `unfreed`.
-    #[arg(long, value_name = "PATH", hide = true)]
-    pub lib: Option<PathBuf>,
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
-    pub command: Vec<OsString>,
-}
-
-/// The value of an option that is on or off.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Switch {
-    /// Yes.
-    On,
-    /// No.
-    Off,
-}
-
-/// Arguments of `unfreed install`.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  unfreed install /opt/unfreed
-  env $(unfreed install /opt/unfreed) gunicorn shop:app
-  unfreed report /opt/unfreed/recordings")]
-pub struct InstallArgs {
-    /// Where to write the library; created if need be
-    #[arg(value_name = "DIR")]
-    pub directory: PathBuf,
 }
 
 /// Arguments of `unfreed report`.

@@ -6,7 +6,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use recording::layout::directory_mode;
+use recording::layout::{FILTERS, directory_mode};
+use recording::run::RUN;
 
 use crate::cli::RunArgs;
 use crate::error::{Failure, reason};
@@ -32,7 +33,7 @@ impl Directory {
             directory.discard();
             return Err(failure);
         }
-        if let Some(mode) = args.mode.filter(|_| directory.created) {
+        if let Some(mode) = args.recording.mode.filter(|_| directory.created) {
             let permissions = Permissions::from_mode(directory_mode(mode));
             fs::set_permissions(&directory.path, permissions).map_err(|why| {
                 directory.discard();
@@ -118,7 +119,11 @@ fn remove_recording(directory: &Path) -> Result<(), Failure> {
         return Err(Failure::new(path.display(), why, "end it first, or choose another directory with -o"));
     }
     files.iter().try_for_each(|path| fs::remove_file(path).map_err(|why| failed(path, reason(&why))))?;
-    let _ = fs::remove_dir(reader::live(directory));
+    // Its marks are no marks of the next one.
+    let live = reader::live(directory);
+    let _ = fs::remove_file(live.join(RUN));
+    let _ = fs::remove_file(live.join(FILTERS));
+    let _ = fs::remove_dir(live);
     Ok(())
 }
 

@@ -44,3 +44,23 @@ fn places_that_will_not_do() {
     assert!(!scratch.join("a b").exists());
     assert_eq!((file.status.code(), space.status.code()), (Some(2), Some(2)));
 }
+
+/// What `unfreed run` does by options is for a service in its environment.
+#[test]
+fn options_are_variables() {
+    let scratch = Scratch::new();
+    let options =
+        ["--max-log", "2048M", "--off", "--only", "python3*", "--only", "/srv/x", "--exclude", "sh"];
+    let expected =
+        ["UNFREED_MAX_LOG=2G", "UNFREED_START=off", "UNFREED_ONLY=python3*:/srv/x", "UNFREED_EXCLUDE=sh"];
+    let install = output(&mut scratch.unfreed(&[&["install", "opt"][..], &options].concat()));
+    assert_eq!(stdout(&install).lines().skip(2).collect::<Vec<_>>(), expected);
+    for variable in expected {
+        assert!(stderr(&install).contains(&format!("\n             Environment={variable}\n")), "{variable}");
+    }
+    let run = output(&mut scratch.unfreed(&[&["run"][..], &options, &["env"]].concat()));
+    let environment = stdout(&run);
+    let told: Vec<_> =
+        expected.iter().filter(|entry| environment.lines().any(|line| line == **entry)).collect();
+    assert_eq!(told.len(), expected.len(), "{environment}");
+}

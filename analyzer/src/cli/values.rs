@@ -1,4 +1,5 @@
 //! What the values of options are read from: one line says what is wrong with one.
+use std::fmt;
 use std::time::Duration;
 
 use regex::Regex;
@@ -36,6 +37,60 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     })
 }
 
+/// How large the log may grow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MaxLog {
+    /// Bytes, a multiple of 1,024.
+    Bytes(u64),
+    /// As it goes.
+    Unlimited,
+}
+
+/// As the interposer reads it.
+impl fmt::Display for MaxLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MaxLog::Bytes(0) => f.write_str("0"),
+            MaxLog::Bytes(bytes) => {
+                let (unit, shift) = [("G", 30), ("M", 20)]
+                    .into_iter()
+                    .find(|(_, shift)| bytes.trailing_zeros() >= *shift)
+                    .unwrap_or(("K", 10));
+                write!(f, "{}{unit}", bytes >> shift)
+            }
+            MaxLog::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+/// A size with a unit of 1,024; `KiB` and `K` are the same.
+pub(super) fn max_log(text: &str) -> Result<MaxLog, String> {
+    if text == "unlimited" {
+        return Ok(MaxLog::Unlimited);
+    }
+    let expected = || "expected a size such as 64M or 2G, 0 for no events, or unlimited".to_string();
+    let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..unit].parse().map_err(|_| expected())?;
+    let shift = match text[unit..].to_ascii_lowercase().as_str() {
+        "" if number == 0 => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        _ => return Err(expected()),
+    };
+    number.checked_mul(1 << shift).map(MaxLog::Bytes).ok_or_else(|| "too large".to_string())
+}
+
+/// The name or path of an executable, in which `*` stands for anything.
+pub(super) fn executable(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("expected the name of a program's file, or its path".to_string()),
+        _ if text.contains(':') => Err("a name with ':' cannot be told from two".to_string()),
+        _ => Ok(text.to_string()),
+    }
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
     let mut rest = text;
@@ -70,6 +125,23 @@ mod tests {
         assert_eq!(mode("0666"), Ok(0o666));
         for wrong in ["", "040", "755", "1640", "rw", "+640", "-1"] {
             assert!(mode(wrong).is_err_and(|why| why.contains("640")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_logs() {
+        for (text, size) in [
+            ("0", MaxLog::Bytes(0)),
+            ("64m", MaxLog::Bytes(64 << 20)),
+            ("512KiB", MaxLog::Bytes(512 << 10)),
+            ("2G", MaxLog::Bytes(2 << 30)),
+            ("unlimited", MaxLog::Unlimited),
+        ] {
+            assert_eq!(max_log(text), Ok(size), "{text}");
+            assert_eq!(max_log(&size.to_string()), Ok(size), "{text} passed on");
+        }
+        for wrong in ["", "M", "-1", "1.5G", "64", "64 M", "64MB", "99999999999T", "99999999999999999999K"] {
+            assert!(max_log(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -19,21 +19,26 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
             .create(&recordings)
             .map_err(|why| Failure::new(recordings.display(), reason(&why), "choose another directory"))?;
     }
-    let (library, recordings) = (library.display(), recordings.display());
-    to_stdout(|out| Ok(write!(out, "LD_PRELOAD={library}\nUNFREED_DIR={recordings}\n")?))?;
+    let (library, recordings) = (library.display().to_string(), recordings.display().to_string());
+    let mut variables = vec![("LD_PRELOAD", library), ("UNFREED_DIR", recordings.clone())];
+    variables.extend(args.recording.variables());
+    let entries: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    to_stdout(|out| Ok(writeln!(out, "{}", entries.join("\n"))?))?;
+    let units: Vec<String> =
+        entries.iter().map(|entry| format!("             Environment={entry}\n")).collect();
+    let (units, line) = (units.concat(), entries.join(" "));
     let hints = format!(
         "
-Every process that starts with these two lines in its environment is recorded, and its children.
-{recordings} belongs to you and is readable by you alone: the service's user must be able to
-write there (chown it), or name another directory in UNFREED_DIR.
+Every process that starts with these lines in its environment is recorded, and its
+children. {recordings}
+belongs to you and is readable by you alone: the service's user must be able to write
+there (chown it), or name another directory in UNFREED_DIR.
 
-  shell      env LD_PRELOAD={library} UNFREED_DIR={recordings} CMD
-  gunicorn   gunicorn --env LD_PRELOAD=.. comes too late: set both before gunicorn starts
+  shell      env {line} CMD
+  gunicorn   gunicorn --env LD_PRELOAD=.. comes too late: set them before it starts
   systemd    [Service]
-             Environment=LD_PRELOAD={library}
-             Environment=UNFREED_DIR={recordings}
-             ReadWritePaths={recordings}
-  Docker     ENV LD_PRELOAD={library} UNFREED_DIR={recordings}
+{units}             ReadWritePaths={recordings}
+  Docker     ENV {line}
              (set it last: it holds for RUN lines below it too; mount a volume on UNFREED_DIR)
 
 Read it at any time, while the service runs too:

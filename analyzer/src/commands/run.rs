@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::aggregate::{Counts, Loaded, Process, Selection};
-use crate::cli::{RunArgs, Switch};
+use crate::cli::{RecordingArgs, RunArgs};
 use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
@@ -30,7 +30,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     match ended {
         Ok(ended) => {
             let killed = kills.map_or(0, |kills| kills.since());
-            sum_up(&directory.path, ended, killed);
+            sum_up(args, &directory.path, ended, killed);
             Ok(ExitCode::from(ended.status()))
         }
         Err(failure) => {
@@ -61,14 +61,8 @@ fn start(
         (target.path.as_os_str(), [command].into_iter().chain(rest).collect())
     };
     let mut variables = vec![("LD_PRELOAD", preload.as_os_str()), ("UNFREED_DIR", directory.as_os_str())];
-    let mode = args.mode.map(|mode| OsString::from(format!("{mode:o}")));
-    if let Some(mode) = &mode {
-        variables.push(("UNFREED_MODE", mode.as_os_str()));
-    }
-    if let Some(objects) = args.python_objects {
-        let value = if objects == Switch::On { "on" } else { "off" };
-        variables.push(("UNFREED_PYTHON_OBJECTS", OsStr::new(value)));
-    }
+    let options = args.recording.variables();
+    variables.extend(options.iter().map(|(name, value)| (*name, OsStr::new(value))));
     launch::run(&Program { path, arguments, variables }).map_err(|why| {
         let status = if why.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
         Failure::new(target.path.display(), format!("cannot be executed: {}", reason(&why)), "")
@@ -77,7 +71,7 @@ fn start(
 }
 
 /// What was recorded, and the next command. Failing here must not change the program's status.
-fn sum_up(directory: &Path, ended: Ended, killed: u64) {
+fn sum_up(args: &RunArgs, directory: &Path, ended: Ended, killed: u64) {
     if let Ended::Killed(signal) = ended {
         print(&format!("the program was ended by signal {signal}"));
     }
@@ -87,10 +81,7 @@ fn sum_up(directory: &Path, ended: Ended, killed: u64) {
     }
     let shown = shown(directory);
     if reader::process_files(directory).is_ok_and(|files| files.is_empty()) {
-        return print(&format!(
-            "{shown}: nothing was recorded; the command did not load the library: it may have started with \
-             another environment (sudo, env -i), or see the loader's message above"
-        ));
+        return print(&format!("{shown}: nothing was recorded; {}", why_nothing(args, &shown)));
     }
     if let Err(why) = tails::tidy(directory) {
         print(&format!("{shown}: its files could not be tidied: {}", reason(&why)));
@@ -109,6 +100,20 @@ fn sum_up(directory: &Path, ended: Ended, killed: u64) {
         Err(why) => print(&why.to_string()),
     }
     let _ = writeln!(io::stderr(), "unfreed report {shown}");
+}
+
+/// Why there is no file, as far as it can be told.
+fn why_nothing(args: &RunArgs, shown: &str) -> String {
+    let RecordingArgs { off, only, exclude, .. } = &args.recording;
+    if *off {
+        format!("it was off until the end: while the command runs, 'unfreed on {shown}' switches it on")
+    } else if !only.is_empty() || !exclude.is_empty() {
+        "--only and --exclude left no program of the command".to_string()
+    } else {
+        "the command did not load the library: it may have started with another environment (sudo, env -i), or see \
+         the loader's message above"
+            .to_string()
+    }
 }
 
 fn replay(run: &Run) -> Vec<Process> {
