@@ -292,6 +292,8 @@ pub enum LostKind {
     Stack = 3,
     /// Forked children that could not begin a file of their own.
     Children = 4,
+    /// Allocations that were recorded, but not counted: see [`crate::counts`].
+    Count = 6,
 }
 
 /// Why decoding ends.

@@ -29,8 +29,8 @@ pub const OFF: u64 = 1 << 63;
 pub const CHANGE: u64 = 1 << 32;
 /// `u64` monotonic clock from which on a new epoch may begin without a mark, ms. Who moves it on begins that.
 pub const NEXT_TICK: usize = 128;
-/// `u64` chunks of events that all files of the run have.
-pub const LOG_CHUNKS: usize = 192;
+/// `u64` bytes of events that all files of the run have.
+pub const LOG_BYTES: usize = 192;
 /// `u64` marks begun; those behind [`MARKS`] are not kept.
 pub const NEXT_MARK: usize = 256;
 /// 64 switches of single processes, see [`Switch`]; 24 bytes each.
