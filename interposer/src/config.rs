@@ -8,11 +8,19 @@
 //! write them. Without it 600.
 //!
 //! `UNFREED_PYTHON_OBJECTS`: with `off` of Python's objects only what malloc sees is recorded.
+//!
+//! `UNFREED_MAX_LOG`: how many bytes of events a run keeps: a number, with K, M or G of as many KiB, MiB or GiB, or `unlimited`.
+//! With 0 it keeps none. Without it 1 GiB.
+//!
+//! `UNFREED_START`: with `off` nothing is recorded before the run is switched on.
+//!
+//! `UNFREED_ONLY`, `UNFREED_EXCLUDE`: which programs are recorded, see [`crate::selection`].
 
+use crate::selection::{EXCLUDED, ONLY};
 use crate::start;
 use crate::sys::{self, Fd};
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Longest path of a directory, its ending NUL included.
 pub const DIRECTORY_MAX: usize = 1024;
@@ -70,6 +78,43 @@ pub fn sandbox_reserve() -> usize {
     SANDBOX_RESERVE_MIB.load(Relaxed) << 20
 }
 
+static MAX_LOG: AtomicU64 = AtomicU64::new(1 << 30);
+static STARTS_OFF: AtomicBool = AtomicBool::new(false);
+
+/// Bytes of events that the run keeps: 0 for none, `u64::MAX` for all.
+pub fn max_log() -> u64 {
+    MAX_LOG.load(Relaxed)
+}
+
+/// Whether events are kept at all.
+#[inline(always)]
+pub fn events() -> bool {
+    MAX_LOG.load(Relaxed) != 0
+}
+
+/// Whether nothing is recorded before the run is switched on.
+pub fn starts_off() -> bool {
+    STARTS_OFF.load(Relaxed)
+}
+
+/// A number of bytes, with a unit that is a power of 1024; `None` where it is none.
+fn bytes(text: &[u8]) -> Option<u64> {
+    if text == b"unlimited" {
+        return Some(u64::MAX);
+    }
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let shift = match text.get(digits..)? {
+        b"" => 0,
+        b"K" | b"KB" | b"KiB" => 10,
+        b"M" | b"MB" | b"MiB" => 20,
+        b"G" | b"GB" | b"GiB" => 30,
+        _ => return None,
+    };
+    let digit = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    let number = text.get(..digits).filter(|digits| !digits.is_empty())?.iter().try_fold(0, digit)?;
+    number.checked_mul(1 << shift)
+}
+
 /// A decimal number; `None` where it is none, or larger than any sensible one.
 fn number(text: &[u8]) -> Option<usize> {
     let digits = !text.is_empty() && text.len() < 8 && text.iter().all(u8::is_ascii_digit);
@@ -96,7 +141,7 @@ fn set_mode(digits: &[u8]) {
 type Set = fn(&[u8]);
 
 /// The variables, and who takes their values.
-const VARIABLES: [(&[u8], Set); 4] = [
+const VARIABLES: [(&[u8], Set); 8] = [
     (b"UNFREED_DIR=", |path| DIRECTORY.set(path)),
     (b"UNFREED_SANDBOX_RESERVE=", |value| {
         if let Some(mib) = number(value) {
@@ -105,6 +150,14 @@ const VARIABLES: [(&[u8], Set); 4] = [
     }),
     (b"UNFREED_MODE=", set_mode),
     (b"UNFREED_PYTHON_OBJECTS=", |value| NO_PYTHON_OBJECTS.store(value == b"off", Relaxed)),
+    (b"UNFREED_MAX_LOG=", |value| {
+        if let Some(bytes) = bytes(value) {
+            MAX_LOG.store(bytes, Relaxed);
+        }
+    }),
+    (b"UNFREED_START=", |value| STARTS_OFF.store(value == b"off", Relaxed)),
+    (b"UNFREED_ONLY=", |list| ONLY.set(list)),
+    (b"UNFREED_EXCLUDE=", |list| EXCLUDED.set(list)),
 ];
 
 /// Which of [`VARIABLES`] were found. Of several of one name the first counts, as for getenv.
@@ -241,6 +294,28 @@ mod tests {
         for wrong in ["", "rw-r-----", "648", "-1"] {
             set_mode(wrong.as_bytes());
             assert_eq!(mode(), Some(0o666), "{wrong}");
+        }
+    }
+    #[test]
+    fn sizes_have_units_of_1024() {
+        let sizes = [
+            ("0", Some(0)),
+            ("17", Some(17)),
+            ("64K", Some(64 << 10)),
+            ("64M", Some(64 << 20)),
+            ("3GiB", Some(3 << 30)),
+            ("3MB", Some(3 << 20)),
+            ("unlimited", Some(u64::MAX)),
+            ("17179869184G", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("M", None),
+            ("-1", None),
+            ("1.5G", None),
+            ("1 G", None),
+        ];
+        for (text, expected) in sizes {
+            assert_eq!(bytes(text.as_bytes()), expected, "{text}");
         }
     }
 }

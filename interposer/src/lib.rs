@@ -42,6 +42,8 @@ pub mod real;
 #[cfg(not(loom))]
 pub mod sandbox;
 #[cfg(not(loom))]
+pub mod selection;
+#[cfg(not(loom))]
 pub mod stack;
 #[cfg(not(loom))]
 pub mod start;

@@ -12,7 +12,7 @@ use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{clock, config, intern, python, real, sandbox, start, thread};
+use crate::{clock, config, intern, python, real, sandbox, selection, start, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -118,7 +118,11 @@ fn configure() -> bool {
     } else {
         sandbox::inherited::read();
         start::find();
-        remember_root();
+        if selection::is_recorded(scratch) {
+            remember_root();
+        } else {
+            WORD.store(UNAVAILABLE, Release);
+        }
     }
     CONFIGURED.store(2, Release);
     true

@@ -106,13 +106,18 @@ pub fn auxiliary(kind: usize) -> Option<usize> {
     entries.find(|[found, _]| *found == kind).map(|[_, value]| value)
 }
 
+/// The path by which the process was executed, empty if it is not known.
+pub fn executed() -> &'static [u8] {
+    auxiliary(AT_EXECFN).filter(|address| *address != 0).map_or(c"", string).to_bytes()
+}
+
 /// Path of the executable: without /proc the one by which it was executed; empty if it is not known.
 pub fn executable(out: &mut [u8]) -> &[u8] {
     // Asked twice, since the first answer would hold on to `out`.
     if sys::read_link(b"/proc/self/exe\0", out).is_ok() {
         return sys::read_link(b"/proc/self/exe\0", out).unwrap_or(&[]);
     }
-    let path = auxiliary(AT_EXECFN).filter(|address| *address != 0).map_or(c"", string).to_bytes();
+    let path = executed();
     let mut len = 0;
     if !path.is_empty() && path.first() != Some(&b'/') {
         len = sys::current_directory(out).map_or(0, <[u8]>::len);
