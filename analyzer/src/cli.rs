@@ -16,6 +16,7 @@ use values::{duration, limit, moment, regular_expression};
 
 use crate::aggregate::Phase;
 use crate::error::{self, reason};
+use crate::replay::Source;
 
 /// Find the code that allocated the memory which was never freed.
 ///
@@ -158,6 +159,9 @@ pub struct ViewArgs {
     /// before-exit. With end every process is reported as of its end.
     #[arg(long, value_name = "MOMENT", value_parser = moment, default_value = "before-exit")]
     pub at: At,
+    /// Where the unfreed blocks are read from: best, table or events.
+    #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
+    pub from: Source,
     /// Take code below PATH as yours too, to name stacks after; may be given again
     ///
     /// A stack is named after its innermost frame of your code. Python code is yours unless it is of the standard

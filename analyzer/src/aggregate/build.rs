@@ -15,9 +15,9 @@ use super::report::{Counts, Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places};
-use crate::cli::{At, By};
-use crate::reader::{Cut, Definitions, ProcessState, Recording, Run, monotonic_ns};
-use crate::replay::{self, Replayed};
+use crate::cli::By;
+use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns};
+use crate::replay::{self, BornIn, Moment, Replayed, Source};
 use crate::symbols;
 
 /// What to report.
@@ -26,7 +26,9 @@ pub struct Selection {
     /// What makes a site.
     pub by: By,
     /// The moment of which to speak.
-    pub at: At,
+    pub at: Moment,
+    /// Where the unfreed blocks are read from.
+    pub from: Source,
     /// What to leave out.
     pub filter: Filter,
     /// Which code is the user's own.
@@ -39,7 +41,7 @@ pub struct Selection {
 pub struct Loaded {
     processes: Vec<LoadedProcess>,
     places: Places,
-    at: At,
+    at: Moment,
 }
 
 struct LoadedProcess {
@@ -52,8 +54,8 @@ impl Loaded {
     /// Replays all processes, several at a time; `progress` is told of bytes read.
     pub fn read(run: &Run, selection: &Selection, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
         let replayed = in_parallel(&run.recordings, |recording| {
-            let until = cut(recording, selection.at);
-            let options = replay::Options { by_thread: selection.by == By::Thread, until };
+            let by_thread = selection.by == By::Thread;
+            let options = replay::Options { by_thread, until: selection.at, from: selection.from };
             let replayed = replay::replay(recording, options, progress);
             (replayed, Definitions::read(recording))
         });
@@ -92,7 +94,8 @@ impl Loaded {
             let oldest = selection.filter.older.map(|older| {
                 (processes[index].window_ns.1 / 1_000_000).saturating_sub(older.as_millis() as u64)
             });
-            let counts = counts_of(&loaded.replayed, oldest);
+            let born = selection.filter.born.of(&run.recordings[index]);
+            let counts = counts_of(&loaded.replayed, oldest, &born);
             let parent = processes[index].parent.map(|parent| processes[parent].pid);
             let (process, replayed) = (&processes[index], &loaded.replayed);
             let owner = Owner { process, parent, replayed, identity: &names[index] };
@@ -104,7 +107,7 @@ impl Loaded {
             // Without frames there is no phase.
             let has_python = loaded.definitions.python.interpreters.iter().any(|found| found.walked);
             let phases = if has_python { phases(&marks) } else { vec![None; marks.len()] };
-            for (phase, counts) in phases.iter().zip(counts_of(replayed, None)) {
+            for (phase, counts) in phases.iter().zip(counts_of(replayed, None, &BornIn::ANY)) {
                 phase.iter().for_each(|&phase| python.phases[phase as usize].add(&counts));
             }
             for (((totals, counts), (path, fit)), phase) in totals().zip(counts).zip(resolved).zip(phases) {
@@ -165,8 +168,9 @@ fn in_parallel<T: Sync, R: Send>(items: &[T], map: impl Fn(&T) -> R + Sync) -> V
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// The counts of each site; only blocks allocated at or before `oldest` count as unfreed, if it is given.
-fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
+/// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
+/// unfreed.
+fn counts_of(replayed: &Replayed, oldest: Option<u64>, born: &BornIn) -> Vec<Counts> {
     let mut counts: Vec<Counts> = replayed
         .sites
         .iter()
@@ -178,7 +182,7 @@ fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
         })
         .collect();
     for (_, block) in &replayed.live {
-        if oldest.is_none_or(|oldest| block.time_ms <= oldest) {
+        if oldest.is_none_or(|oldest| block.birth.time_ms() <= oldest) && born.contains(block.birth) {
             let site = &mut counts[block.site as usize];
             site.unfreed_bytes = site.unfreed_bytes.saturating_add(block.size);
             site.unfreed_blocks += 1;
@@ -187,27 +191,19 @@ fn counts_of(replayed: &Replayed, oldest: Option<u64>) -> Vec<Counts> {
     counts
 }
 
-/// The moment in a process's order of events; `None`: its end.
-fn cut(recording: &Recording, at: At) -> Option<&Cut> {
-    match at {
-        At::BeforeExit => recording.finalizing.as_deref(),
-        At::End => None,
-    }
-}
-
-fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
+fn process(recording: &Recording, loaded: &LoadedProcess, at: Moment) -> Process {
     let replayed = &loaded.replayed;
     let mut counts = Counts::default();
-    counts_of(replayed, None).iter().for_each(|site| counts.add(site));
+    counts_of(replayed, None, &BornIn::ANY).iter().for_each(|site| counts.add(site));
     let header = &recording.header;
     let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
-    let cut = cut(recording, at);
-    let end = match (cut, &recording.state) {
-        (Some(cut), _) => cut.monotonic_ns,
-        (None, ProcessState::Running) => monotonic_ns().max(last_clock),
+    let end = match &recording.state {
+        ProcessState::Running => monotonic_ns().max(last_clock),
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
     };
+    let moment_ns = moment_ns(recording, at).filter(|moment| *moment < end);
+    let end = moment_ns.unwrap_or(end);
     let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
     let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
     let text = |path: &Path| path.to_string_lossy().into_owned();
@@ -232,7 +228,7 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
         without_stack: replayed.without_stack,
         counts,
         peak_bytes: replayed.peak_bytes,
-        at: if cut.is_some() { at } else { At::End },
+        at: if moment_ns.is_some() { at } else { Moment::End },
         arenas: replayed.arenas,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
         ended_ns: (recording.state != ProcessState::Running).then_some(ended),
@@ -247,11 +243,24 @@ fn process(recording: &Recording, loaded: &LoadedProcess, at: At) -> Process {
     }
 }
 
+/// When the moment was, monotonic ns; `None`: at the end, as far as is known.
+fn moment_ns(recording: &Recording, at: Moment) -> Option<u64> {
+    let finalizing = replay::cut(recording, at).map(|cut| cut.monotonic_ns);
+    let words = &recording.words;
+    let asked = match at {
+        Moment::End | Moment::BeforeExit => None,
+        Moment::Epoch(epoch) => words.time_of(epoch).map(|ms| ms.saturating_mul(1_000_000)),
+        Moment::Time(ms) => Some(ms.saturating_mul(1_000_000)),
+    };
+    finalizing.into_iter().chain(asked).min()
+}
+
 fn totals(processes: &[Process]) -> SumTotals {
-    let mut totals = SumTotals::default();
+    let mut totals = SumTotals { peak_bytes: Some(0), ..SumTotals::default() };
     for process in processes {
         totals.counts.add(&process.counts);
-        totals.peak_bytes = totals.peak_bytes.saturating_add(process.peak_bytes);
+        totals.peak_bytes =
+            totals.peak_bytes.zip(process.peak_bytes).map(|(sum, peak)| sum.saturating_add(peak));
         totals.events = totals.events.saturating_add(process.events);
         totals.lost = totals.lost.saturating_add(process.lost);
         totals.log_bytes += process.log_bytes;

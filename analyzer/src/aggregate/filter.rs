@@ -5,6 +5,7 @@ use regex::Regex;
 
 use super::frame::Frame;
 use super::phase::Phase;
+use crate::replay::Born;
 
 /// What the user asked to see.
 #[derive(Clone, Default, Debug)]
@@ -15,6 +16,8 @@ pub struct Filter {
     pub ignore: Option<Regex>,
     /// Only blocks at least this old at the end of the recording.
     pub older: Option<Duration>,
+    /// Only blocks allocated in this window.
+    pub born: Born,
     /// Only what Python programs allocated in one of these phases, if there is any.
     pub phases: Vec<Phase>,
 }
@@ -22,7 +25,8 @@ pub struct Filter {
 impl Filter {
     /// Whether it leaves anything out.
     pub fn selects(&self) -> bool {
-        self.focus.is_some() || self.ignore.is_some() || self.older.is_some() || !self.phases.is_empty()
+        let by_age = self.older.is_some() || self.born.selects();
+        self.focus.is_some() || self.ignore.is_some() || by_age || !self.phases.is_empty()
     }
 
     /// Whether the expressions match this frame: (focus, ignore).

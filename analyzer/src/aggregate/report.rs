@@ -2,10 +2,10 @@
 use super::own::Own;
 use super::paths::{PathId, Paths};
 use super::phase::Phase;
-use crate::cli::{At, By};
+use crate::cli::By;
 use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};
-use crate::replay::{Anomalies, ArenaCounts};
+use crate::replay::{Anomalies, ArenaCounts, Moment};
 
 /// Counts of a site, a process or a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -58,12 +58,12 @@ pub struct Process {
     pub without_stack: u64,
     /// Counts of the whole process.
     pub counts: Counts,
-    /// Most bytes live at a time.
-    pub peak_bytes: u64,
+    /// Most bytes live at a time; `None` if not all events are known.
+    pub peak_bytes: Option<u64>,
     /// What Python's allocator carves objects from; in no other number.
     pub arenas: ArenaCounts,
     /// The moment of which all this speaks.
-    pub at: At,
+    pub at: Moment,
     /// First and last moment, monotonic ns.
     pub window_ns: (u64, u64),
     /// When it ended, as far as is known: its last event, if it was killed; or when its recording stopped. Wall clock,
@@ -118,8 +118,8 @@ impl PythonStacks {
 pub struct SumTotals {
     /// Counts.
     pub counts: Counts,
-    /// Sum of the processes' peaks.
-    pub peak_bytes: u64,
+    /// Sum of the processes' peaks; `None` if one is not known.
+    pub peak_bytes: Option<u64>,
     /// What Python's allocator carves objects from.
     pub arenas: ArenaCounts,
     /// Counts of the processes with Python, by [`Phase`].

@@ -12,7 +12,7 @@ use super::report::failure;
 use super::to_stdout;
 use crate::cli::InspectArgs;
 use crate::reader::{self, Definitions, Recording};
-use crate::replay::{self, Moment, Replayed, Sink};
+use crate::replay::{self, Moment, Place, Replayed, Sink};
 
 /// Does it.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -30,7 +30,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
-    let replayed = replay::replay(r, replay::Options::default(), &|_| {});
+    let replayed = replay::replay(r, replay::Options { until: Moment::End, ..Default::default() }, &|_| {});
     let definitions = Definitions::read(r);
     header(r, &r.header, out)?;
     counts(r, &replayed, &definitions, out)?;
@@ -112,7 +112,7 @@ fn counts(r: &Recording, replayed: &Replayed, defined: &Definitions, out: &mut d
     )?;
     writeln!(
         out,
-        "  unfreed {} bytes in {} blocks, peak {} bytes",
+        "  unfreed {} bytes in {} blocks, peak {:?} bytes",
         replayed.live_bytes,
         replayed.live.len(),
         replayed.peak_bytes
@@ -157,8 +157,8 @@ impl Printer<'_> {
 }
 
 impl Sink for Printer<'_> {
-    fn event(&mut self, moment: Moment, event: &Event) {
-        let Moment { writer, thread, clock_ms } = moment;
+    fn event(&mut self, place: Place, event: &Event) {
+        let Place { writer, thread, clock_ms, epoch } = place;
         let stack = |stack: StackId| format!("stack {}", stack.0);
         let what = match *event {
             Event::Alloc { address, size, stack: id, stamp } => {
@@ -172,7 +172,7 @@ impl Sink for Printer<'_> {
             Event::ReallocUndo { address, stamp } => format!("realloc-undo {:#x} stamp {stamp}", address.0),
             other => format!("{other:?}"),
         };
-        self.line(format_args!("  {clock_ms} w{writer} t{thread} {what}"));
+        self.line(format_args!("  {clock_ms} e{epoch} w{writer} t{thread} {what}"));
     }
 
     fn thread(&mut self, number: u32, tid: u32) {

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use super::to_stdout;
 use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
-use crate::cli::{Format, ReportArgs, ViewArgs};
+use crate::cli::{At, Format, ReportArgs, ViewArgs};
 use crate::error::Failure;
 use crate::output::{self, Style};
 use crate::reader::{self, ReadError};
+use crate::replay::{Born, Moment};
 use crate::{progress, symbols};
 
 /// Does it.
@@ -41,12 +42,16 @@ pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
 
 fn selection(view: &ViewArgs) -> Selection {
     let (focus, ignore, phases) = (view.focus.clone(), view.ignore.clone(), view.phases.clone());
-    let filter = Filter { focus, ignore, older: view.older, phases };
+    let filter = Filter { focus, ignore, older: view.older, born: Born::default(), phases };
     let symbols = symbols::Options {
         debug_dirs: view.symbols.debug_dirs.clone(),
         sysroot: view.symbols.sysroot.clone(),
     };
-    Selection { by: view.by, at: view.at, own: Own::new(&view.own), filter, symbols }
+    let at = match view.at {
+        At::BeforeExit => Moment::BeforeExit,
+        At::End => Moment::End,
+    };
+    Selection { by: view.by, at, from: view.from, own: Own::new(&view.own), filter, symbols }
 }
 
 /// Colours on a terminal that wants them.

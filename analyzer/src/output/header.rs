@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::text::{COLUMNS, Style};
 use super::units::{Number, Size, counted, duration, utc};
 use crate::aggregate::{ArenaCounts, Process, Report, cut, spoken, tree};
-use crate::cli::At;
 use crate::reader::ProcessState;
+use crate::replay::Moment;
 
 /// Processes that are listed one by one; the others, which hold less, are summed up in one line.
 const PROCESSES: usize = 12;
@@ -68,7 +68,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
 
 /// Which moment the numbers are of, where it is not the end.
 fn moment(processes: &[Process]) -> Option<String> {
-    let cut = processes.iter().filter(|process| process.at == At::BeforeExit).count();
+    let cut = processes.iter().filter(|process| process.at == Moment::BeforeExit).count();
     let which = match cut {
         0 => return None,
         cut if cut == processes.len() => String::new(),
@@ -141,7 +141,7 @@ const WORTH_KILLING: u64 = 16 << 20;
 fn died_of_memory(processes: &[Process]) -> Option<String> {
     let killed = processes.iter().filter(|process| process.state == ProcessState::Killed);
     let largest = killed.max_by_key(|process| process.counts.unfreed_bytes)?;
-    let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes);
+    let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes?);
     (held >= WORTH_KILLING && held >= most / 10 * 9).then(|| {
         format!(
             "pid {} held {} as it ended, {} % of its peak: if the OOM killer ended it, dmesg and its cgroup's \

@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Phase, Process, Report, Site};
-use crate::cli::At;
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
 use crate::output::units::utc;
+use crate::replay::Moment;
 
 #[derive(Serialize)]
 struct ReportJson<'a> {
@@ -45,7 +45,7 @@ struct ProcessJson<'a> {
     file: &'a str,
     unfreed_bytes: u64,
     unfreed_blocks: u64,
-    peak_bytes: u64,
+    peak_bytes: Option<u64>,
     at: &'static str,
     python_arenas: ArenasJson,
     window_seconds: f64,
@@ -91,7 +91,7 @@ struct TotalsJson {
     allocated_bytes: u64,
     allocations: u64,
     frees: u64,
-    peak_bytes: u64,
+    peak_bytes: Option<u64>,
     events: u64,
     lost: u64,
 }
@@ -328,8 +328,9 @@ fn process(process: &Process) -> ProcessJson<'_> {
         unfreed_blocks: process.counts.unfreed_blocks,
         peak_bytes: process.peak_bytes,
         at: match process.at {
-            At::BeforeExit => "before-exit",
-            At::End => "end",
+            Moment::BeforeExit => "before-exit",
+            Moment::End => "end",
+            Moment::Epoch(_) | Moment::Time(_) => "moment",
         },
         python_arenas: arenas(&process.arenas),
         window_seconds: seconds(process.window_ns.1 - process.window_ns.0),

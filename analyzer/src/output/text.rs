@@ -38,13 +38,16 @@ impl Style {
 pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
     header(report, style, out)?;
     let counts = &report.totals.counts;
+    let peak = match report.totals.peak_bytes {
+        Some(bytes) if report.processes.len() == 1 => format!(", peak {}", Size(bytes)),
+        Some(bytes) => format!(", sum of the processes' peaks {}", Size(bytes)),
+        None => String::new(),
+    };
     writeln!(
         out,
-        "unfreed {} in {}, {} {}",
+        "unfreed {} in {}{peak}",
         style.bold(&Size(counts.unfreed_bytes).to_string()),
         counted(counts.unfreed_blocks, "block"),
-        if report.processes.len() == 1 { "peak" } else { "sum of the processes' peaks" },
-        Size(report.totals.peak_bytes),
     )?;
     writeln!(
         out,

@@ -1,11 +1,13 @@
 //! All processes of a run: a directory of process files, or one such file.
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::liveness::states;
 use super::loss::{ReadError, Unreadable};
 use super::places::{process_files, with_file};
 use super::recording::Recording;
+use super::run::RunWords;
 
 /// The processes of a run, in the order in which they began.
 pub struct Run {
@@ -13,6 +15,8 @@ pub struct Run {
     pub recordings: Vec<Recording>,
     /// Files of the directory that are no recordings.
     pub unreadable: Vec<ReadError>,
+    /// What its processes share.
+    pub words: Arc<RunWords>,
 }
 
 /// Opens a run directory or one process's file. At least one recording is there, else it is an error.
@@ -21,13 +25,14 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
     let metadata =
         with_file(path, |path| std::fs::metadata(path)).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
-        return Ok(Run { recordings: Recording::open_all(path)?, unreadable: Vec::new() }.with_states());
+        let recordings = Recording::open_all(path)?;
+        return Ok(Run { recordings, unreadable: Vec::new(), words: Arc::default() }.with_states(path));
     }
     let files = process_files(path)?;
     if files.is_empty() {
         return Err(fail(Unreadable::EmptyDirectory));
     }
-    let mut run = Run { recordings: Vec::new(), unreadable: Vec::new() };
+    let mut run = Run { recordings: Vec::new(), unreadable: Vec::new(), words: Arc::default() };
     for file in files {
         match Recording::open_all(&file) {
             Ok(processes) => run.recordings.extend(processes),
@@ -42,7 +47,7 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
         (header.monotonic_ns, header.realtime_ns, header.pid, header.file_id)
     });
     run.set_copies_aside();
-    Ok(run.with_states())
+    Ok(run.with_states(path))
 }
 
 impl Run {
@@ -67,7 +72,9 @@ impl Run {
         self.recordings = kept;
     }
 
-    fn with_states(mut self) -> Run {
+    fn with_states(mut self, path: &Path) -> Run {
+        self.words = Arc::new(RunWords::read(path));
+        self.recordings.iter_mut().for_each(|recording| recording.words = Arc::clone(&self.words));
         let states = states(&self.recordings);
         for (recording, state) in self.recordings.iter_mut().zip(states) {
             recording.state = state;

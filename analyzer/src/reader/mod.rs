@@ -2,6 +2,7 @@
 //!
 //! Reading is total. A file is used as far as it makes sense, and what does not is a [`Loss`] with its place. Only a
 //! file that is no recording of this version and architecture, or a directory without one, is a [`ReadError`].
+mod chunks;
 mod cut;
 mod definitions;
 mod directory;
@@ -12,8 +13,10 @@ mod places;
 mod processes;
 mod python;
 mod recording;
+mod run;
 mod writer;
 
+pub use chunks::{ChunkPlace, ChunkReader};
 pub use cut::Cut;
 pub use definitions::{Definitions, Node, lookup_address};
 pub use directory::{Run, open};
@@ -22,5 +25,6 @@ pub use loss::{Loss, ReadError, Unreadable};
 pub use modules::Module;
 pub use places::{live, process_files, settled};
 pub use python::{CodeObject, Interpreter, Python, PythonNode};
-pub use recording::{ChunkPlace, ChunkReader, Recording};
+pub use recording::Recording;
+pub use run::{Mark, RunWords};
 pub use writer::{Step, Writer};

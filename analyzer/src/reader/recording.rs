@@ -12,30 +12,24 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use recording::LostKind;
-use recording::layout::{self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS};
+use recording::layout::{self, CHUNK, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS, flag};
 
+use super::chunks::{ChunkPlace, ChunkReader};
 use super::cut::Cut;
 use super::liveness::{ProcessState, monotonic_ns};
 use super::loss::{Loss, ReadError, Unreadable};
 use super::places::with_file;
 use super::processes;
+use super::run::RunWords;
 
 /// `e_machine` of the recordings that are read.
 pub(super) const MACHINE: u32 = 62; // EM_X86_64, the one architecture that is recorded so far
 
 /// What is read of a header.
-pub(super) const HEAD: u64 = (layout::FINALIZING_STAMPS + 8 * SHARDS) as u64;
-
-/// Where a chunk is, and its header.
-#[derive(Clone, Copy, Debug)]
-pub struct ChunkPlace {
-    /// Its number in the file.
-    pub number: u64,
-    /// Its header.
-    pub header: ChunkHeader,
-}
+pub(super) const HEAD: u64 = (layout::HELD_STAMPS + 8 * SHARDS) as u64;
 
 /// What is recorded of one process.
 pub struct Recording {
@@ -57,6 +51,10 @@ pub struct Recording {
     pub definitions: Vec<ChunkPlace>,
     /// Chunks of events of each writer, in order.
     pub writers: BTreeMap<u32, Vec<ChunkPlace>>,
+    /// Chunks of the live table.
+    pub table: Vec<ChunkPlace>,
+    /// Chunks of counts, by writer, in order.
+    pub counts: Vec<ChunkPlace>,
     /// What of the file cannot be read, as far as the chunks' headers tell.
     pub losses: Vec<Loss>,
     /// Bytes that the file takes on disk, 0 of a further process.
@@ -69,13 +67,12 @@ pub struct Recording {
     pub opened_ms: u64,
     /// The moment in which Python began to finalize, if it did.
     pub finalizing: Option<Box<Cut>>,
+    /// The moment from which on all events are there, if chunks were used again.
+    pub held: Option<Box<Cut>>,
+    /// What it shares with the other processes of its run.
+    pub words: Arc<RunWords>,
     /// The parent's stamp counters at the fork; 0 if there was no recorded parent.
     pub inherited_stamps: Vec<u64>,
-}
-
-/// Reads chunks of one file.
-pub struct ChunkReader {
-    file: io::Result<File>,
 }
 
 impl Recording {
@@ -92,7 +89,8 @@ impl Recording {
     /// The same process as its file is now.
     pub fn again(&self) -> Option<Recording> {
         let processes = Self::open_all(&self.path).ok()?;
-        processes.into_iter().find(|process| process.header.file_id == self.header.file_id)
+        let again = processes.into_iter().find(|process| process.header.file_id == self.header.file_id)?;
+        Some(Recording { words: Arc::clone(&self.words), state: self.state.clone(), ..again })
     }
 
     fn open_file(path: &Path) -> Result<Vec<Recording>, Unreadable> {
@@ -137,12 +135,16 @@ impl Recording {
             notes: Vec::new(),
             definitions: Vec::new(),
             writers: BTreeMap::new(),
+            table: Vec::new(),
+            counts: Vec::new(),
             losses: Vec::new(),
             disk_bytes: 0,
             used: CHUNK as u64,
             state: ProcessState::Killed,
             opened_ms: monotonic_ns() / 1_000_000,
             finalizing: Cut::finalizing(&header, head).map(Box::new),
+            held: Cut::held(&header, head).map(Box::new),
+            words: Arc::default(),
             inherited_stamps: stamps.collect(),
             header,
         };
@@ -182,18 +184,21 @@ impl Recording {
         match header.kind {
             ChunkKind::Definitions => self.definitions.push(place),
             ChunkKind::Events => self.writers.entry(header.writer).or_default().push(place),
-            _ => self.losses.push(Loss::UnknownChunk(number)),
+            ChunkKind::LiveTable => self.table.push(place),
+            ChunkKind::Counts => self.counts.push(place),
         }
     }
 
     /// All chunks were added.
     pub(super) fn sort_chunks(&mut self) {
         self.definitions.sort_by_key(|place| (place.header.writer, place.header.ordinal, place.number));
+        self.counts.sort_by_key(|place| (place.header.writer, place.header.ordinal, place.number));
         for (&writer, chunks) in &mut self.writers {
             chunks.sort_by_key(|place| (place.header.ordinal, place.number));
             let mut expected = 0;
             for place in chunks.iter() {
-                if place.header.ordinal > expected {
+                // Where chunks are used again any may be missing.
+                if place.header.ordinal > expected && self.header.reused == 0 {
                     self.losses.push(Loss::MissingChunk(writer, expected));
                 }
                 expected = place.header.ordinal.saturating_add(1);
@@ -212,6 +217,11 @@ impl Recording {
         self.used
     }
 
+    /// Bytes of its chunks of events.
+    pub fn event_bytes(&self) -> u64 {
+        self.writers.values().map(|chunks| (chunks.len() * CHUNK) as u64).sum()
+    }
+
     /// Whether the process still writes.
     pub fn is_running(&self) -> bool {
         self.state == ProcessState::Running
@@ -219,7 +229,22 @@ impl Recording {
 
     /// Opens the file again to read chunks of it.
     pub fn chunks(&self) -> ChunkReader {
-        ChunkReader { file: with_file(&self.path, |path| File::open(path)) }
+        ChunkReader::open(&self.path)
+    }
+
+    /// Whether a bit of [`flag`] is set.
+    pub fn has(&self, flag: u64) -> bool {
+        self.header.flags & flag != 0
+    }
+
+    /// Whether it has its unfreed blocks in a live table.
+    pub fn has_table(&self) -> bool {
+        self.has(flag::TABLE)
+    }
+
+    /// Whether it has all its events.
+    pub fn has_all_events(&self) -> bool {
+        !self.has(flag::NO_EVENTS) && self.header.reused == 0
     }
 
     /// Whether it began as a fork of a recorded process, so that it holds blocks which its own file does not list.
@@ -232,36 +257,6 @@ impl Recording {
         let exe = self.exe.as_deref().and_then(Path::file_name);
         let command = self.command.first().and_then(|first| Path::new(first).file_name());
         exe.or(command).map_or_else(|| "?".to_string(), |name| name.to_string_lossy().into_owned())
-    }
-}
-
-impl ChunkReader {
-    /// Reads the records of a chunk into `records`, as far as the file goes.
-    pub fn read(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
-        records.resize(CHUNK - CHUNK_HEADER, 0);
-        let start = place.number * CHUNK as u64 + CHUNK_HEADER as u64;
-        let read = self.file.as_ref().map_err(io::Error::kind);
-        match read.and_then(|file| read_fully(file, records, start).map_err(|error| error.kind())) {
-            Ok(len) => {
-                records.truncate(len);
-                Ok(())
-            }
-            Err(kind) => {
-                records.clear();
-                Err(Loss::Unreadable { chunk: place.number, why: kind })
-            }
-        }
-    }
-
-    /// The same for a chunk that its process may be writing: what two readings agree on. A record's first bytes may lie
-    /// in two cache lines, of which another processor can see one some nanoseconds before the other.
-    pub fn read_settled(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
-        let mut later = Vec::new();
-        self.read(place, records)?;
-        self.read(place, &mut later)?;
-        let agreed = records.iter().zip(&later).take_while(|(a, b)| a == b).count();
-        records.truncate(agreed);
-        Ok(())
     }
 }
 

@@ -4,8 +4,9 @@
 use recording::layout::{CHUNK, CHUNK_HEADER};
 use recording::{Event, EventDecoder, EventModel, Stop};
 
+use super::chunks::{ChunkPlace, ChunkReader};
 use super::loss::Loss;
-use super::recording::{ChunkPlace, ChunkReader, Recording};
+use super::recording::Recording;
 
 /// What a writer says when it is asked to go on.
 pub enum Step {
@@ -19,6 +20,8 @@ pub enum Step {
         tid: u32,
         /// Monotonic clock.
         clock_ms: u64,
+        /// The run's epoch, as far as is known; 0 if it is not.
+        epoch: u32,
     },
     /// There are no more events.
     End,
@@ -124,6 +127,10 @@ impl<'r> Writer<'r> {
         self.losses.extend(loaded.err());
         let header = &place.header;
         self.at = EventDecoder::new(&self.records, header.clock_ms, &mut self.model).position();
-        Step::Chunk { thread: header.thread, tid: header.tid, clock_ms: header.clock_ms }
+        let epoch = match header.epoch {
+            0 => self.recording.words.epoch_at(header.clock_ms),
+            epoch => epoch,
+        };
+        Step::Chunk { thread: header.thread, tid: header.tid, clock_ms: header.clock_ms, epoch }
     }
 }

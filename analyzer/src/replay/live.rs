@@ -9,13 +9,39 @@ use crate::fast_map::IntegerHasher;
 pub struct Block {
     /// Bytes asked for.
     pub size: u64,
-    /// Clock when it was allocated, monotonic ms.
-    pub time_ms: u64,
+    /// When it was allocated.
+    pub birth: Birth,
     /// Index of the stack's totals.
     pub site: u32,
     /// The writer that has given it to `realloc`, from 1; 0 if none has. It counts as live until another block is seen
     /// at its address, or the realloc ends.
     pub moving: u32,
+}
+
+/// When a block was allocated: the epoch, and the monotonic clock in ms as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Birth(u64);
+
+impl Birth {
+    /// 2^44 ms are 500 years.
+    const TIME_BITS: u32 = 44;
+
+    /// Of this epoch and clock; a damaged recording may say more than there can be.
+    #[inline(always)]
+    pub fn new(epoch: u32, time_ms: u64) -> Birth {
+        let most = (1 << Self::TIME_BITS) - 1;
+        Birth(u64::from(epoch.min(recording::table::EPOCHS)) << Self::TIME_BITS | time_ms.min(most))
+    }
+
+    /// The run's epoch; 0 if it is not known.
+    pub fn epoch(self) -> u32 {
+        (self.0 >> Self::TIME_BITS) as u32
+    }
+
+    /// Monotonic clock, ms.
+    pub fn time_ms(self) -> u64 {
+        self.0 & ((1 << Self::TIME_BITS) - 1)
+    }
 }
 
 const _: () =

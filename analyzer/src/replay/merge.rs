@@ -11,28 +11,30 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use recording::layout::SHARDS;
-use recording::{Event, shard_of};
+use recording::{Event, mark, shard_of};
 
-use crate::reader::{Loss, Recording, Step, Writer};
+use crate::reader::{Cut, Loss, Recording, Step, Writer};
 
 /// A thread that runs stores an event within microseconds of drawing its stamp; one that was preempted, within this.
 const SETTLED_MS: u64 = 1_000;
 
 /// Where an event happened.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Place {
     /// Index of the writer, in the order of `Recording::writers`.
     pub writer: usize,
     /// Number of the thread.
     pub thread: u32,
     /// Monotonic clock, ms, as far as the writer noted it.
     pub clock_ms: u64,
+    /// The run's epoch; 0 if it is not known.
+    pub epoch: u32,
 }
 
 /// Takes the events.
 pub trait Sink {
     /// The next event.
-    fn event(&mut self, moment: Moment, event: &Event);
+    fn event(&mut self, place: Place, event: &Event);
     /// A writer goes on as this thread's.
     fn thread(&mut self, number: u32, tid: u32);
     /// This many more bytes of the log were read.
@@ -91,18 +93,37 @@ struct Cursor<'r> {
     head: Option<Event>,
     thread: u32,
     clock_ms: u64,
+    epoch: u32,
     bytes: u64,
 }
 
 impl<'r> Cursor<'r> {
     fn new(writer: Writer<'r>) -> Cursor<'r> {
-        Cursor { writer, head: None, thread: 0, clock_ms: 0, bytes: 0 }
+        Cursor { writer, head: None, thread: 0, clock_ms: 0, epoch: 0, bytes: 0 }
     }
 }
 
-struct Merge {
+/// Whose turn is a stamp that is not the next.
+enum Turn {
+    /// It goes on nonetheless.
+    Now,
+    /// It waits.
+    Later,
+    /// It is left out.
+    Never,
+}
+
+/// The stamp from which on all events of a shard are there.
+fn first_stamp(recording: &Recording, shard: usize) -> u64 {
+    let inherited = recording.inherited_stamps.get(shard).copied().unwrap_or(0);
+    recording.held.as_ref().map_or(inherited, |held| held.stamp(shard).max(inherited))
+}
+
+struct Merge<'r> {
     /// The stamp that is due in each shard.
     next: [u64; SHARDS],
+    /// Of the events with stamps before these only some are there.
+    held: Option<&'r Cut>,
     /// The least stamp that a parked writer waits for, in each shard.
     wake_at: [u64; SHARDS],
     waiting: Vec<BinaryHeap<Reverse<(u64, usize)>>>,
@@ -122,10 +143,11 @@ struct Merge {
     missing: Option<Missing>,
 }
 
-impl Merge {
-    fn new(recording: &Recording) -> Merge {
+impl<'r> Merge<'r> {
+    fn new(recording: &'r Recording) -> Merge<'r> {
         Merge {
-            next: std::array::from_fn(|shard| recording.inherited_stamps.get(shard).copied().unwrap_or(0)),
+            next: std::array::from_fn(|shard| first_stamp(recording, shard)),
+            held: recording.held.as_deref(),
             wake_at: [u64::MAX; SHARDS],
             waiting: (0..SHARDS).map(|_| BinaryHeap::new()).collect(),
             ready: BinaryHeap::new(),
@@ -140,11 +162,11 @@ impl Merge {
 
     /// Runs a writer until it is parked, ahead of another one's clock, or at its end.
     fn run(&mut self, index: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
-        let Cursor { writer, head, thread, clock_ms, bytes } = cursor;
+        let Cursor { writer, head, thread, clock_ms, epoch, bytes } = cursor;
         let mut limit = self.ready.peek().map_or(u64::MAX, |Reverse((clock, _))| *clock);
         if let Some(event) = head.take() {
-            let moment = Moment { writer: index, thread: *thread, clock_ms: *clock_ms };
-            if !self.apply(moment, &event, &mut limit, sink) {
+            let place = Place { writer: index, thread: *thread, clock_ms: *clock_ms, epoch: *epoch };
+            if !self.apply(place, &event, &mut limit, sink) {
                 *head = Some(event);
                 return;
             }
@@ -153,9 +175,10 @@ impl Merge {
         writer.run(|step| {
             let event = match step {
                 Step::Event(event) => event,
-                Step::Chunk { thread: number, tid, clock_ms: clock } => {
+                Step::Chunk { thread: number, tid, clock_ms: clock, epoch: said } => {
                     *thread = number;
                     *clock_ms = clock.max(*clock_ms);
+                    *epoch = said.max(*epoch);
                     entered += 1;
                     sink.thread(number, tid);
                     return true;
@@ -176,10 +199,13 @@ impl Merge {
                     sink.thread(number, tid);
                     return true;
                 }
+                Event::Mark(number) if number >= mark::EPOCH => {
+                    *epoch = u32::try_from(number - mark::EPOCH).unwrap_or(u32::MAX);
+                }
                 _ => {}
             }
-            let moment = Moment { writer: index, thread: *thread, clock_ms: *clock_ms };
-            let applied = self.apply(moment, &event, &mut limit, sink);
+            let place = Place { writer: index, thread: *thread, clock_ms: *clock_ms, epoch: *epoch };
+            let applied = self.apply(place, &event, &mut limit, sink);
             if !applied {
                 *head = Some(event);
             }
@@ -194,42 +220,49 @@ impl Merge {
 
     /// Hands an event over if it is due; parks the writer if not.
     #[inline(always)]
-    fn apply(&mut self, moment: Moment, event: &Event, limit: &mut u64, sink: &mut impl Sink) -> bool {
+    fn apply(&mut self, place: Place, event: &Event, limit: &mut u64, sink: &mut impl Sink) -> bool {
         if let Some((address, stamp)) = event.place() {
             let shard = shard_of(address);
             let due = self.next[shard];
-            if stamp != due && !self.out_of_turn(moment, shard, stamp) {
-                return false;
+            if stamp != due {
+                match self.out_of_turn(place, shard, stamp) {
+                    Turn::Now => {}
+                    Turn::Later => return false,
+                    Turn::Never => return true,
+                }
             }
             if stamp >= due {
                 self.next[shard] = stamp.wrapping_add(1);
                 if self.horizon_ms.is_some() {
-                    self.reached_ms[shard] = self.reached_ms[shard].max(moment.clock_ms);
+                    self.reached_ms[shard] = self.reached_ms[shard].max(place.clock_ms);
                 }
                 if self.next[shard] >= self.wake_at[shard] {
                     *limit = self.wake(shard).min(*limit);
                 }
             }
         }
-        sink.event(moment, event);
+        sink.event(place, event);
         true
     }
 
-    /// A stamp that is not due: whether to go on with it nonetheless.
+    /// A stamp that is not due.
     #[cold]
-    fn out_of_turn(&mut self, moment: Moment, shard: usize, stamp: u64) -> bool {
+    fn out_of_turn(&mut self, place: Place, shard: usize, stamp: u64) -> Turn {
+        if self.held.is_some_and(|held| stamp < held.stamp(shard)) {
+            return Turn::Never;
+        }
         if stamp < self.next[shard] {
             self.gaps.violations += 1;
-            return true;
+            return Turn::Now;
         }
-        if self.skip_missing(shard, stamp, moment.clock_ms) {
-            return true;
+        if self.skip_missing(shard, stamp, place.clock_ms) {
+            return Turn::Now;
         }
-        self.waiting[shard].push(Reverse((stamp, moment.writer)));
+        self.waiting[shard].push(Reverse((stamp, place.writer)));
         self.wake_at[shard] = self.wake_at[shard].min(stamp);
-        self.clocks[moment.writer] = moment.clock_ms;
+        self.clocks[place.writer] = place.clock_ms;
         self.parked += 1;
-        false
+        Turn::Later
     }
 
     /// Lets the writers run that wait for the stamp now due. Returns the earliest of their clocks.

@@ -1,0 +1,83 @@
+//! Reads chunks of a file: with `pread`, since it may be cut by someone meanwhile, which must not end this process.
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, ChunkHeader};
+
+use super::loss::Loss;
+use super::places::with_file;
+use super::recording::read_fully;
+
+/// Where a chunk is, and its header.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkPlace {
+    /// Its number in the file.
+    pub number: u64,
+    /// Its header.
+    pub header: ChunkHeader,
+}
+
+/// Reads chunks of one file.
+pub struct ChunkReader {
+    file: io::Result<File>,
+}
+
+impl ChunkReader {
+    /// Opens a file, which may have been moved since its path was known.
+    pub(super) fn open(path: &Path) -> ChunkReader {
+        ChunkReader { file: with_file(path, |path| File::open(path)) }
+    }
+
+    /// Reads the records of a chunk into `records`, as far as the file goes.
+    pub fn read(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
+        self.bytes(place, CHUNK_HEADER, CHUNK - CHUNK_HEADER, records)
+    }
+
+    /// Reads a chunk from `at` on, `len` bytes of it, as far as the file goes.
+    fn bytes(&self, place: &ChunkPlace, at: usize, len: usize, bytes: &mut Vec<u8>) -> Result<(), Loss> {
+        bytes.resize(len, 0);
+        let start = place.number * CHUNK as u64 + at as u64;
+        let read = self.file.as_ref().map_err(io::Error::kind);
+        match read.and_then(|file| read_fully(file, bytes, start).map_err(|error| error.kind())) {
+            Ok(len) => {
+                bytes.truncate(len);
+                Ok(())
+            }
+            Err(kind) => {
+                bytes.clear();
+                Err(Loss::Unreadable { chunk: place.number, why: kind })
+            }
+        }
+    }
+
+    /// Reads a whole chunk, its header included, as far as the file goes.
+    pub fn whole(&self, place: &ChunkPlace, bytes: &mut Vec<u8>) -> Result<(), Loss> {
+        self.bytes(place, 0, CHUNK, bytes)
+    }
+
+    /// The same as [`ChunkReader::read`] for a chunk that its process may be writing: what two readings agree on. A record's
+    /// first bytes may lie in two cache lines, of which another processor can see one some nanoseconds before the other.
+    pub fn read_settled(&self, place: &ChunkPlace, records: &mut Vec<u8>) -> Result<(), Loss> {
+        let mut later = Vec::new();
+        self.read(place, records)?;
+        self.read(place, &mut later)?;
+        let agreed = records.iter().zip(&later).take_while(|(a, b)| a == b).count();
+        records.truncate(agreed);
+        Ok(())
+    }
+
+    /// How far the events of a chunk are in the live table, as an offset in the chunk; `None` if it was used again.
+    pub fn applied(&self, place: &ChunkPlace) -> Option<usize> {
+        let mut header = Vec::new();
+        self.bytes(place, 0, CHUNK_HEADER, &mut header).ok()?;
+        let same = ChunkHeader::decode(&header)? == place.header;
+        let word = u64::from_le_bytes(*header.get(APPLIED..)?.first_chunk()?);
+        same.then(|| usize::try_from(word).unwrap_or(CHUNK).min(CHUNK))
+    }
+
+    /// Whether a chunk is still what it was: in a running process it may be used again.
+    pub fn is_same(&self, place: &ChunkPlace) -> bool {
+        self.applied(place).is_some()
+    }
+}
