@@ -9,9 +9,11 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
-mod recorded;
+mod moments;
+mod record;
 mod values;
-pub use recorded::{InstallArgs, RecordingArgs, RunArgs, Switch};
+pub use moments::{MarkArgs, OffArgs, OnArgs};
+pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
 use values::{duration, limit, moment, regular_expression};
 
 use crate::aggregate::Phase;
@@ -67,6 +69,25 @@ pub enum Verb {
     /// Sites are matched by module and function (Python: file and line), never by address, so the two may come from
     /// different processes, load addresses and builds. New and vanished sites are marked.
     Diff(DiffArgs),
+    /// Name this moment of a run, to report and compare
+    ///
+    /// The recorded processes are not stopped and no signal is sent: what they allocate from now on, in all processes of the
+    /// run, came after the mark. REC@NAME stands for the moment in `report` and `diff`. A run that has ended is marked at its
+    /// end.
+    ///
+    /// Programs may mark moments of their own by `unfreed_mark("NAME")` of unfreed.h, in Python
+    /// ctypes.CDLL(None).unfreed_mark(b"NAME").
+    Mark(MarkArgs),
+    /// Record from now on what was started with --off, or switched off
+    ///
+    /// What was allocated before is in no report, and when it is freed that is counted as unknown. With the number of a process
+    /// it and its descendants are switched on, whatever holds for the others.
+    On(OnArgs),
+    /// Record nothing new for the time being
+    ///
+    /// Frees of what was recorded still are recorded, so that what is unfreed stays true. With the number of a process it and
+    /// its descendants are switched off, whatever holds for the others.
+    Off(OffArgs),
     /// Show what is inside a recording, to debug it
     ///
     /// Without an option: each process's header, its counts of chunks and records, and what was lost.

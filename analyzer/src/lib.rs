@@ -2,6 +2,7 @@
 pub mod aggregate;
 pub mod cli;
 pub mod commands;
+pub mod control;
 pub mod destination;
 pub mod diff;
 pub mod error;
@@ -13,7 +14,9 @@ pub mod preload;
 pub mod progress;
 pub mod python;
 pub mod reader;
+pub mod recorded;
 pub mod replay;
+pub mod subject;
 pub mod symbols;
 pub mod tails;
 pub mod target;

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use recording::layout::{CHUNK, CUTTING, FILTERS, FileHeader, SIZE};
+use recording::run::RUN;
 
 use crate::reader::{self, Recording};
 
@@ -22,9 +23,12 @@ pub fn tidy(directory: &Path) -> io::Result<()> {
         }
     }
     let live = reader::live(directory);
-    let is_filters = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() == FILTERS);
-    if fs::read_dir(&live).is_ok_and(|mut entries| entries.all(is_filters)) {
+    let is_no_process = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name() == FILTERS || entry.file_name() == RUN)
+    };
+    if fs::read_dir(&live).is_ok_and(|mut entries| entries.all(is_no_process)) {
         let _ = fs::remove_file(live.join(FILTERS));
+        // The run's marks stay, and so does the directory with them.
         let _ = fs::remove_dir(live);
     }
     Ok(())

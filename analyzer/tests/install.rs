@@ -60,6 +60,12 @@ fn options_are_variables() {
     }
     let run = output(&mut scratch.unfreed(&[&["run"][..], &options, &["env"]].concat()));
     let environment = stdout(&run);
+    let long = output(&mut scratch.unfreed(&["run", "--only", &"x".repeat(2049), "true"]));
+    assert_eq!(long.status.code(), Some(2));
+    assert_eq!(
+        stderr(&long),
+        "unfreed: --only: its names are longer than 2048 bytes together; use * for what they have in common\n"
+    );
     let told: Vec<_> =
         expected.iter().filter(|entry| environment.lines().any(|line| line == **entry)).collect();
     assert_eq!(told.len(), expected.len(), "{environment}");

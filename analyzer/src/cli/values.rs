@@ -2,6 +2,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use recording::run::MARK_NAME;
 use regex::Regex;
 
 use super::At;
@@ -80,6 +81,18 @@ pub(super) fn max_log(text: &str) -> Result<MaxLog, String> {
         _ => return Err(expected()),
     };
     number.checked_mul(1 << shift).map(MaxLog::Bytes).ok_or_else(|| "too large".to_string())
+}
+
+/// The name of a mark, which must be told from a path, a duration and a range of marks.
+pub(super) fn mark_name(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("expected a name".to_string()),
+        _ if text.len() > MARK_NAME => Err(format!("longer than {MARK_NAME} bytes")),
+        _ if text.starts_with('+') => Err("+ begins a time since the run began, and no name".to_string()),
+        _ if text.contains(['@', '/']) || text.contains("..") => Err("a name has no @, / and ..".to_string()),
+        _ if text.contains(char::is_control) => Err("expected one line of text".to_string()),
+        _ => Ok(text.to_string()),
+    }
 }
 
 /// The name or path of an executable, in which `*` stands for anything.

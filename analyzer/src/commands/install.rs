@@ -11,6 +11,7 @@ use crate::preload;
 /// Writes the library and a directory for recordings; prints the environment on standard output, hints on standard
 /// error.
 pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
+    let options = args.recording.variables()?;
     let library = preload::install(&args.directory)?;
     let recordings = library.with_file_name("recordings");
     if !recordings.is_dir() {
@@ -21,7 +22,7 @@ pub fn install(args: &InstallArgs) -> anyhow::Result<ExitCode> {
     }
     let (library, recordings) = (library.display().to_string(), recordings.display().to_string());
     let mut variables = vec![("LD_PRELOAD", library), ("UNFREED_DIR", recordings.clone())];
-    variables.extend(args.recording.variables());
+    variables.extend(options);
     let entries: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
     to_stdout(|out| Ok(writeln!(out, "{}", entries.join("\n"))?))?;
     let units: Vec<String> =

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 mod diff;
 mod inspect;
 mod install;
+mod mark;
 mod report;
 mod run;
+mod switch;
 
 use crate::cli::{Cli, Verb};
 use crate::error::{Failure, reason};
@@ -18,6 +20,9 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Install(args) => install::install(args),
         Verb::Report(args) => report::report(args),
         Verb::Diff(args) => diff::diff(args),
+        Verb::Mark(args) => mark::mark(args),
+        Verb::On(args) => switch::switch(&args.recording, true),
+        Verb::Off(args) => switch::switch(&args.recording, false),
         Verb::Inspect(args) => inspect::inspect(args),
     }
 }

@@ -61,7 +61,7 @@ fn start(
         (target.path.as_os_str(), [command].into_iter().chain(rest).collect())
     };
     let mut variables = vec![("LD_PRELOAD", preload.as_os_str()), ("UNFREED_DIR", directory.as_os_str())];
-    let options = args.recording.variables();
+    let options = args.recording.variables()?;
     variables.extend(options.iter().map(|(name, value)| (*name, OsStr::new(value))));
     launch::run(&Program { path, arguments, variables }).map_err(|why| {
         let status = if why.kind() == io::ErrorKind::NotFound { 127 } else { 126 };

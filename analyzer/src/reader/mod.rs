@@ -23,7 +23,7 @@ pub use directory::{Run, open};
 pub use liveness::{ProcessState, monotonic_ns};
 pub use loss::{Loss, ReadError, Unreadable};
 pub use modules::Module;
-pub use places::{live, process_files, settled};
+pub use places::{live, process_files, settled, with_file};
 pub use python::{CodeObject, Interpreter, Python, PythonNode};
 pub use recording::Recording;
 pub use run::{Mark, RunWords};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::error::Failure;
+
 use super::values::{MaxLog, executable, max_log, mode};
 
 /// Arguments of `unfreed run`.
@@ -53,7 +55,7 @@ pub struct RecordingArgs {
     pub off: bool,
     /// Record only programs with this executable; may be given again
     ///
-    /// The name of its file, or its whole path; * stands for anything: uwsgi, 'python3*', '/srv/shop/*'. Processes that it
+    /// The name of its file or script, or the whole path; * stands for anything: uwsgi, 'python3*', '/srv/shop/*'. Processes that it
     /// forks are recorded too, until they execute another program.
     #[arg(long, value_name = "EXE", value_parser = executable)]
     pub only: Vec<String>,
@@ -76,10 +78,19 @@ pub struct RecordingArgs {
     pub python_objects: Option<Switch>,
 }
 
+/// Longer lists of executables are not taken by the interposer, bytes.
+const LONGEST_LIST: usize = 2048;
+
 impl RecordingArgs {
     /// The environment that the options stand for, as names and values.
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
+    pub fn variables(&self) -> Result<Vec<(&'static str, String)>, Failure> {
         let list = |names: &[String]| (!names.is_empty()).then(|| names.join(":"));
+        for (option, names) in [("--only", list(&self.only)), ("--exclude", list(&self.exclude))] {
+            if names.is_some_and(|names| names.len() > LONGEST_LIST) {
+                let why = format!("its names are longer than {LONGEST_LIST} bytes together");
+                return Err(Failure::new(option, why, "use * for what they have in common"));
+            }
+        }
         let objects = |objects| if objects == Switch::On { "on" } else { "off" }.to_string();
         let variables = [
             ("UNFREED_MAX_LOG", self.max_log.map(|size| size.to_string())),
@@ -89,7 +100,7 @@ impl RecordingArgs {
             ("UNFREED_MODE", self.mode.map(|mode| format!("{mode:o}"))),
             ("UNFREED_PYTHON_OBJECTS", self.python_objects.map(objects)),
         ];
-        variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        Ok(variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }
 }
 
