@@ -275,6 +275,9 @@ fn begin_file() -> bool {
     for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
         place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());
     }
+    if let Some(flags) = word(layout::FLAGS).filter(|_| !config::events()) {
+        flags.fetch_or(layout::flag::NO_EVENTS, Relaxed);
+    }
     if let (Some(state), Some(magic)) = (word(layout::STATE), word(0)) {
         state.store(State::Recording as u64, Relaxed);
         magic.store(u64::from_le_bytes(layout::MAGIC), Release);

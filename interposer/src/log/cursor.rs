@@ -2,7 +2,7 @@
 //!
 //! The chunk of a writer of whom not much is expected is allocated in small pieces: of each writer the first one, since
 //! most threads and most forked children write little. All-zero is a cursor without a chunk, which is what fork leaves of
-//! it in the child.
+//! it in the child. One that keeps nothing has no chunk either, but room for all.
 
 use super::file;
 use crate::sys::Errno;
@@ -36,6 +36,17 @@ impl Cursor {
     #[inline(always)]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.end - self.position >= bytes
+    }
+
+    /// Has room for all records, and keeps none.
+    pub fn keep_nothing(&mut self) {
+        (self.position, self.end) = (0, usize::MAX);
+    }
+
+    /// Whether what is put is not kept: [`Cursor::keep_nothing`], or fork has taken the chunk away.
+    #[inline(always)]
+    pub fn keeps_nothing(&self) -> bool {
+        self.position == 0
     }
 
     /// What the writer needs for its next chunk.
@@ -111,7 +122,8 @@ impl Cursor {
         self.pieces = false;
     }
 
-    /// Writes a record; there must be [`ROOM`]. Writes nothing where fork has taken the chunk away meanwhile.
+    /// Writes a record; there must be [`ROOM`]. Writes nothing where there is no chunk, also if fork has taken it away
+    /// meanwhile.
     #[inline(always)]
     pub fn put(&mut self, record: Packed) {
         let at = self.position;

@@ -3,11 +3,13 @@
 //! Order: every event of a block takes the next stamp of the block's shard. A free takes it before the block is
 //! given back, an allocation after it was handed out; so the stamps of one address are in the order in which its
 //! uses really happened. A stamp is taken only when there is room to write the event.
+//!
+//! Where no events are kept ([`config::events`]) no stamps are taken either, and nothing is written.
 
 use super::cursor::Cursor;
 use super::file;
-use crate::clock;
 use crate::protocol::stamps::{Counter, Counters};
+use crate::{clock, config};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
 use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
 
@@ -67,6 +69,10 @@ impl Events {
         if self.has_room() || self.cursor.grow(ROOM) {
             return true;
         }
+        if !config::events() {
+            self.cursor.keep_nothing();
+            return true;
+        }
         let clock_ms = clock::coarse_ms().unwrap_or_else(clock::precise_ms);
         let header = ChunkHeader {
             kind: ChunkKind::Events,
@@ -84,9 +90,12 @@ impl Events {
         self.cursor.turn(header, memory)
     }
 
-    /// A block was handed out. There must be room.
+    /// A block was handed out. There must be room. False, here and below, if the recording has stopped before.
     #[inline(always)]
-    pub fn allocated(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) {
+    pub fn allocated(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> bool {
+        if self.cursor.keeps_nothing() {
+            return self.goes_on();
+        }
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
         if let Some(ms) = clock::coarse_ms()
             && let Some(record) = self.model.clock(ms)
@@ -97,6 +106,7 @@ impl Events {
             Some(said) => self.put_said(said),
             None => self.allocated_wide(address, size, stack, realloc, stamp),
         }
+        true
     }
 
     #[cold]
@@ -109,12 +119,16 @@ impl Events {
 
     /// A block is about to be given back, for which `usable` is as for [`EventModel::free`]. There must be room.
     #[inline(always)]
-    pub fn freed(&mut self, address: Address, realloc: bool, usable: impl FnOnce() -> usize) {
+    pub fn freed(&mut self, address: Address, realloc: bool, usable: impl FnOnce() -> usize) -> bool {
+        if self.cursor.keeps_nothing() {
+            return self.goes_on();
+        }
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
         match self.model.free(address, realloc, stamp, usable) {
             Some(said) => self.put_said(said),
             None => self.freed_wide(address, realloc, stamp),
         }
+        true
     }
 
     #[cold]
@@ -135,11 +149,15 @@ impl Events {
 
     /// The realloc begun last failed. There must be room.
     #[cold]
-    pub fn realloc_failed(&mut self, address: Address) {
+    pub fn realloc_failed(&mut self, address: Address) -> bool {
+        if self.cursor.keeps_nothing() {
+            return self.goes_on();
+        }
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
         self.put_gap(address, stamp);
         let record = self.model.realloc_undo(address);
         self.cursor.put(record);
+        true
     }
 
     #[cold]
@@ -161,11 +179,18 @@ impl Events {
         self.cursor.put(record);
     }
 
-    /// The recording stopped: no later event needs to take a stamp to learn it.
+    /// What there is to ask where no stamp is needed.
+    #[inline(always)]
+    fn goes_on(&mut self) -> bool {
+        COUNTERS.are_given() || self.stopped()
+    }
+
+    /// The recording stopped: no later event needs to ask.
     #[cold]
     #[inline(never)]
-    fn stopped(&mut self) {
+    fn stopped(&mut self) -> bool {
         self.cursor.close();
         file::count_lost(LostKind::AfterStop);
+        false
     }
 }

@@ -5,10 +5,12 @@
 //! and [`sync`](crate::sync) is built.
 
 pub mod chunks;
+pub mod held;
 pub mod life;
 pub mod mapped;
 pub mod nodes;
 pub mod owner;
+pub mod ring;
 pub mod stamps;
 
 #[cfg(all(test, loom))]

@@ -37,6 +37,12 @@ impl<const SHARDS: usize> Counters<SHARDS> {
         None
     }
 
+    /// Whether stamps are still given.
+    #[inline(always)]
+    pub fn are_given(&self) -> bool {
+        self.0[0].0.load(Relaxed) & STOPPED == 0
+    }
+
     /// No more stamps are given. Several threads may do this together.
     #[cold]
     #[inline(never)]

@@ -5,10 +5,12 @@
 //! kernel does (the length of a file, memory that is mapped) is done with relaxed words here, so that nothing is ordered by it.
 
 mod chunks;
+mod held;
 mod life;
 mod mapped;
 mod nodes;
 mod owner;
+mod ring;
 mod stamps;
 
 use std::panic::Location;
