@@ -12,9 +12,10 @@ use regex::Regex;
 mod moments;
 mod record;
 mod values;
-pub use moments::{MarkArgs, OffArgs, OnArgs};
+pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
-use values::{duration, limit, moment, regular_expression};
+pub use values::{BornRange, duration};
+use values::{born, limit, moment, regular_expression};
 
 use crate::aggregate::Phase;
 use crate::error::{self, reason};
@@ -64,7 +65,7 @@ pub enum Verb {
     /// For each site: unfreed bytes and blocks, allocations, frees and total bytes, and its stack, innermost frame
     /// first. The recording may be of a program that still runs, ended, or was killed.
     Report(ReportArgs),
-    /// Compare two recordings, largest change first
+    /// Compare two recordings, or two moments of one, largest change first
     ///
     /// Sites are matched by module and function (Python: file and line), never by address, so the two may come from
     /// different processes, load addresses and builds. New and vanished sites are marked.
@@ -78,6 +79,10 @@ pub enum Verb {
     /// Programs may mark moments of their own by `unfreed_mark("NAME")` of unfreed.h, in Python
     /// ctypes.CDLL(None).unfreed_mark(b"NAME").
     Mark(MarkArgs),
+    /// List the marks of a recording
+    ///
+    /// For each one when it was set, since the run began and by the clock, and its name.
+    Marks(MarksArgs),
     /// Record from now on what was started with --off, or switched off
     ///
     /// What was allocated before is in no report, and when it is freed that is counted as unknown. With the number of a process
@@ -102,13 +107,19 @@ Examples:
   unfreed report before --by line -n 10       the ten lines of code that hold most
   unfreed report before --focus '^shop::'     only stacks that pass through shop::
   unfreed report before --older 10m           only what is older than ten minutes
+  unfreed report 4711                         process 4711 and its children, as they run
+  unfreed report rec@warm                     as it was when that mark was set
+  unfreed report rec --born warm..            what came after it and is still there
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
   unfreed report before --format json >r.json all sites, for a program")]
 pub struct ReportArgs {
-    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), or one process's file in it
-    #[arg(value_name = "REC")]
-    pub recording: PathBuf,
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, or the number of a process
+    ///
+    /// Of a process that runs also what it forked and executed is reported. @MOMENT behind it stands for the recording as it was
+    /// then: the name of a mark, or +10m since the run began.
+    #[arg(value_name = "REC|PID")]
+    pub recording: OsString,
     /// What to group, filter and print.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -121,14 +132,19 @@ Examples:
   unfreed diff before after                    by stack, the largest change first
   unfreed diff before after --by line -n 10    the ten lines of code that changed most
   unfreed diff before after --ignore '^test_'  without stacks that pass through test_*
-  unfreed diff before after --format csv       for a spreadsheet")]
+  unfreed diff before after --format csv       for a spreadsheet
+  unfreed diff rec@warm rec@end                what changed between two marks of one
+  unfreed diff rec@warm rec@end --born warm..  of that, only what was allocated since")]
 pub struct DiffArgs {
-    /// The recording to compare with
+    /// The recording to compare with; OLD@MOMENT is what it was then
+    ///
+    /// A directory, a process's file in it, or the number of a process; the moment is the name of a mark, or +10m since the run
+    /// began.
     #[arg(value_name = "OLD")]
-    pub old: PathBuf,
-    /// The recording to look at
+    pub old: OsString,
+    /// The recording to look at: another one, or another moment of the same
     #[arg(value_name = "NEW")]
-    pub new: PathBuf,
+    pub new: OsString,
     /// What to group, filter and print.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -158,9 +174,17 @@ pub struct ViewArgs {
     /// No stacks with a frame that matches RE
     #[arg(long, value_name = "RE", value_parser = regular_expression)]
     pub ignore: Option<Regex>,
-    /// Only blocks allocated at least this long before the end of the recording: 90s, 10m, 1h30m, 2d
+    /// Only blocks allocated at least this long before the end, or the moment: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
+    /// Only blocks allocated between two moments: warm..end, warm.., ..+10m
+    ///
+    /// Each is the name of a mark, or a time since the run began. What is shown was allocated then and is unfreed still.
+    #[arg(long, value_name = "FROM..TO", value_parser = born, allow_hyphen_values = true)]
+    pub born: Option<BornRange>,
+    /// Only this process, by its number or its program's name; may be given again
+    #[arg(long = "process", value_name = "PID|NAME")]
+    pub processes: Vec<String>,
     /// Only what Python allocated in these phases: start-up,import,run
     ///
     /// The frames tell: start-up is what the interpreter does before any program, import what a module's import calls, run
@@ -173,13 +197,13 @@ pub struct ViewArgs {
         hide_possible_values = true
     )]
     pub phases: Vec<Phase>,
-    /// The moment to report: before-exit or end
+    /// The moment to report where none is named: before-exit or end [default: before-exit]
     ///
     /// A Python interpreter that ends in an orderly way frees what its globals hold, and most leaks with it. So a
     /// process in which that began is reported as of the moment before, any other one as of its end: that is
     /// before-exit. With end every process is reported as of its end.
-    #[arg(long, value_name = "MOMENT", value_parser = moment, default_value = "before-exit")]
-    pub at: At,
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    pub at: Option<At>,
     /// Where the unfreed blocks are read from: best, table or events.
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
     pub from: Source,
@@ -236,9 +260,9 @@ Examples:
   unfreed inspect before --modules            what was mapped where, with build-ids
   unfreed inspect before/FILE.unfreed --events | less")]
 pub struct InspectArgs {
-    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), or one process's file in it
-    #[arg(value_name = "REC")]
-    pub recording: PathBuf,
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, or the number of a process
+    #[arg(value_name = "REC|PID")]
+    pub recording: OsString,
     /// Print every event, in order
     #[arg(long)]
     pub events: bool,

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod error;
 mod fast_map;
 pub mod launch;
+pub mod moments;
 pub mod oom;
 pub mod output;
 pub mod preload;

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use recording::layout::STRINGS_END;
 
-use super::family;
 use super::filter::Filter;
 use super::own::Own;
 use super::paths::Paths;
@@ -16,7 +15,7 @@ use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
-use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns};
+use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns, parents};
 use crate::replay::{self, BornIn, Moment, Replayed, Source};
 use crate::symbols;
 
@@ -79,7 +78,9 @@ impl Loaded {
         let loaded = run.recordings.iter().zip(&self.processes);
         let mut processes: Vec<Process> =
             loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect();
-        family::find_parents(&mut processes, &run.recordings);
+        for (process, parent) in processes.iter_mut().zip(parents(&run.recordings)) {
+            process.parent = parent;
+        }
         processes
     }
 

@@ -1,39 +1,7 @@
-//! Which of a run's processes is whose child, and what people call a process.
-use std::collections::HashMap;
+//! The tree of a run's processes, and what people call a process.
 use std::path::Path;
 
-use recording::layout::FileHeader;
-
 use super::report::Process;
-use crate::reader::Recording;
-
-/// Notes the parent of each process: of a forked one by the id of its recording, of an exec'd one by its number, which
-/// means something within its pid namespace. `recordings` are those of the processes, in the order in which they began.
-pub(super) fn find_parents(processes: &mut [Process], recordings: &[Recording]) {
-    let ids: HashMap<u64, usize> =
-        recordings.iter().enumerate().map(|(index, recording)| (recording.header.file_id, index)).collect();
-    for (child, recording) in recordings.iter().enumerate() {
-        let FileHeader { parent_file_id, parent_pid, pid_namespace, .. } = recording.header;
-        let is_parent = |recording: &Recording| {
-            let namespaces = [recording.header.pid_namespace, pid_namespace];
-            let is_same = namespaces[0] == namespaces[1] || namespaces.contains(&0);
-            is_same && parent_pid != 0 && recording.header.pid == parent_pid
-        };
-        let parent = match ids.get(&parent_file_id) {
-            Some(&parent) => Some(parent),
-            // A process that became another program has a file for each; the last one before the child is its parent.
-            None => recordings[..child].iter().rposition(is_parent),
-        };
-        processes[child].parent = parent.filter(|&parent| !descends(processes, parent, child));
-    }
-}
-
-/// Whether `process` is `ancestor` or comes from it, as far as parents are noted: none may come from itself, whatever a
-/// damaged file says.
-fn descends(processes: &[Process], process: usize, ancestor: usize) -> bool {
-    let mut line = std::iter::successors(Some(process), |&process| processes[process].parent);
-    line.any(|process| process == ancestor)
-}
 
 /// All processes, each behind its parent, with the number of its ancestors.
 pub fn tree(processes: &[Process]) -> Vec<(usize, usize)> {

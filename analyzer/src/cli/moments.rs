@@ -1,4 +1,4 @@
-//! Moments of a run, and what is recorded when: `unfreed mark`, `on` and `off`.
+//! Moments of a run, and what is recorded when: `unfreed mark`, `marks`, `on` and `off`.
 use std::ffi::OsString;
 
 use clap::Args;
@@ -20,6 +20,17 @@ pub struct MarkArgs {
     /// What to call the moment: up to 80 bytes, without @ and /
     #[arg(value_name = "NAME", value_parser = mark_name)]
     pub name: String,
+}
+
+/// Arguments of `unfreed marks`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  unfreed marks rec")]
+pub struct MarksArgs {
+    /// The directory of the recording, or the number of a process that is recorded
+    #[arg(value_name = "REC|PID")]
+    pub recording: OsString,
 }
 
 /// Arguments of `unfreed on`.

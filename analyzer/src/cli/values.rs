@@ -95,6 +95,24 @@ pub(super) fn mark_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A window in which blocks were allocated: each end a mark or a time, or open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BornRange {
+    /// From this moment on.
+    pub from: Option<String>,
+    /// Up to this one.
+    pub to: Option<String>,
+}
+
+/// Of a window `FROM..TO`, either of which may be left out.
+pub(super) fn born(text: &str) -> Result<BornRange, String> {
+    let expected = "expected FROM..TO, each a mark or a time such as +10m: warm..end, warm.., ..+10m";
+    let (from, to) =
+        text.split_once("..").filter(|(from, to)| !from.is_empty() || !to.is_empty()).ok_or(expected)?;
+    let known = |end: &str| (!end.is_empty()).then(|| end.to_string());
+    Ok(BornRange { from: known(from), to: known(to) })
+}
+
 /// The name or path of an executable, in which `*` stands for anything.
 pub(super) fn executable(text: &str) -> Result<String, String> {
     match text {
@@ -104,7 +122,8 @@ pub(super) fn executable(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d".to_string();
     let mut rest = text;
     let mut total = Duration::ZERO;
@@ -138,6 +157,20 @@ mod tests {
         assert_eq!(mode("0666"), Ok(0o666));
         for wrong in ["", "040", "755", "1640", "rw", "+640", "-1"] {
             assert!(mode(wrong).is_err_and(|why| why.contains("640")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn windows() {
+        let range = |from: &str, to: &str| {
+            let end = |text: &str| (!text.is_empty()).then(|| text.to_string());
+            Ok(BornRange { from: end(from), to: end(to) })
+        };
+        assert_eq!(born("warm..end"), range("warm", "end"));
+        assert_eq!(born("+1m..+1h30m"), range("+1m", "+1h30m"));
+        assert_eq!((born("warm.."), born("..v1.2")), (range("warm", ""), range("", "v1.2")));
+        for wrong in ["", "..", "warm", "warm-end"] {
+            assert!(born(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -8,15 +8,14 @@ use std::process::ExitCode;
 use recording::layout::FileHeader;
 use recording::{Event, StackId};
 
-use super::report::failure;
-use super::to_stdout;
+use super::{opened, to_stdout};
 use crate::cli::InspectArgs;
-use crate::reader::{self, Definitions, Recording};
+use crate::reader::{Definitions, Recording};
 use crate::replay::{self, Moment, Place, Replayed, Sink};
 
 /// Does it.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let run = reader::open(&args.recording).map_err(failure)?;
+    let (_, run) = opened::open(&args.recording)?;
     to_stdout(|out| {
         for recording in &run.recordings {
             process(recording, args, out)?;

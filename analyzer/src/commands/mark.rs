@@ -1,12 +1,16 @@
-//! `unfreed mark`.
+//! `unfreed mark` and `unfreed marks`.
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use recording::layout::flag;
 
-use crate::cli::MarkArgs;
+use super::{opened, to_stdout};
+use crate::cli::{MarkArgs, MarksArgs};
 use crate::control::Control;
 use crate::error::{Failure, print};
-use crate::reader;
+use crate::moments;
+use crate::output::{Number, duration, utc};
+use crate::reader::{self, RunWords};
 use crate::subject::Subject;
 
 /// Sets a mark.
@@ -14,6 +18,35 @@ pub fn mark(args: &MarkArgs) -> anyhow::Result<ExitCode> {
     let subject = no_moment(Subject::find(&args.recording)?)?;
     Control::open(&subject.path)?.mark(&args.name)?;
     say_who_does_not_hear(&subject);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists them.
+pub fn marks(args: &MarksArgs) -> anyhow::Result<ExitCode> {
+    let subject = no_moment(Subject::find(&args.recording)?)?;
+    let (words, begun_ms) = match reader::open(&subject.path) {
+        Ok(run) => (run.words.clone(), moments::begun_ms(&run)),
+        // Programs may mark a run of which nothing is recorded.
+        Err(error) => match RunWords::read(&subject.path) {
+            words if words.control == 0 => return Err(opened::failure(error).into()),
+            words => {
+                let begun_ms = words.begun_ms;
+                (Arc::new(words), begun_ms)
+            }
+        },
+    };
+    if words.marks.is_empty() {
+        print(&format!("no marks; 'unfreed mark {} NAME' sets one", subject.shown));
+    }
+    to_stdout(|out| {
+        for mark in &words.marks {
+            let since = duration(mark.monotonic_ns.saturating_sub(begun_ms.saturating_mul(1_000_000)));
+            let again =
+                if mark.count > 1 { format!("  (said {} times)", Number(mark.count)) } else { String::new() };
+            writeln!(out, "{since:>9}  {}  {}{again}", utc(mark.realtime_ns), mark.name)?;
+        }
+        Ok(())
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,6 +6,7 @@ mod diff;
 mod inspect;
 mod install;
 mod mark;
+mod opened;
 mod report;
 mod run;
 mod switch;
@@ -21,6 +22,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Report(args) => report::report(args),
         Verb::Diff(args) => diff::diff(args),
         Verb::Mark(args) => mark::mark(args),
+        Verb::Marks(args) => mark::marks(args),
         Verb::On(args) => switch::switch(&args.recording, true),
         Verb::Off(args) => switch::switch(&args.recording, false),
         Verb::Inspect(args) => inspect::inspect(args),

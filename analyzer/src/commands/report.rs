@@ -1,16 +1,16 @@
 //! `unfreed report`.
+use std::ffi::OsStr;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::process::ExitCode;
 
-use super::to_stdout;
+use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
-use crate::cli::{At, Format, ReportArgs, ViewArgs};
+use crate::cli::{Format, ReportArgs, ViewArgs};
 use crate::error::Failure;
 use crate::output::{self, Style};
-use crate::reader::{self, ReadError};
-use crate::replay::{Born, Moment};
-use crate::{progress, symbols};
+use crate::reader::Run;
+use crate::subject::Subject;
+use crate::{moments, progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
@@ -28,30 +28,29 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens, replays, symbolises and groups a recording.
-pub(super) fn load(path: &Path, view: &ViewArgs) -> anyhow::Result<Report> {
-    let run = reader::open(path).map_err(failure)?;
+pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report> {
+    let (subject, mut run) = opened::open(recording)?;
+    let selection = selection(&subject, &run, view)?;
+    opened::only(&mut run, &subject, view)?;
     let bar = progress::bytes("reading", run.log_bytes());
-    let selection = selection(view);
     let loaded = Loaded::read(&run, &selection, &|bytes| bar.inc(bytes));
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
     let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
-    report.recording = path.display().to_string();
+    report.recording = subject.shown;
     Ok(report)
 }
 
-fn selection(view: &ViewArgs) -> Selection {
+fn selection(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Selection, Failure> {
     let (focus, ignore, phases) = (view.focus.clone(), view.ignore.clone(), view.phases.clone());
-    let filter = Filter { focus, ignore, older: view.older, born: Born::default(), phases };
+    let born = moments::born(view.born.as_ref(), subject, run)?;
+    let filter = Filter { focus, ignore, older: view.older, born, phases };
     let symbols = symbols::Options {
         debug_dirs: view.symbols.debug_dirs.clone(),
         sysroot: view.symbols.sysroot.clone(),
     };
-    let at = match view.at {
-        At::BeforeExit => Moment::BeforeExit,
-        At::End => Moment::End,
-    };
-    Selection { by: view.by, at, from: view.from, own: Own::new(&view.own), filter, symbols }
+    let at = moments::moment(subject, run, view)?;
+    Ok(Selection { by: view.by, at, from: view.from, own: Own::new(&view.own), filter, symbols })
 }
 
 /// Colours on a terminal that wants them.
@@ -60,9 +59,4 @@ pub(super) fn style(view: &ViewArgs) -> Style {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stdout().is_terminal() && !refused && !dumb;
     Style { colour, all_frames: view.all_frames }
-}
-
-/// An unreadable recording as one line.
-pub(super) fn failure(error: ReadError) -> Failure {
-    Failure::new(error.path.display(), &error.why, error.why.advice())
 }

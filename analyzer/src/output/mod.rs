@@ -11,4 +11,4 @@ mod units;
 pub use csv::{diff as diff_csv, report as report_csv};
 pub use json::{diff as diff_json, report as report_json};
 pub use text::{Style, diff as diff_text, report as report_text};
-pub use units::{Number, Size, counted, duration};
+pub use units::{Number, Size, counted, duration, utc};

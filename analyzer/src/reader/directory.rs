@@ -13,6 +13,8 @@ use super::run::RunWords;
 pub struct Run {
     /// The readable files.
     pub recordings: Vec<Recording>,
+    /// Those that were not asked for.
+    pub others: Vec<Recording>,
     /// Files of the directory that are no recordings.
     pub unreadable: Vec<ReadError>,
     /// What its processes share.
@@ -26,13 +28,15 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
         with_file(path, |path| std::fs::metadata(path)).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
         let recordings = Recording::open_all(path)?;
-        return Ok(Run { recordings, unreadable: Vec::new(), words: Arc::default() }.with_states(path));
+        return Ok(Run { recordings, others: Vec::new(), unreadable: Vec::new(), words: Arc::default() }
+            .with_states(path));
     }
     let files = process_files(path)?;
     if files.is_empty() {
         return Err(fail(Unreadable::EmptyDirectory));
     }
-    let mut run = Run { recordings: Vec::new(), unreadable: Vec::new(), words: Arc::default() };
+    let mut run =
+        Run { recordings: Vec::new(), others: Vec::new(), unreadable: Vec::new(), words: Arc::default() };
     for file in files {
         match Recording::open_all(&file) {
             Ok(processes) => run.recordings.extend(processes),

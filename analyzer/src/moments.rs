@@ -1,0 +1,95 @@
+//! Moments as they are typed: the name of a mark, or `+10m` since the run began.
+use recording::run::OFF;
+
+use crate::cli::{At, BornRange, ViewArgs, duration};
+use crate::error::Failure;
+use crate::reader::{Mark, Run};
+use crate::replay::{Born, Edge, Moment};
+use crate::subject::Subject;
+
+/// Marks that are named where one is unknown.
+const NAMED: usize = 8;
+
+/// The moment to report of a subject.
+pub fn moment(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Moment, Failure> {
+    Ok(match (&subject.moment, view.at) {
+        (Some(_), Some(At::End)) => {
+            let why = "a process that began to exit before the moment counts as of before that";
+            return Err(Failure::new(&subject.shown, why, "leave out --at end"));
+        }
+        (Some(text), _) => match edge(text, subject, run)? {
+            Edge::Epoch(epoch) => Moment::Epoch(epoch),
+            Edge::Time(ms) => Moment::Time(ms),
+        },
+        (None, Some(At::End)) => Moment::End,
+        (None, Some(At::BeforeExit) | None) => Moment::BeforeExit,
+    })
+}
+
+/// The window of `--born`.
+pub fn born(range: Option<&BornRange>, subject: &Subject, run: &Run) -> Result<Born, Failure> {
+    let Some(BornRange { from, to }) = range else { return Ok(Born::default()) };
+    let find = |text: &Option<String>| text.as_deref().map(|text| edge(text, subject, run)).transpose();
+    let born = Born { from: find(from)?, to: find(to)? };
+    if let (Some(first), Some(last)) = (born.from, born.to)
+        && time(run, first) > time(run, last)
+    {
+        let (from, to) = (from.as_deref().unwrap_or_default(), to.as_deref().unwrap_or_default());
+        return Err(Failure::new("--born", format_args!("{from} came after {to}"), "turn them round"));
+    }
+    Ok(born)
+}
+
+/// A number that orders moments, as far as both are known.
+fn time(run: &Run, edge: Edge) -> Option<u64> {
+    match edge {
+        Edge::Epoch(epoch) => run.words.time_of(epoch),
+        Edge::Time(ms) => Some(ms),
+    }
+}
+
+fn edge(text: &str, subject: &Subject, run: &Run) -> Result<Edge, Failure> {
+    let marks = &run.words.marks;
+    if let Some(mark) = marks.iter().find(|mark| mark.name == text) {
+        return Ok(Edge::Epoch(mark.epoch));
+    }
+    let fail = |why: String, advice: String| Failure::new(path(subject), why, advice);
+    match text.strip_prefix('+') {
+        Some(since) => {
+            let since = duration(since).map_err(|why| fail(format!("'{text}' is no moment"), why))?;
+            Ok(Edge::Time(begun_ms(run).saturating_add(since.as_millis() as u64)))
+        }
+        None => Err(fail(format!("there is no mark '{text}'"), which(subject, marks))),
+    }
+}
+
+/// What there is in place of an unknown mark.
+fn which(subject: &Subject, marks: &[Mark]) -> String {
+    if marks.is_empty() {
+        return format!("there is none; 'unfreed mark {} NAME' sets one", path(subject));
+    }
+    let names: Vec<&str> = marks.iter().take(NAMED).map(|mark| mark.name.as_str()).collect();
+    let more = if marks.len() > NAMED { " and more: see 'unfreed marks'" } else { "" };
+    format!("its marks are {}{more}", names.join(", "))
+}
+
+/// What was typed, without the moment.
+pub fn path(subject: &Subject) -> &str {
+    let moment = subject.moment.as_deref().unwrap_or_default();
+    let path = subject.shown.strip_suffix(moment).and_then(|path| path.strip_suffix('@'));
+    path.filter(|_| subject.moment.is_some()).unwrap_or(&subject.shown)
+}
+
+/// When the run began, monotonic ms.
+pub fn begun_ms(run: &Run) -> u64 {
+    let first = || run.recordings.iter().chain(&run.others).map(|process| process.header.monotonic_ns).min();
+    match run.words.begun_ms {
+        0 => first().unwrap_or(0) / 1_000_000,
+        begun => begun,
+    }
+}
+
+/// Whether processes of the run that are not switched by themselves record nothing.
+pub fn is_off(control: u64) -> bool {
+    control & OFF != 0
+}
