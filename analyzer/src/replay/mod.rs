@@ -10,6 +10,8 @@ mod process;
 mod replayed;
 mod sites;
 mod source;
+mod table;
+mod window;
 
 pub use arenas::ArenaCounts;
 pub use live::{Birth, Block};
@@ -23,5 +25,10 @@ use crate::reader::Recording;
 
 /// Reads what one process did; `progress` is told of bytes read.
 pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -> Replayed {
-    process::from_events(recording, &options, progress)
+    if !Source::is_table(recording, &options) {
+        return process::from_events(recording, &options, progress);
+    }
+    let reading = table::TableReading::begin(recording, options);
+    progress(recording.log_bytes());
+    reading.finish(None)
 }

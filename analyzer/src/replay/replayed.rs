@@ -56,8 +56,10 @@ impl Anomalies {
 /// What one process did.
 #[derive(Default)]
 pub struct Replayed {
-    /// Where this was read from.
+    /// Whether this was read from the live table.
     pub is_table: bool,
+    /// The log that tells what happened while the table was read was dropped meanwhile.
+    pub is_inexact: bool,
     /// The blocks that are live at the end, without arenas.
     pub live: Vec<(Address, Block)>,
     /// Totals of each stack; [`Block::site`] is an index here.

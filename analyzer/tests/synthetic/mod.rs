@@ -3,17 +3,19 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod flask;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use recording::layout::{
-    self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State,
+    self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State, flag,
 };
 use recording::{
     Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Memory, Module, Packed,
-    Said, Segment, StackId, Wide, shard_of,
+    Said, Segment, StackId, Wide, mark, shard_of,
 };
+use table::LiveTable;
 
 /// A directory of its own, removed at the end.
 pub struct Scratch(pub PathBuf);
@@ -46,6 +48,10 @@ struct Page {
     at: usize,
 }
 
+fn header_bytes(header: &ChunkHeader) -> Vec<u8> {
+    header.to_words().iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
 /// A process that is being recorded.
 pub struct Recorder {
     pub header: FileHeader,
@@ -59,6 +65,7 @@ pub struct Recorder {
     definitions: Option<(Page, Box<DefinitionModel>)>,
     blocks: u32,
     clock_ms: u64,
+    table: Option<LiveTable>,
 }
 
 impl Recorder {
@@ -100,6 +107,7 @@ impl Recorder {
             definitions: None,
             blocks: 1,
             clock_ms: 1_000,
+            table: None,
         }
     }
 
@@ -113,8 +121,34 @@ impl Recorder {
         child
     }
 
+    /// A live table is kept, and counts. To be called before anything happens.
+    pub fn keep_table(&mut self) {
+        self.header.flags |= flag::TABLE;
+        self.table.insert(LiveTable::default()).epoch = 1;
+    }
+
+    /// The process is killed, and this is what it has logged already.
+    pub fn is_killed_in(&mut self, event: impl FnOnce(&mut Recorder)) {
+        let mut kill = |is_killed| self.table.iter_mut().for_each(|table| table.is_killed = is_killed);
+        kill(true);
+        event(self);
+        self.table.iter_mut().for_each(|table| table.is_killed = false);
+    }
+
+    /// An epoch begins for this writer.
+    pub fn begin_epoch(&mut self, writer: usize, epoch: u32) {
+        self.room(writer);
+        let packed = self.writers[writer].1.mark(mark::EPOCH + u64::from(epoch));
+        self.packed(writer, packed);
+        self.table.iter_mut().for_each(|table| table.epoch = epoch);
+    }
+
     /// Python begins to free its globals.
     pub fn finalize(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.late = true;
+            self.header.flags |= flag::BEFORE_EXIT;
+        }
         self.header.finalizing_monotonic_ns = self.clock_ms * 1_000_000;
         self.finalizing = self.next;
     }
@@ -125,22 +159,24 @@ impl Recorder {
         self.finalizing[shard] = self.next[shard];
     }
 
-    fn page(&mut self, kind: ChunkKind, writer: u32, ordinal: u32, first_id: u32) -> Page {
-        let header = ChunkHeader {
+    fn chunk_header(&self, kind: ChunkKind, writer: u32) -> ChunkHeader {
+        ChunkHeader {
             kind,
             writer,
-            ordinal,
+            ordinal: 0,
             thread: writer,
             tid: 100 + writer,
             clock_ms: self.clock_ms,
-            first_id,
-            epoch: 1,
+            first_id: 0,
+            epoch: self.table.as_ref().filter(|_| kind == ChunkKind::Events).map_or(1, |table| table.epoch),
             process: 0,
-        };
-        let mut bytes = vec![0; CHUNK];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(header.to_words()) {
-            place.copy_from_slice(&word.to_le_bytes());
         }
+    }
+
+    fn page(&mut self, kind: ChunkKind, writer: u32, ordinal: u32, first_id: u32) -> Page {
+        let header = ChunkHeader { ordinal, first_id, ..self.chunk_header(kind, writer) };
+        let mut bytes = vec![0; CHUNK];
+        bytes[..CHUNK_HEADER].copy_from_slice(&header_bytes(&header));
         self.chunks.push(bytes);
         Page { number: self.chunks.len() - 1, at: CHUNK_HEADER }
     }
@@ -168,17 +204,22 @@ impl Recorder {
     }
 
     fn packed(&mut self, writer: usize, packed: Packed) {
-        let page = &mut self.writers[writer].0;
-        self.chunks[page.number][page.at..page.at + packed.len()]
-            .copy_from_slice(&packed.bytes()[..packed.len()]);
-        page.at += packed.len();
+        self.record(writer, &packed.bytes()[..packed.len()]);
     }
 
     fn wide(&mut self, writer: usize, wide: Wide) {
-        let page = &mut self.writers[writer].0;
         let bytes: Vec<u8> = wide.words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.chunks[page.number][page.at..page.at + wide.len].copy_from_slice(&bytes[..wide.len]);
-        page.at += wide.len;
+        self.record(writer, &bytes[..wide.len]);
+    }
+
+    fn record(&mut self, writer: usize, bytes: &[u8]) {
+        let page = &mut self.writers[writer].0;
+        let chunk = &mut self.chunks[page.number];
+        chunk[page.at..page.at + bytes.len()].copy_from_slice(bytes);
+        page.at += bytes.len();
+        if self.table.as_ref().is_some_and(|table| !table.is_killed) {
+            chunk[layout::APPLIED..][..8].copy_from_slice(&(page.at as u64).to_le_bytes());
+        }
     }
 
     /// Takes a stamp that no event gets, as a thread does that is killed before it stores the event.
@@ -235,22 +276,27 @@ impl Recorder {
     }
 
     pub fn alloc(&mut self, writer: usize, address: u64, size: u64, stack: StackId) {
+        self.table.iter_mut().for_each(|table| table.alloc(writer, address, size, stack));
         self.new_block(writer, address, size, stack, false);
     }
 
     pub fn free(&mut self, writer: usize, address: u64) {
+        self.table.iter_mut().for_each(|table| table.free(address));
         self.old_block(writer, address, false);
     }
 
     pub fn realloc_begin(&mut self, writer: usize, address: u64) {
+        self.table.iter_mut().for_each(|table| table.begin_realloc(writer, address));
         self.old_block(writer, address, true);
     }
 
     pub fn realloc_end(&mut self, writer: usize, address: u64, size: u64, stack: StackId) {
+        self.table.iter_mut().for_each(|table| table.end_realloc(writer, address, size, stack));
         self.new_block(writer, address, size, stack, true);
     }
 
     pub fn realloc_undo(&mut self, writer: usize, address: u64) {
+        self.table.iter_mut().for_each(|table| table.undo(writer, address));
         self.room(writer);
         let stamp = self.stamp(Address(address));
         self.gap(writer, Address(address), stamp);
@@ -376,7 +422,12 @@ impl Recorder {
         let mut file = vec![0; CHUNK];
         file[..layout::NEXT_CHUNK].copy_from_slice(&self.header.to_bytes());
         let mut word = |at: usize, value: u64| file[at..at + 8].copy_from_slice(&value.to_le_bytes());
-        word(layout::NEXT_CHUNK, self.chunks.len() as u64 + 1);
+        let kept = self.kept();
+        word(layout::NEXT_CHUNK, (self.chunks.len() + kept.len()) as u64 + 1);
+        word(layout::FLAGS, self.header.flags);
+        word(layout::REUSED, self.header.reused);
+        word(layout::HELD_MONOTONIC, self.header.held_monotonic_ns);
+        word(layout::UNKNOWN_FREES, self.header.unknown_frees);
         word(layout::STATE, self.header.state.map_or(9, |state| state as u64));
         word(layout::STOP_CAUSE, self.header.stop_cause.map_or(0, |cause| cause as u64));
         word(layout::STOP_ERRNO, self.header.stop_errno);
@@ -397,8 +448,22 @@ impl Recorder {
             file[at + 4..at + 4 + text.len()].copy_from_slice(text.as_bytes());
             at += 4 + text.len();
         }
-        self.chunks.iter().for_each(|chunk| file.extend_from_slice(chunk));
+        self.chunks.iter().chain(&kept).for_each(|chunk| file.extend_from_slice(chunk));
         file
+    }
+
+    /// The chunks of the live table and the counts.
+    fn kept(&self) -> Vec<Vec<u8>> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let pages = table.pages().into_iter().map(|chunk| (ChunkKind::LiveTable, 0, chunk));
+        let counts =
+            table.counts().into_iter().map(|(writer, chunk)| (ChunkKind::Counts, writer as u32, chunk));
+        let with_header = |(ordinal, (kind, writer, mut chunk)): (usize, (ChunkKind, u32, Vec<u8>))| {
+            let header = ChunkHeader { ordinal: ordinal as u32, ..self.chunk_header(kind, writer) };
+            chunk[..CHUNK_HEADER].copy_from_slice(&header_bytes(&header));
+            chunk
+        };
+        pages.chain(counts).enumerate().map(with_header).collect()
     }
 
     /// The file, in which these processes go on too.
