@@ -3,6 +3,7 @@ use recording::run::OFF;
 
 use crate::cli::{At, BornRange, ViewArgs, duration};
 use crate::error::Failure;
+use crate::output::{self, utc};
 use crate::reader::{Mark, Run};
 use crate::replay::{Born, Edge, Moment};
 use crate::subject::Subject;
@@ -23,6 +24,22 @@ pub fn moment(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Moment, F
         },
         (None, Some(At::End)) => Moment::End,
         (None, Some(At::BeforeExit) | None) => Moment::BeforeExit,
+    })
+}
+
+/// A moment that was named, in words: `mark warm, 2026-11-21T17:20:31Z, 3m 12s after the run began`.
+pub fn spoken(subject: &Subject, run: &Run, moment: Moment) -> Option<String> {
+    let text = subject.moment.as_deref()?;
+    let since = |ns: u64| {
+        let since = ns.saturating_sub(begun_ms(run).saturating_mul(1_000_000));
+        format!("{} after the run began", output::duration(since))
+    };
+    Some(match moment {
+        Moment::Time(ms) => since(ms.saturating_mul(1_000_000)),
+        _ => match run.words.marks.iter().find(|mark| mark.name == text) {
+            Some(mark) => format!("mark {text}, {}, {}", utc(mark.realtime_ns), since(mark.monotonic_ns)),
+            None => format!("mark {text}"),
+        },
     })
 }
 

@@ -121,6 +121,7 @@ impl Loaded {
         let sites = sites.sorted();
         Report {
             recording: String::new(),
+            moment: None,
             totals: totals(&processes),
             processes,
             problems,

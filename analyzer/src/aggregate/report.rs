@@ -169,6 +169,8 @@ impl Report {
 pub struct Report {
     /// Where the recording is.
     pub recording: String,
+    /// The moment of it, if one was named, in words.
+    pub moment: Option<String>,
     /// Its processes, in the order in which they began.
     pub processes: Vec<Process>,
     /// Files of the directory that could not be read.

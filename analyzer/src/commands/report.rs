@@ -37,6 +37,7 @@ pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report>
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
     let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
+    report.moment = moments::spoken(&subject, &run, selection.at);
     report.recording = subject.shown;
     Ok(report)
 }

@@ -38,7 +38,8 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         duration(totals.window_ns),
         Size(totals.log_bytes),
     )?;
-    for line in [moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
+    let named = report.moment.as_ref().map(|moment| format!("as of {moment}"));
+    for line in [named, moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
     let mut remarks: Vec<String> = died_of_memory(&report.processes).into_iter().collect();

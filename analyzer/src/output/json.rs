@@ -23,6 +23,8 @@ struct ReportJson<'a> {
 #[derive(Serialize)]
 struct RecordingJson<'a> {
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moment: Option<&'a str>,
     window_seconds: f64,
     log_bytes: u64,
     python_arenas: ArenasJson,
@@ -304,6 +306,7 @@ fn status(change: &Change) -> &'static str {
 fn recording(report: &Report) -> RecordingJson<'_> {
     RecordingJson {
         path: &report.recording,
+        moment: report.moment.as_deref(),
         window_seconds: seconds(report.totals.window_ns),
         log_bytes: report.totals.log_bytes,
         python_arenas: arenas(&report.totals.arenas),

@@ -137,6 +137,14 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
     }
     let total = Change::between(diff.old.totals.counts, diff.new.totals.counts);
     writeln!(out, "unfreed {}", movement(&total, style))?;
+    if diff.new.filtered {
+        let mut selected = Change::between(Counts::default(), Counts::default());
+        for change in &diff.changes {
+            selected.old_counts.add(&change.old_counts);
+            selected.new_counts.add(&change.new_counts);
+        }
+        writeln!(out, "selected {}", movement(&selected, style))?;
+    }
     if changed.is_empty() {
         return writeln!(out, "\nno site changed");
     }
