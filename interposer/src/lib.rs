@@ -40,6 +40,8 @@ pub mod python;
 #[cfg(not(loom))]
 pub mod real;
 #[cfg(not(loom))]
+pub mod run;
+#[cfg(not(loom))]
 pub mod sandbox;
 #[cfg(not(loom))]
 pub mod selection;

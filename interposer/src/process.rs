@@ -12,13 +12,13 @@ use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{clock, config, intern, python, real, sandbox, selection, start, thread};
+use crate::{clock, config, intern, python, real, run, sandbox, selection, start, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 use recording::LostKind;
-use recording::layout::{self, FileHeader, State, StopCause};
+use recording::layout::{self, FileHeader, State, StopCause, flag};
 
 /// Events lost while the file was begun, which has no counters yet.
 static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
@@ -120,6 +120,7 @@ fn configure() -> bool {
         start::find();
         if selection::is_recorded(scratch) {
             remember_root();
+            run::begin();
         } else {
             WORD.store(UNAVAILABLE, Release);
         }
@@ -275,8 +276,11 @@ fn begin_file() -> bool {
     for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
         place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());
     }
-    if let Some(flags) = word(layout::FLAGS).filter(|_| !config::events()) {
-        flags.fetch_or(layout::flag::NO_EVENTS, Relaxed);
+    if !config::events() {
+        set_flag(flag::NO_EVENTS);
+    }
+    if run::is_alone() {
+        set_flag(flag::ALONE);
     }
     if let (Some(state), Some(magic)) = (word(layout::STATE), word(0)) {
         state.store(State::Recording as u64, Relaxed);
@@ -284,6 +288,13 @@ fn begin_file() -> bool {
     }
     give_back(left, in_use);
     true
+}
+
+/// Says something of this process's recording, see [`flag`].
+pub fn set_flag(flag: u64) {
+    if let Some(flags) = word(layout::FLAGS) {
+        flags.fetch_or(flag, Relaxed);
+    }
 }
 
 /// Unmaps the first segment of a file that a forked child has left.

@@ -192,7 +192,7 @@ fn can_go_on(program: &[Instruction]) -> bool {
     let private = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     let calls = [
         (libc::SYS_mprotect, [at, size, writable, 0, 0, 0]),
-        (libc::SYS_madvise, [at, size, file::MADV_POPULATE_WRITE as usize, 0, 0, 0]),
+        (libc::SYS_madvise, [at, size, sys::MADV_POPULATE_WRITE as usize, 0, 0, 0]),
         (libc::SYS_mremap, [at, 0, size, libc::MREMAP_MAYMOVE as usize, 0, 0]),
         (libc::SYS_mmap, [0, size, writable, private, usize::MAX, 0]),
         (libc::SYS_madvise, [at, size, libc::MADV_WIPEONFORK as usize, 0, 0, 0]),

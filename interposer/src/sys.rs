@@ -108,6 +108,24 @@ impl Fd {
         unsafe { retry(libc::SYS_writev, [self.0 as usize, parts.as_ptr() as usize, parts.len(), 0, 0, 0]) }
     }
 
+    /// Writes all of `bytes` at `offset`.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let args = [self.0 as usize, bytes.as_ptr() as usize, bytes.len(), offset as usize, 0, 0];
+        // SAFETY: the bytes are readable.
+        let written = unsafe { retry(libc::SYS_pwrite64, args)? };
+        if written == bytes.len() { Ok(()) } else { Err(Errno(libc::ENOSPC)) }
+    }
+
+    /// What `stat` says of the file.
+    pub fn status(&self) -> Result<libc::stat> {
+        let mut stat = core::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: the kernel fills the structure that it is given.
+        unsafe {
+            call(libc::SYS_fstat, [self.0 as usize, stat.as_mut_ptr() as usize, 0, 0, 0, 0])?;
+            Ok(stat.assume_init())
+        }
+    }
+
     /// Sets the file's size.
     pub fn truncate(&self, size: u64) -> Result<()> {
         // SAFETY: no memory is involved.
@@ -181,6 +199,14 @@ unsafe fn retry(number: libc::c_long, args: [usize; 6]) -> Result<usize> {
     }
 }
 
+/// Zeroed memory that forked children share; no swap is reserved.
+pub fn map_shared_memory(size: usize) -> Result<usize> {
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at a place of the kernel's choice touches no memory in use.
+    unsafe { call(libc::SYS_mmap, [0, size, protection as usize, flags as usize, usize::MAX, 0]) }
+}
+
 /// Maps `size` bytes of the file that is mapped shared at `at`, from the offset that is mapped there on.
 pub fn map_again(at: usize, size: usize) -> Result<usize> {
     let args = [at, 0, size, libc::MREMAP_MAYMOVE as usize, 0, 0];
@@ -202,6 +228,9 @@ pub fn map_private(size: usize) -> Result<usize> {
     let _ = advise(at, size, libc::MADV_DONTDUMP);
     Ok(at)
 }
+
+/// Allocates and maps the pages of a file.
+pub const MADV_POPULATE_WRITE: i32 = 23;
 
 /// Gives advice on memory of our own.
 pub fn advise(at: usize, size: usize, advice: i32) -> Result<()> {
@@ -245,6 +274,26 @@ pub fn rename(from: &[u8], to: &[u8]) {
     let at = libc::AT_FDCWD as usize;
     // SAFETY: the paths end with NUL.
     let _ = unsafe { call(libc::SYS_renameat, [at, from.as_ptr() as usize, at, to.as_ptr() as usize, 0, 0]) };
+}
+
+/// Gives the file at `from` the path `to` if there is nothing; both end with a NUL byte.
+pub fn rename_new(from: &[u8], to: &[u8]) -> Result<()> {
+    debug_assert!(from.last() == Some(&0) && to.last() == Some(&0));
+    let at = libc::AT_FDCWD as usize;
+    let (from, to) = (from.as_ptr() as usize, to.as_ptr() as usize);
+    let no_replace = libc::RENAME_NOREPLACE as usize;
+    // SAFETY: the paths end with NUL.
+    match unsafe { call(libc::SYS_renameat2, [at, from, at, to, no_replace, 0]) } {
+        // Some file systems cannot do that, but link.
+        Err(Errno(libc::EINVAL | libc::ENOSYS)) => {
+            // SAFETY: as above.
+            unsafe {
+                call(libc::SYS_linkat, [at, from, at, to, 0, 0])?;
+                call(libc::SYS_unlinkat, [at, from, 0, 0, 0, 0]).map(drop)
+            }
+        }
+        result => result.map(drop),
+    }
 }
 
 /// Removes the file at `path`, which ends with a NUL byte.

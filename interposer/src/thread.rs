@@ -20,12 +20,12 @@ use crate::protocol::owner::Owner;
 use crate::python::{Chain, allocators};
 use crate::real;
 use crate::stack::{Caller, Capture};
-use crate::{intern, modules, process, sandbox, sys};
+use crate::{clock, intern, modules, process, run, sandbox, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 use recording::layout::StopCause;
-use recording::{Address, LONGEST, LostKind};
+use recording::{Address, LONGEST, LostKind, mark};
 
 global_asm!(
     ".section .tbss,\"awT\",@nobits",
@@ -68,6 +68,8 @@ struct Wiped {
     writer: Writer,
     /// The thread that the events so far say to be the writer's.
     said_thread: u32,
+    /// The run's control word as this level saw it last, 0 if it has not; its epoch is the one of the events.
+    seen: u64,
     events: Events,
 }
 
@@ -151,7 +153,10 @@ fn enter(level: *mut Level, sp: usize) -> Option<Entered> {
         }
     };
     let level = &mut *entered.0;
-    if level.wiped.events.has_room() || level.make_room() { Some(entered) } else { None }
+    let has_room = level.wiped.events.has_room() || level.make_room();
+    // What is freed is given back after this, what is allocated was handed out before.
+    let control = run::control();
+    if has_room && (control == level.wiped.seen || level.see(control)) { Some(entered) } else { None }
 }
 
 /// The thread is inside the recorder already.
@@ -342,12 +347,29 @@ impl Level {
         if self.wiped.file == 0 && !self.begin_file() {
             return false;
         }
-        if process::is_recording() && self.wiped.events.make_room(self.wiped.writer) {
+        if process::is_recording() && self.make_room_for_events() {
             return true;
         }
         // Says which loss it is.
         process::begin();
         false
+    }
+
+    fn make_room_for_events(&mut self) -> bool {
+        self.wiped.events.make_room(self.wiped.writer, run::epoch(self.wiped.seen))
+    }
+
+    /// The run's control word has changed: says which epoch it is, if that is another. There is room, and where this is true
+    /// there is again.
+    #[cold]
+    #[inline(never)]
+    fn see(&mut self, control: u64) -> bool {
+        let epoch = run::epoch(control);
+        if epoch != run::epoch(self.wiped.seen) {
+            self.wiped.events.put(|model| model.mark(mark::EPOCH + u64::from(epoch)));
+        }
+        self.wiped.seen = control;
+        self.make_room_for_events()
     }
 
     fn begin_file(&mut self) -> bool {
@@ -362,7 +384,7 @@ impl Level {
         self.wiped.file = file::id();
         self.kept.capture.forget();
         self.kept.python.forget();
-        if !self.wiped.events.make_room(self.wiped.writer) {
+        if !self.make_room_for_events() {
             return false;
         }
         self.wiped.events.put(|model| model.thread_name(&sys::thread_name()));
@@ -418,12 +440,20 @@ impl Level {
         self.wiped.said_thread = self.wiped.writer.thread;
         let writer = self.wiped.writer;
         self.wiped.events.put(|model| model.thread(writer.thread, writer.tid));
-        if self.wiped.events.make_room(writer) {
+        if self.make_room_for_events() {
             self.wiped.events.put(|model| model.thread_name(&sys::thread_name()));
         }
         // The event that is to follow needs its own room; where there is none it is counted by its stamp.
-        self.wiped.events.make_room(writer);
+        self.make_room_for_events();
     }
+}
+
+/// The time, which may begin another epoch.
+#[inline(always)]
+fn clock() -> Option<u64> {
+    let clock_ms = clock::coarse_ms()?;
+    run::tick(clock_ms);
+    Some(clock_ms)
 }
 
 /// The calling thread, whose memory a hook finds once.
@@ -449,6 +479,7 @@ impl Thread {
     /// A block was handed out to `caller`.
     #[inline(always)]
     pub fn allocated(self, block: usize, size: usize, caller: Caller, realloc: bool) {
+        let clock_ms = clock();
         let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
         let level = &mut *entered.0;
         level.say_thread();
@@ -456,7 +487,7 @@ impl Thread {
             Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
         let native = level.kept.capture.take(caller, &mut definer);
         let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
-        level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc);
+        level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc, clock_ms);
     }
 
     /// A block is about to be given back, or to a realloc. `sp` is the stack pointer at the hook's first

@@ -49,9 +49,11 @@ impl Steps {
     }
 }
 
+/// The recordings of processes.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten();
-    entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()).collect()
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "unfreed")).collect()
 }
 
 fn steps(count: u64) -> Unfreed {

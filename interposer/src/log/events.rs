@@ -62,10 +62,10 @@ impl Events {
         self.cursor.has_room(ROOM)
     }
 
-    /// Makes room for one event; false if there can be none.
+    /// Makes room for one event; false if there can be none. `epoch` is the one that the writer saw last, 0 if none.
     #[cold]
     #[inline(never)]
-    pub fn make_room(&mut self, writer: Writer) -> bool {
+    pub fn make_room(&mut self, writer: Writer, epoch: u32) -> bool {
         if self.has_room() || self.cursor.grow(ROOM) {
             return true;
         }
@@ -82,7 +82,7 @@ impl Events {
             tid: writer.tid,
             clock_ms,
             first_id: 0,
-            epoch: 0,
+            epoch,
             process: 0,
         };
         let memory = self.cursor.memory();
@@ -90,14 +90,22 @@ impl Events {
         self.cursor.turn(header, memory)
     }
 
-    /// A block was handed out. There must be room. False, here and below, if the recording has stopped before.
+    /// A block was handed out, at `clock_ms` if that is known. There must be room. False, here and below, if the recording has
+    /// stopped before.
     #[inline(always)]
-    pub fn allocated(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> bool {
+    pub fn allocated(
+        &mut self,
+        address: Address,
+        size: u64,
+        stack: StackId,
+        realloc: bool,
+        clock_ms: Option<u64>,
+    ) -> bool {
         if self.cursor.keeps_nothing() {
             return self.goes_on();
         }
         let Some(stamp) = take_stamp(address) else { return self.stopped() };
-        if let Some(ms) = clock::coarse_ms()
+        if let Some(ms) = clock_ms
             && let Some(record) = self.model.clock(ms)
         {
             self.cursor.put(record);

@@ -32,8 +32,6 @@ const SIZE_AHEAD: usize = 16 << 30;
 const CHUNKS_AFTER_EXIT: usize = 64;
 /// Of the header chunk, the pages that are used.
 const HEADER_SIZE: usize = (FINALIZING_STAMPS + 8 * SHARDS).next_multiple_of(4096);
-/// Allocates and maps the pages of a file.
-pub const MADV_POPULATE_WRITE: i32 = 23;
 /// Less is not worth keeping ready.
 const RESERVE_MIN: usize = 4 * CHUNK;
 
@@ -268,7 +266,7 @@ fn allocate(
     is_ready: impl FnOnce() -> bool,
     by_file: impl FnOnce() -> sys::Result<()>,
 ) -> sys::Result<()> {
-    match sys::advise(at, size, MADV_POPULATE_WRITE) {
+    match sys::advise(at, size, sys::MADV_POPULATE_WRITE) {
         // Unknown to the kernel.
         Err(Errno(libc::EINVAL)) => by_file(),
         // Forbidden by the program.

@@ -4,7 +4,7 @@
 //! a block lies in, which is recorded as that block, and memory of their own, which is recorded as arenas are; what
 //! they give back may be either.
 
-use super::{Thread, enter};
+use super::{Thread, clock, enter};
 use crate::real::{self, Code};
 use crate::stack::Caller;
 use core::ffi::c_void;
@@ -185,10 +185,11 @@ impl Thread {
 
     /// Memory was handed out that blocks are made of, or that the making of blocks needs.
     fn arena(self, at: usize, size: usize, sp: usize, realloc: bool) {
+        let clock_ms = clock();
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
         level.say_thread();
-        level.wiped.events.allocated(Address(at as u64), size as u64, StackId::ARENA, realloc);
+        level.wiped.events.allocated(Address(at as u64), size as u64, StackId::ARENA, realloc, clock_ms);
     }
 
     /// malloc has handed out a block in an inner call.
