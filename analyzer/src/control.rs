@@ -90,6 +90,11 @@ impl Control {
             bytes[..part.len()].copy_from_slice(part);
             self.word(text + 8 * index).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
         }
+        let epoch = run::epoch(self.word(run::CONTROL).fetch_add(1, Ordering::AcqRel)) + 1;
+        if epoch >= EPOCHS {
+            return Err(self.failure("has lasted too long for another mark", "begin a new recording"));
+        }
+        // After that: what begins later, by its clock, is of that epoch.
         let now = monotonic_ns();
         let since_1970 =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
@@ -100,10 +105,6 @@ impl Control {
             (run::MARK_SAID, 1),
         ] {
             self.word(at + place).store(value, Ordering::Relaxed);
-        }
-        let epoch = run::epoch(self.word(run::CONTROL).fetch_add(1, Ordering::AcqRel)) + 1;
-        if epoch >= EPOCHS {
-            return Err(self.failure("has lasted too long for another mark", "begin a new recording"));
         }
         let time = run::EPOCH_TIMES + 8 * epoch as usize;
         // On a full disk there is no place for it; the mark has it too.

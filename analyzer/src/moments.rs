@@ -43,6 +43,19 @@ pub fn spoken(subject: &Subject, run: &Run, moment: Moment) -> Option<String> {
     })
 }
 
+/// When a moment was, ns: what began later had not begun. It is not for the order of events.
+pub fn monotonic_ns(run: &Run, moment: Moment) -> u64 {
+    match moment {
+        Moment::End | Moment::BeforeExit => u64::MAX,
+        Moment::Time(ms) => ms.saturating_mul(1_000_000),
+        // The clock of a mark was read after its epoch had begun.
+        Moment::Epoch(epoch) => {
+            let mark = run.words.marks.iter().find(|mark| mark.epoch == epoch);
+            mark.map_or(u64::MAX, |mark| mark.monotonic_ns)
+        }
+    }
+}
+
 /// The window of `--born`.
 pub fn born(range: Option<&BornRange>, subject: &Subject, run: &Run) -> Result<Born, Failure> {
     let Some(BornRange { from, to }) = range else { return Ok(Born::default()) };

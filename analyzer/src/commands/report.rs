@@ -32,6 +32,8 @@ pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report>
     let (subject, mut run) = opened::open(recording)?;
     let selection = selection(&subject, &run, view)?;
     opened::only(&mut run, &subject, view)?;
+    let moment_ns = moments::monotonic_ns(&run, selection.at);
+    run.keep(|process| process.header.monotonic_ns <= moment_ns);
     let bar = progress::bytes("reading", run.log_bytes());
     let loaded = Loaded::read(&run, &selection, &|bytes| bar.inc(bytes));
     drop(bar);

@@ -1,0 +1,200 @@
+//! `REC@MOMENT`, `--born`, `--process` and `unfreed marks`, on a run of two processes with two marks.
+mod support;
+mod synthetic;
+
+use std::fs;
+
+use recording::run;
+use support::{Scratch, output, stderr, stdout};
+use synthetic::Recorder;
+
+/// Name, epoch, clock in ms, how often it was said.
+const MARKS: [(&str, u64, u64, u64); 2] = [("warm", 3, 20_000, 1), ("end", 5, 80_000, 2)];
+const BEGUN_MS: u64 = 1_000;
+
+fn words() -> Vec<u8> {
+    let mut words = vec![0; run::SIZE];
+    words[..8].copy_from_slice(&run::MAGIC);
+    let mut put = |at: usize, value: u64| words[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    put(run::AT_VERSION, u64::from(run::VERSION));
+    put(run::AT_BEGUN, BEGUN_MS);
+    put(run::CONTROL, 5);
+    for (epoch, ms) in [(1, BEGUN_MS), (2, 10_000), (3, 20_000), (4, 50_000), (5, 80_000)] {
+        put(run::EPOCH_TIMES + 8 * epoch, ms);
+    }
+    for (index, (name, epoch, ms, said)) in MARKS.into_iter().enumerate() {
+        let at = run::MARKS + run::MARK * index;
+        let mut text = [0; 8];
+        text[..name.len()].copy_from_slice(name.as_bytes());
+        for (place, value) in [
+            (run::MARK_EPOCH, epoch),
+            (run::MARK_REALTIME, (1_795_000_000_000 + ms) * 1_000_000),
+            (run::MARK_MONOTONIC, ms * 1_000_000),
+            (run::MARK_SAID, said),
+            (run::MARK_LENGTH, name.len() as u64),
+            (run::MARK_TEXT, u64::from_le_bytes(text)),
+        ] {
+            put(at + place, value);
+        }
+    }
+    words
+}
+
+/// Two processes that allocate before, between and after the marks; sizes tell the blocks.
+fn recorded() -> Scratch {
+    let scratch = Scratch::new();
+    let mut server = Recorder::new(10);
+    let stack = server.stack(&[0x1000]);
+    let thread = server.writer();
+    let at = |server: &mut Recorder, epoch, ms| {
+        server.clock(thread, ms);
+        server.begin_epoch(thread, epoch);
+    };
+    at(&mut server, 1, 2_000);
+    server.alloc(thread, 0x10000, 1, stack);
+    server.alloc(thread, 0x20000, 20, stack);
+    at(&mut server, 3, 21_000);
+    server.alloc(thread, 0x30000, 300, stack);
+    server.alloc(thread, 0x40000, 4_000, stack);
+    at(&mut server, 4, 51_000);
+    server.free(thread, 0x10000);
+    at(&mut server, 5, 81_000);
+    server.free(thread, 0x30000);
+    server.alloc(thread, 0x50000, 50_000, stack);
+    let mut worker = Recorder::new(11);
+    worker.header.parent_pid = 10;
+    worker.header.monotonic_ns = 59_000_000_000;
+    worker.exe = "/usr/bin/worker".into();
+    let stack = worker.stack(&[0x1000]);
+    let thread = worker.writer();
+    worker.clock(thread, 60_000);
+    worker.begin_epoch(thread, 4);
+    worker.alloc(thread, 0x10000, 600_000, stack);
+
+    for process in [&mut server, &mut worker] {
+        process.header.end_monotonic_ns = 90_000_000_000;
+    }
+    let directory = scratch.join("rec@1/live");
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::write(directory.join("run"), words()).expect("written");
+    server.write(&directory);
+    worker.write(&directory);
+    scratch
+}
+
+fn done(scratch: &Scratch, arguments: &[&str]) -> String {
+    let output = output(&mut scratch.unfreed(arguments));
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+/// The unfreed bytes that a report selects, of the one process or of each.
+fn selected(scratch: &Scratch, arguments: &[&str]) -> Vec<u64> {
+    let all = [&["report"], arguments, &["--by", "process", "--format", "json"]].concat();
+    let report: serde_json::Value = serde_json::from_str(&done(scratch, &all)).expect("JSON");
+    let sites = report["sites"].as_array().expect("a list");
+    let bytes = sites.iter().map(|site| site["unfreed_bytes"].as_u64().expect("a number"));
+    bytes.filter(|bytes| *bytes > 0).collect()
+}
+
+#[test]
+fn moments() {
+    let scratch = recorded();
+    for (recording, expected) in [
+        ("rec@1", &[600_000, 54_020][..]),
+        ("rec@1@warm", &[21]),
+        ("rec@1@end", &[600_000, 4_320]),
+        ("rec@1@+500ms", &[]),
+        ("rec@1@+0s", &[]),
+        ("rec@1@+10s", &[21]),
+        ("rec@1@+55s", &[4_320]),
+        ("rec@1@+1m10s", &[600_000, 4_320]),
+        ("rec@1/live@warm", &[21]),
+        ("rec@1/live/10.unfreed@end", &[4_320]),
+    ] {
+        assert_eq!(selected(&scratch, &[recording]), expected, "{recording}");
+    }
+}
+
+#[test]
+fn births() {
+    let scratch = recorded();
+    for (recording, window, expected) in [
+        ("rec@1", "warm..end", &[600_000, 4_000][..]),
+        ("rec@1@end", "warm..end", &[600_000, 4_300]),
+        ("rec@1", "..warm", &[20]),
+        ("rec@1", "end..", &[50_000]),
+        ("rec@1@end", "end..", &[]),
+        ("rec@1", "+1m..+1m20s", &[]),
+        ("rec@1", "+55s..end", &[600_000]),
+    ] {
+        assert_eq!(selected(&scratch, &[recording, "--born", window]), expected, "{recording} {window}");
+    }
+}
+
+#[test]
+fn processes_by_number_and_name() {
+    let scratch = recorded();
+    assert_eq!(selected(&scratch, &["rec@1", "--process", "10"]), [54_020]);
+    assert_eq!(selected(&scratch, &["rec@1", "--process", "worker"]), [600_000]);
+    assert_eq!(selected(&scratch, &["rec@1", "--process", "worker", "--process", "app"]), [600_000, 54_020]);
+}
+
+#[test]
+fn the_difference_of_two_moments() {
+    let scratch = recorded();
+    let text = done(&scratch, &["diff", "rec@1@warm", "rec@1@end", "--born", "warm..end"]);
+    let (header, _) = text.split_once("\n\n").expect("an empty line");
+    assert_eq!(
+        header,
+        "old rec@1@warm
+  1 process, 7 events, lost 0, window 18.9 s, log 12.2 KiB
+  as of mark warm, 2026-11-18T11:07:00Z, 19.0 s after the run began
+  pid 10 exited: 21 B in 2 blocks  app --flag
+new rec@1@end
+  2 processes, 8 events, lost 0, window 1m 18s, log 24.3 KiB
+  as of mark end, 2026-11-18T11:08:00Z, 1m 19s after the run began
+  pid 10 exited: 4320 B in 3 blocks  app --flag
+    pid 11 exited: 586 KiB in 1 block  app --flag
+unfreed +590 KiB (+2 blocks): 21 B in 2 -> 590 KiB in 4
+selected +590 KiB (+3 blocks): 0 B in 0 -> 590 KiB in 3"
+    );
+}
+
+#[test]
+fn marks_are_listed() {
+    let scratch = recorded();
+    assert_eq!(
+        done(&scratch, &["marks", "rec@1"]),
+        "   19.0 s  2026-11-18T11:07:00Z  warm\n   1m 19s  2026-11-18T11:08:00Z  end  (said 2 times)\n"
+    );
+}
+
+#[test]
+fn what_is_refused() {
+    let scratch = recorded();
+    for (arguments, why) in [
+        (&["report", "rec@1@wram"][..], "rec@1: there is no mark 'wram'; its marks are warm, end"),
+        (&["report", "rec@1", "--born", "x.."], "rec@1: there is no mark 'x'; its marks are warm, end"),
+        (&["diff", "rec@1@end", "rec@1@"], "rec@1: there is no mark ''; its marks are warm, end"),
+        (&["report", "rec@1", "--born", "end..warm"], "--born: end came after warm; turn them round"),
+        (
+            &["report", "rec@1@+x"],
+            "rec@1: '+x' is no moment; expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d",
+        ),
+        (
+            &["report", "rec@1@warm", "--at", "end"],
+            "rec@1@warm: a process that began to exit before the moment counts as of before that; leave out --at end",
+        ),
+        (&["report", "rec@2@warm"], "rec@2@warm: No such file or directory"),
+        (
+            &["report", "rec@1", "--process", "x"],
+            "rec@1: there is no process 'x'; there are 10 app, 11 worker",
+        ),
+        (&["mark", "rec@1", "warm"], "rec@1: has a mark 'warm' already; choose another name"),
+    ] {
+        let output = output(&mut scratch.unfreed(arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stderr(&output), format!("unfreed: {why}\n"));
+    }
+}
