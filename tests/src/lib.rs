@@ -11,6 +11,7 @@
 //! - [`python`]: the interpreters of this machine, and packages for them.
 //! - [`replay`]: what the recording says to a reader that shares only the format with `unfreed`.
 //! - [`service`]: servers and requests.
+//! - [`steps`]: a program that does one thing at a time.
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
@@ -22,6 +23,7 @@ pub mod replay;
 pub mod report;
 pub mod scratch;
 pub mod service;
+pub mod steps;
 
 use std::path::Path;
 
@@ -33,6 +35,7 @@ pub use replay::ProcessFile;
 pub use report::Report;
 pub use scratch::Scratch;
 pub use service::Service;
+pub use steps::Steps;
 
 /// Unfreed blocks that have a function on their stack.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -57,6 +58,11 @@ impl Program {
         Program::new(artifacts::Target::new(&format!("c/{name}.c")).build())
     }
 
+    /// `unfreed` with this verb.
+    pub fn unfreed(verb: &str) -> Program {
+        Program::new(artifacts::unfreed()).arg(verb)
+    }
+
     /// Its file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -89,7 +95,12 @@ impl Program {
     /// As a command of the standard library.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(&self.arguments).env_remove("LD_PRELOAD").env_remove("UNFREED_DIR");
+        command.args(&self.arguments).env_remove("LD_PRELOAD");
+        for name in
+            env::vars_os().map(|(name, _)| name).filter(|name| name.as_bytes().starts_with(b"UNFREED_"))
+        {
+            command.env_remove(name);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if !self.preloaded.is_empty() {
             command.env("LD_PRELOAD", env::join_paths(&self.preloaded).expect("a path without a colon"));

@@ -1,53 +1,14 @@
 //! What others do to a recording while its program runs: the program goes on, and what it was given is recorded.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
-use e2e::{Program, Report, Scratch, Unfreed, process, replay};
+use e2e::steps::{Steps, kept, kept_by_child};
+use e2e::{Program, Report, Scratch, replay};
 
-/// Only a hang reaches it.
-const LIMIT: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;
-
-/// `targets/c/steps.c` at work.
-struct Steps {
-    child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
-}
-
-impl Steps {
-    fn start(directory: &Path) -> Steps {
-        Steps::of(&Program::c("steps").recorded_to(directory))
-    }
-
-    fn of(program: &Program) -> Steps {
-        let mut command = program.command();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().expect("the program starts");
-        let (input, output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
-        Steps { child, input, output }
-    }
-
-    fn step(&mut self, step: &str) {
-        let line = format!("{step}\n");
-        self.input.write_all(line.as_bytes()).expect("the program reads");
-        let mut answer = [0; 5];
-        self.output.read_exact(&mut answer).unwrap_or_else(|why| panic!("the program is gone: {why}"));
-        assert_eq!(answer, line.as_bytes());
-    }
-
-    fn end(self) {
-        drop(self.input);
-        let status = process::wait(self.child, LIMIT).expect("the program ends");
-        assert!(status.success(), "{status}");
-    }
-}
 
 /// The recordings of processes.
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -56,20 +17,12 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "unfreed")).collect()
 }
 
-fn steps(count: u64) -> Unfreed {
-    Unfreed { blocks: 100 * count, bytes: 100 * 3001 * count }
-}
-
-fn children(count: u64) -> Unfreed {
-    Unfreed { blocks: 7 * count, bytes: 7 * 5003 * count }
-}
-
 /// That this many steps and children are in a directory or file.
 fn check(recording: &Path, [stepped, forked]: [u64; 2]) -> Report {
     let report = Report::of(recording);
     report.assert_sound();
-    assert_eq!(report.unfreed_in("leak_step"), steps(stepped));
-    assert_eq!(report.unfreed_in("leak_child"), children(forked));
+    assert_eq!(report.unfreed_in("leak_step"), kept(100 * stepped));
+    assert_eq!(report.unfreed_in("leak_child"), kept_by_child(7 * forked));
     let directory = if recording.is_dir() { recording } else { recording.parent().expect("a directory") };
     for file in replay::read_directory(directory) {
         assert_eq!(file.impossible, Vec::<String>::new(), "{}", file.path.display());
@@ -161,8 +114,7 @@ fn running_exited_and_killed() {
     }
     let mut killed = Steps::start(&directory);
     killed.step("work");
-    killed.child.kill().expect("it can be killed");
-    process::wait(killed.child, LIMIT).expect("it ends");
+    killed.kill();
     assert_eq!((files(&directory).len(), files(&live).len()), (1, 1));
     check(&directory, [2, 0]);
     // A copy without the process's last move.

@@ -4,10 +4,21 @@
 //   work    a hundred blocks that are kept, and some chunks full of events
 //   fork    a child that keeps seven blocks and exits
 //   drop    the same, as user and group 65534
+//   pair    a child that goes on beside this process until it ends
+//   keep    a block that is kept, by this process and by the child of pair
+//   take    a block
+//   give    that block back
+//   mark    says that this moment is called "said"
+//   exec    itself, which goes on with the input
 #include "target.h"
+#include <dlfcn.h>
 #include <sys/wait.h>
 LEAKER(leak_step)
 LEAKER(leak_child)
+LEAKER(take_block)
+
+static int to_child = -1, from_child = -1;
+static void *taken;
 
 static void work(void) {
     for (int i = 0; i < 100; i++)
@@ -27,15 +38,64 @@ static void child(int drop) {
     waitpid(pid, NULL, 0);
 }
 
-int main(void) {
+static void pair(void) {
+    int to[2], from[2];
+    char byte;
+    if (pipe(to) || pipe(from))
+        exit(1);
+    if (fork()) {
+        close(to[0]);
+        close(from[1]);
+        to_child = to[1];
+        from_child = from[0];
+        return;
+    }
+    close(to[1]);
+    close(from[0]);
+    while (read(to[0], &byte, 1) == 1) {
+        leak_child(5003);
+        if (write(from[1], &byte, 1) != 1)
+            break;
+    }
+    exit(0);
+}
+
+static void keep(void) {
+    char byte = 0;
+    leak_step(3001);
+    if (to_child >= 0 && (write(to_child, &byte, 1) != 1 || read(from_child, &byte, 1) != 1))
+        exit(1);
+}
+
+static void mark(void) {
+    void (*say)(const char *) = (void (*)(const char *))dlsym(RTLD_DEFAULT, "unfreed_mark");
+    if (say)
+        say("said");
+}
+
+int main(int argc, char **argv) {
     char line[16];
     while (read(0, line, 5) == 5) {
-        if (!memcmp(line, "work", 4))
-            work();
-        else
-            child(line[0] == 'd');
+        switch (line[0] << 8 | line[1]) {
+        case 'w' << 8 | 'o': work(); break;
+        case 'f' << 8 | 'o': child(0); break;
+        case 'd' << 8 | 'r': child(1); break;
+        case 'p' << 8 | 'a': pair(); break;
+        case 'k' << 8 | 'e': keep(); break;
+        case 't' << 8 | 'a': taken = take_block(7001); break;
+        case 'g' << 8 | 'i': free(taken); break;
+        case 'm' << 8 | 'a': mark(); break;
+        case 'e' << 8 | 'x':
+            if (write(1, line, 5) == 5)
+                execv("/proc/self/exe", argv);
+            return 1;
+        }
         if (write(1, line, 5) != 5)
             return 1;
     }
-    return 0;
+    if (to_child >= 0) {
+        close(to_child);
+        wait(NULL);
+    }
+    return argc == 0;
 }
