@@ -90,12 +90,9 @@ impl Control {
             bytes[..part.len()].copy_from_slice(part);
             self.word(text + 8 * index).store(u64::from_le_bytes(bytes), Ordering::Relaxed);
         }
-        let epoch = run::epoch(self.word(run::CONTROL).fetch_add(1, Ordering::AcqRel)) + 1;
-        if epoch >= EPOCHS {
+        let Some((epoch, now)) = self.begin_epoch() else {
             return Err(self.failure("has lasted too long for another mark", "begin a new recording"));
-        }
-        // After that: what begins later, by its clock, is of that epoch.
-        let now = monotonic_ns();
+        };
         let since_1970 =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         for (place, value) in [
@@ -106,13 +103,24 @@ impl Control {
         ] {
             self.word(at + place).store(value, Ordering::Relaxed);
         }
+        self.word(at + run::MARK_EPOCH).store(u64::from(epoch), Ordering::Release);
+        Ok(())
+    }
+
+    /// Begins an epoch in all processes of the run: its number, and the monotonic clock, ns. `None`: there were too many.
+    pub fn begin_epoch(&self) -> Option<(u32, u64)> {
+        let epoch = run::epoch(self.word(run::CONTROL).fetch_add(1, Ordering::AcqRel)) + 1;
+        if epoch >= EPOCHS {
+            return None;
+        }
+        // After that: what begins later, by its clock, is of that epoch.
+        let now = monotonic_ns();
         let time = run::EPOCH_TIMES + 8 * epoch as usize;
-        // On a full disk there is no place for it; the mark has it too.
+        // On a full disk there is no place for it; a mark has it too.
         if allocate(&self.file, time, 8).is_ok() {
             self.word(time).store(now / 1_000_000, Ordering::Relaxed);
         }
-        self.word(at + run::MARK_EPOCH).store(u64::from(epoch), Ordering::Release);
-        Ok(())
+        Some((epoch, now))
     }
 
     /// Whether processes record that are not switched by themselves.

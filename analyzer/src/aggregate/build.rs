@@ -1,13 +1,14 @@
 //! The stages from an open run to its report: replay, definitions, symbols, sites.
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use recording::layout::STRINGS_END;
 
 use super::filter::Filter;
 use super::own::Own;
+use super::parallel::{in_parallel, lock};
 use super::paths::Paths;
 use super::phase::phases;
 use super::report::{Counts, Process, PythonStacks, Report, SumTotals};
@@ -15,8 +16,9 @@ use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
+use crate::control::Control;
 use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns, parents};
-use crate::replay::{self, BornIn, Moment, Replayed, Source};
+use crate::replay::{self, BornIn, Moment, Reading, Replayed, Source};
 use crate::symbols;
 
 /// What to report.
@@ -52,10 +54,18 @@ struct LoadedProcess {
 impl Loaded {
     /// Replays all processes, several at a time; `progress` is told of bytes read.
     pub fn read(run: &Run, selection: &Selection, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
-        let replayed = in_parallel(&run.recordings, |recording| {
+        let readings = in_parallel(&run.recordings, |recording| {
             let by_thread = selection.by == By::Thread;
             let options = replay::Options { by_thread, until: selection.at, from: selection.from };
-            let replayed = replay::replay(recording, options, progress);
+            Mutex::new(Some(Reading::begin(recording, options, progress)))
+        });
+        let follows =
+            |reading: &&Mutex<Option<Reading>>| lock(reading).as_ref().is_some_and(Reading::follows_epochs);
+        let now = run.recordings.iter().zip(&readings).find(|(_, reading)| follows(reading));
+        let now = now.and_then(|(recording, _)| begin_epoch(recording));
+        let both: Vec<_> = run.recordings.iter().zip(&readings).collect();
+        let replayed = in_parallel(&both, |(recording, reading)| {
+            let replayed = lock(reading).take().map_or_else(Replayed::default, |reading| reading.finish(now));
             (replayed, Definitions::read(recording))
         });
         let mut places = Places::default();
@@ -144,30 +154,9 @@ pub fn report(path: &Path, selection: &Selection) -> Result<Report, crate::reade
     Ok(report)
 }
 
-/// Maps in as many threads as there are processors, keeping the order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], map: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if threads <= 1 {
-        return items.iter().map(map).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some((index, item)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(index).map(|item| (index, item))
-                } {
-                    let result = map(item);
-                    results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+/// Begins an epoch now in all processes of the run that this one is of; `None` where that is not allowed.
+fn begin_epoch(recording: &Recording) -> Option<u32> {
+    Some(Control::open(&recording.path).ok()?.begin_epoch()?.0)
 }
 
 /// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as

@@ -5,6 +5,7 @@ mod filter;
 mod frame;
 mod group;
 mod own;
+mod parallel;
 mod paths;
 mod phase;
 mod report;

@@ -22,13 +22,43 @@ pub use sites::Totals;
 pub use source::Source;
 
 use crate::reader::Recording;
+use table::TableReading;
+
+/// A process that is being read, in two steps: of those that run, all tables are read before any of their logs, so that
+/// one moment can be chosen in between.
+pub enum Reading<'r> {
+    /// All is read.
+    Done(Box<Replayed>),
+    /// The live table is read, and the log is not.
+    Table(Box<TableReading<'r>>),
+}
+
+impl<'r> Reading<'r> {
+    /// Begins to read; `progress` is told of bytes read.
+    pub fn begin(recording: &'r Recording, options: Options, progress: &dyn Fn(u64)) -> Reading<'r> {
+        if !Source::is_table(recording, &options) {
+            return Reading::Done(Box::new(process::from_events(recording, &options, progress)));
+        }
+        let reading = TableReading::begin(recording, options);
+        progress(recording.log_bytes());
+        Reading::Table(Box::new(reading))
+    }
+
+    /// Whether it can be looked at as it was when an epoch begins now.
+    pub fn follows_epochs(&self) -> bool {
+        matches!(self, Reading::Table(reading) if reading.follows_epochs())
+    }
+
+    /// Reads the rest. `until`: an epoch that was begun in between, of which to speak.
+    pub fn finish(self, until: Option<u32>) -> Replayed {
+        match self {
+            Reading::Done(replayed) => *replayed,
+            Reading::Table(reading) => reading.finish(until),
+        }
+    }
+}
 
 /// Reads what one process did; `progress` is told of bytes read.
 pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -> Replayed {
-    if !Source::is_table(recording, &options) {
-        return process::from_events(recording, &options, progress);
-    }
-    let reading = table::TableReading::begin(recording, options);
-    progress(recording.log_bytes());
-    reading.finish(None)
+    Reading::begin(recording, options, progress).finish(None)
 }

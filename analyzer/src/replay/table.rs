@@ -20,7 +20,7 @@ use crate::fast_map::FastMap;
 use crate::reader::{ChunkReader, Cut, Recording};
 
 /// A live table that was read, and where its process's log was before.
-pub(super) struct TableReading<'r> {
+pub struct TableReading<'r> {
     recording: &'r Recording,
     options: Options,
     reader: ChunkReader,
@@ -42,7 +42,7 @@ const MOVING: u32 = 1;
 
 impl<'r> TableReading<'r> {
     /// Reads the table.
-    pub fn begin(recording: &'r Recording, options: Options) -> TableReading<'r> {
+    pub(super) fn begin(recording: &'r Recording, options: Options) -> TableReading<'r> {
         let reader = recording.chunks();
         let first = Positions::note(recording, &reader);
         let again = if recording.is_running() { recording.again() } else { None };
@@ -126,13 +126,20 @@ impl<'r> TableReading<'r> {
         }
     }
 
+    /// See [`super::Reading::follows_epochs`].
+    pub(super) fn follows_epochs(&self) -> bool {
+        let recording = self.recording;
+        recording.is_running() && has_epochs(recording) && !recording.has(flag::NO_EVENTS)
+    }
+
     /// Adds what the log knows better. `until`: the epoch, begun since the table was read, of which to speak.
-    pub fn finish(mut self, until: Option<u32>) -> Replayed {
+    pub(super) fn finish(mut self, until: Option<u32>) -> Replayed {
         let again = if self.recording.is_running() { self.recording.again() } else { None };
         let now = again.as_ref().unwrap_or(self.recording);
         let window = match self.recording.has(flag::NO_EVENTS) {
             true => Some(Window::default()),
             false => {
+                let until = until.filter(|_| self.follows_epochs());
                 let cut = cut_of(self.recording, self.options.until);
                 let [first, second] = &self.positions;
                 Window::read(now, &self.reader, [first, second], &|epoch, event| {
