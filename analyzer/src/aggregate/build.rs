@@ -1,23 +1,21 @@
 //! The stages from an open run to its report: replay, definitions, symbols, sites.
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
-
-use recording::layout::STRINGS_END;
+use std::sync::Mutex;
 
 use super::filter::Filter;
 use super::own::Own;
 use super::parallel::{in_parallel, lock};
 use super::paths::Paths;
 use super::phase::phases;
-use super::report::{Counts, Process, PythonStacks, Report, SumTotals};
+use super::process::{counts_of, process};
+use super::report::{Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
 use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
 use crate::control::Control;
-use crate::reader::{Definitions, ProcessState, Recording, Run, monotonic_ns, parents};
+use crate::reader::{Definitions, Recording, Run, monotonic_ns, parents};
 use crate::replay::{self, BornIn, Moment, Reading, Replayed, Source};
 use crate::symbols;
 
@@ -42,7 +40,7 @@ pub struct Selection {
 pub struct Loaded {
     processes: Vec<LoadedProcess>,
     places: Places,
-    at: Moment,
+    options: replay::Options,
 }
 
 struct LoadedProcess {
@@ -51,12 +49,18 @@ struct LoadedProcess {
     nodes: NodePlaces,
 }
 
+impl LoadedProcess {
+    fn process(&self, recording: &Recording, options: replay::Options) -> Process {
+        process(recording, &self.replayed, &self.definitions, options)
+    }
+}
+
 impl Loaded {
     /// Replays all processes, several at a time; `progress` is told of bytes read.
     pub fn read(run: &Run, selection: &Selection, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
+        let by_thread = selection.by == By::Thread;
+        let options = replay::Options { by_thread, until: selection.at, from: selection.from };
         let readings = in_parallel(&run.recordings, |recording| {
-            let by_thread = selection.by == By::Thread;
-            let options = replay::Options { by_thread, until: selection.at, from: selection.from };
             Mutex::new(Some(Reading::begin(recording, options, progress)))
         });
         let follows =
@@ -75,7 +79,7 @@ impl Loaded {
             let nodes = places.add(&definitions, replayed.sites.iter().map(|site| site.stack));
             processes.push(LoadedProcess { replayed, definitions, nodes });
         }
-        Loaded { processes, places, at: selection.at }
+        Loaded { processes, places, options }
     }
 
     /// How many addresses are to be looked up.
@@ -87,7 +91,7 @@ impl Loaded {
     pub fn processes(&self, run: &Run) -> Vec<Process> {
         let loaded = run.recordings.iter().zip(&self.processes);
         let mut processes: Vec<Process> =
-            loaded.map(|(recording, loaded)| process(recording, loaded, self.at)).collect();
+            loaded.map(|(recording, loaded)| loaded.process(recording, self.options)).collect();
         for (process, parent) in processes.iter_mut().zip(parents(&run.recordings)) {
             process.parent = parent;
         }
@@ -157,93 +161,6 @@ pub fn report(path: &Path, selection: &Selection) -> Result<Report, crate::reade
 /// Begins an epoch now in all processes of the run that this one is of; `None` where that is not allowed.
 fn begin_epoch(recording: &Recording) -> Option<u32> {
     Some(Control::open(&recording.path).ok()?.begin_epoch()?.0)
-}
-
-/// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
-/// unfreed.
-fn counts_of(replayed: &Replayed, oldest: Option<u64>, born: &BornIn) -> Vec<Counts> {
-    let mut counts: Vec<Counts> = replayed
-        .sites
-        .iter()
-        .map(|totals| Counts {
-            allocated_bytes: totals.allocated_bytes,
-            allocations: totals.allocations,
-            frees: totals.frees,
-            ..Counts::default()
-        })
-        .collect();
-    for (_, block) in &replayed.live {
-        if oldest.is_none_or(|oldest| block.birth.time_ms() <= oldest) && born.contains(block.birth) {
-            let site = &mut counts[block.site as usize];
-            site.unfreed_bytes = site.unfreed_bytes.saturating_add(block.size);
-            site.unfreed_blocks += 1;
-        }
-    }
-    counts
-}
-
-fn process(recording: &Recording, loaded: &LoadedProcess, at: Moment) -> Process {
-    let replayed = &loaded.replayed;
-    let mut counts = Counts::default();
-    counts_of(replayed, None, &BornIn::ANY).iter().for_each(|site| counts.add(site));
-    let header = &recording.header;
-    let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
-    let end = match &recording.state {
-        ProcessState::Running => monotonic_ns().max(last_clock),
-        _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
-        _ => last_clock,
-    };
-    let moment_ns = moment_ns(recording, at).filter(|moment| *moment < end);
-    let end = moment_ns.unwrap_or(end);
-    let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
-    let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let interpreters = &loaded.definitions.python.interpreters;
-    let python_notes = interpreters.iter().filter_map(|interpreter| match interpreter {
-        found if !found.walked => Some(format!("Python {} is not known: native stacks only", found.name())),
-        found if !found.objects => {
-            Some(format!("of Python {}'s objects only what it takes from malloc is recorded", found.name()))
-        }
-        _ => None,
-    });
-    Process {
-        file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        pid: header.pid,
-        parent_pid: header.parent_pid,
-        parent: None,
-        exe: recording.exe.as_deref().map(text),
-        command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
-        state: recording.state.clone(),
-        events: replayed.events,
-        lost: replayed.lost,
-        without_stack: replayed.without_stack,
-        counts,
-        peak_bytes: replayed.peak_bytes,
-        at: if moment_ns.is_some() { at } else { Moment::End },
-        arenas: replayed.arenas,
-        window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
-        ended_ns: (recording.state != ProcessState::Running).then_some(ended),
-        log_bytes: STRINGS_END as u64 + replayed.bytes_used + loaded.definitions.bytes_used,
-        anomalies: replayed.anomalies,
-        losses: replayed.losses.clone(),
-        notes: recording.notes.iter().cloned().chain(python_notes).collect(),
-        python: PythonStacks {
-            versions: interpreters.iter().map(|interpreter| interpreter.name()).collect(),
-            ..PythonStacks::default()
-        },
-    }
-}
-
-/// When the moment was, monotonic ns; `None`: at the end, as far as is known.
-fn moment_ns(recording: &Recording, at: Moment) -> Option<u64> {
-    let finalizing = replay::cut(recording, at).map(|cut| cut.monotonic_ns);
-    let words = &recording.words;
-    let asked = match at {
-        Moment::End | Moment::BeforeExit => None,
-        Moment::Epoch(epoch) => words.time_of(epoch).map(|ms| ms.saturating_mul(1_000_000)),
-        Moment::Time(ms) => Some(ms.saturating_mul(1_000_000)),
-    };
-    finalizing.into_iter().chain(asked).min()
 }
 
 fn totals(processes: &[Process]) -> SumTotals {

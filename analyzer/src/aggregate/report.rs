@@ -73,12 +73,39 @@ pub struct Process {
     pub log_bytes: u64,
     /// What does not fit together.
     pub anomalies: Anomalies,
+    /// Out of what this is known, and what is not.
+    pub known: Known,
     /// What could not be read.
     pub losses: Vec<Loss>,
     /// What the recorder has to say.
     pub notes: Vec<String>,
     /// Of its Python frames.
     pub python: PythonStacks,
+}
+
+/// Out of what a process is known, and what of it is not.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its unfreed blocks were read from its live table: the peak and the threads are not known.
+    pub from_table: bool,
+    /// Its log was full: events are held from here on. Wall clock, ns since 1970; `None`: all of them.
+    pub events_since_ns: Option<u64>,
+    /// No events are kept at all.
+    pub no_events: bool,
+    /// How much each stack allocated is known; otherwise what is unfreed stands for it.
+    pub is_counted: bool,
+    /// Its log was dropped while it was read.
+    pub is_inexact: bool,
+    /// What was freed between the moment and the end is not known.
+    pub without_freed: bool,
+    /// Only blocks allocated since `events_since_ns` are known.
+    pub is_partial: bool,
+    /// Frees of blocks that were allocated while it was switched off.
+    pub unknown_frees: u64,
+    /// It was switched off for some time.
+    pub was_off: bool,
+    /// It does not see marks, nor what is switched.
+    pub alone: bool,
 }
 
 /// The Python stacks of a process. Counts are of allocations, those that were freed too; they are all 0 before a report

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::text::{COLUMNS, Style};
 use super::units::{Number, Size, counted, duration, utc};
-use crate::aggregate::{ArenaCounts, Process, Report, cut, spoken, tree};
+use crate::aggregate::{ArenaCounts, Known, Process, Report, cut, spoken, tree};
 use crate::reader::ProcessState;
 use crate::replay::Moment;
 
@@ -39,7 +39,8 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         Size(totals.log_bytes),
     )?;
     let named = report.moment.as_ref().map(|moment| format!("as of {moment}"));
-    for line in [named, moment(&report.processes), arenas(&totals.arenas)].into_iter().flatten() {
+    let lines = [named, moment(&report.processes), held(&report.processes), arenas(&totals.arenas)];
+    for line in lines.into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
     let mut remarks: Vec<String> = died_of_memory(&report.processes).into_iter().collect();
@@ -76,6 +77,22 @@ fn moment(processes: &[Process]) -> Option<String> {
         cut => format!(" ({} of {})", counted(cut as u64, "process"), Number(processes.len() as u64)),
     };
     Some(format!("as of before Python's exit freed globals{which}; --at end: after it"))
+}
+
+/// From when on events are held, where not all are. The unfreed blocks are, and the counts of stacks.
+fn held(processes: &[Process]) -> Option<String> {
+    let none = processes.iter().filter(|process| process.known.no_events).count();
+    let since = processes.iter().filter_map(|process| process.known.events_since_ns).max();
+    let which = |count: usize| match count {
+        count if count == processes.len() => String::new(),
+        count => format!(" of {} of {}", Number(count as u64), counted(processes.len() as u64, "process")),
+    };
+    let some = processes.iter().filter(|process| process.known.events_since_ns.is_some()).count();
+    Some(match since {
+        _ if none > 0 => format!("no events{} are held, by --max-log 0", which(none)),
+        Some(since) => format!("events{} are held since {}: --max-log was reached", which(some), utc(since)),
+        None => return None,
+    })
 }
 
 /// Memory that holds what is counted already.
@@ -178,6 +195,7 @@ fn problems(process: &Process) -> Vec<String> {
             problems.push(format!("pid {pid}: {} {what}", counted(count, "allocation")));
         }
     }
+    problems.extend(unknown(&process.known).into_iter().map(|what| format!("pid {pid}: {what}")));
     if process.anomalies.impossible() > 0 {
         let count = counted(process.anomalies.impossible(), "event");
         problems.push(format!(
@@ -190,4 +208,20 @@ fn problems(process: &Process) -> Vec<String> {
         problems.push(format!("pid {pid}: and {} more parts could not be read", process.losses.len() - 3));
     }
     problems
+}
+
+/// What of a process is not known, as it was not asked to record it or could not keep it.
+fn unknown(known: &Known) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut say = |is: bool, what: &str| lines.extend(is.then(|| what.to_string()));
+    say(known.alone, "it does not see marks, on and off: it could not map live/run");
+    say(known.was_off, "it was off for some time: what it allocated then is not known");
+    say(known.without_freed, "what was freed since is not known any more, and left out");
+    say(known.is_partial, "what was allocated before events are held is left out");
+    say(!known.is_counted, "allocations and frees are not counted: shown is what is unfreed");
+    say(known.is_inexact, "its log was dropped while it was read: what changed meanwhile may be wrong");
+    if known.unknown_frees > 0 {
+        lines.push(format!("{} of blocks from while it was off", counted(known.unknown_frees, "free")));
+    }
+    lines
 }

@@ -147,8 +147,9 @@ impl<'p> Replay<'p> {
         match self.live.remove(&address.0) {
             Some(block) if block.moving == 0 => self.gone(block),
             Some(moving) => {
+                // Perhaps of an arena that is there since.
                 self.live.insert(address.0, moving);
-                self.unknown();
+                self.free_of_another(address);
             }
             None => self.free_of_another(address),
         }

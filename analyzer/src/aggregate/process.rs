@@ -1,0 +1,123 @@
+//! A process of a report: from what was recorded and replayed to what is said of it.
+use std::path::Path;
+
+use recording::layout::{STRINGS_END, flag};
+
+use super::report::{Counts, Known, Process, PythonStacks};
+use crate::reader::{Definitions, ProcessState, Recording, monotonic_ns};
+use crate::replay::{self, BornIn, Moment, Replayed};
+
+/// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
+/// unfreed.
+pub(super) fn counts_of(replayed: &Replayed, oldest: Option<u64>, born: &BornIn) -> Vec<Counts> {
+    let mut counts: Vec<Counts> = replayed
+        .sites
+        .iter()
+        .map(|totals| Counts {
+            allocated_bytes: totals.allocated_bytes,
+            allocations: totals.allocations,
+            frees: totals.frees,
+            ..Counts::default()
+        })
+        .collect();
+    for (_, block) in &replayed.live {
+        if oldest.is_none_or(|oldest| block.birth.time_ms() <= oldest) && born.contains(block.birth) {
+            let site = &mut counts[block.site as usize];
+            site.unfreed_bytes = site.unfreed_bytes.saturating_add(block.size);
+            site.unfreed_blocks += 1;
+        }
+    }
+    counts
+}
+
+/// All of a process but its parent, without any symbol.
+pub(super) fn process(
+    recording: &Recording,
+    replayed: &Replayed,
+    definitions: &Definitions,
+    options: replay::Options,
+) -> Process {
+    let at = options.until;
+    let mut counts = Counts::default();
+    counts_of(replayed, None, &BornIn::ANY).iter().for_each(|site| counts.add(site));
+    let header = &recording.header;
+    let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
+    let end = match &recording.state {
+        ProcessState::Running => monotonic_ns().max(last_clock),
+        _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
+        _ => last_clock,
+    };
+    let moment_ns = moment_ns(recording, replayed, at).filter(|moment| *moment < end);
+    let end = moment_ns.unwrap_or(end);
+    let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
+    let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let interpreters = &definitions.python.interpreters;
+    let python_notes = interpreters.iter().filter_map(|interpreter| match interpreter {
+        found if !found.walked => Some(format!("Python {} is not known: native stacks only", found.name())),
+        found if !found.objects => {
+            Some(format!("of Python {}'s objects only what it takes from malloc is recorded", found.name()))
+        }
+        _ => None,
+    });
+    Process {
+        file: recording.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        pid: header.pid,
+        parent_pid: header.parent_pid,
+        parent: None,
+        exe: recording.exe.as_deref().map(text),
+        command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        state: recording.state.clone(),
+        events: replayed.events,
+        lost: replayed.lost,
+        without_stack: replayed.without_stack,
+        counts,
+        peak_bytes: replayed.peak_bytes,
+        at: if moment_ns.is_some() { at } else { Moment::End },
+        arenas: replayed.arenas,
+        window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
+        ended_ns: (recording.state != ProcessState::Running).then_some(ended),
+        log_bytes: STRINGS_END as u64 + replayed.bytes_used + definitions.bytes_used,
+        anomalies: replayed.anomalies,
+        known: known(recording, replayed, options, moment_ns.is_some()),
+        losses: replayed.losses.clone(),
+        notes: recording.notes.iter().cloned().chain(python_notes).collect(),
+        python: PythonStacks {
+            versions: interpreters.iter().map(|interpreter| interpreter.name()).collect(),
+            ..PythonStacks::default()
+        },
+    }
+}
+
+/// When the moment was, monotonic ns; `None`: at the end, as far as is known.
+fn moment_ns(recording: &Recording, replayed: &Replayed, at: Moment) -> Option<u64> {
+    // A table may be without the blocks before exit.
+    let has_cut = !replayed.is_table || recording.has(flag::BEFORE_EXIT);
+    let finalizing = replay::cut(recording, at).filter(|_| has_cut).map(|cut| cut.monotonic_ns);
+    let words = &recording.words;
+    let asked = match at {
+        Moment::End | Moment::BeforeExit => None,
+        Moment::Epoch(epoch) => words.time_of(epoch).map(|ms| ms.saturating_mul(1_000_000)),
+        Moment::Time(ms) => Some(ms.saturating_mul(1_000_000)),
+    };
+    finalizing.into_iter().chain(asked).min()
+}
+
+/// What of a process is known, and what is not any more.
+fn known(recording: &Recording, replayed: &Replayed, options: replay::Options, is_earlier: bool) -> Known {
+    let header = &recording.header;
+    let held = recording.held.as_deref().map(|held| held.monotonic_ns.saturating_sub(header.monotonic_ns));
+    let is_moment = matches!(options.until, Moment::Epoch(_) | Moment::Time(_));
+    Known {
+        from_table: replayed.is_table,
+        events_since_ns: held.map(|since| header.realtime_ns.saturating_add(since)),
+        no_events: recording.has(flag::NO_EVENTS),
+        is_counted: !replayed.is_table || !recording.counts.is_empty() || replayed.sites.is_empty(),
+        is_inexact: replayed.is_inexact,
+        without_freed: replayed.is_table && is_moment && is_earlier,
+        is_partial: !replayed.is_table && recording.held.is_some(),
+        unknown_frees: header.unknown_frees,
+        was_off: recording.has(flag::WAS_OFF),
+        alone: recording.has(flag::ALONE),
+    }
+}
