@@ -15,7 +15,7 @@ use super::sites::{Owner, Sites};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
 use crate::control::Control;
-use crate::reader::{Definitions, Recording, Run, monotonic_ns, parents};
+use crate::reader::{Definitions, Recording, Run, parents};
 use crate::replay::{self, BornIn, Moment, Reading, Replayed, Source};
 use crate::symbols;
 
