@@ -50,6 +50,8 @@ pub mod stack;
 #[cfg(not(loom))]
 pub mod start;
 #[cfg(not(loom))]
+pub mod switch;
+#[cfg(not(loom))]
 pub mod symbols;
 pub mod sync;
 #[cfg(not(loom))]

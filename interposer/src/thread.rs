@@ -19,8 +19,8 @@ use crate::log::file;
 use crate::protocol::owner::Owner;
 use crate::python::{Chain, allocators};
 use crate::real;
-use crate::stack::{Caller, Capture};
-use crate::{clock, intern, modules, process, run, sandbox, sys};
+use crate::stack::{Caller, Capture, Sink};
+use crate::{clock, intern, modules, process, run, sandbox, switch, sys};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
@@ -70,6 +70,8 @@ struct Wiped {
     said_thread: u32,
     /// The run's control word as this level saw it last, 0 if it has not; its epoch is the one of the events.
     seen: u64,
+    /// The realloc that the thread is in was recorded when it began.
+    follows: bool,
     events: Events,
 }
 
@@ -326,6 +328,7 @@ impl Level {
     /// A thread that had no memory has got this.
     fn begin_thread(&mut self, tid: u32) {
         self.kept.serving.end();
+        self.wiped.follows = false;
         self.wiped.writer.tid = tid;
         self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
         self.kept.capture.change_thread();
@@ -364,6 +367,9 @@ impl Level {
     #[cold]
     #[inline(never)]
     fn see(&mut self, control: u64) -> bool {
+        if control >> 32 != self.wiped.seen >> 32 {
+            switch::look();
+        }
         let epoch = run::epoch(control);
         if epoch != run::epoch(self.wiped.seen) {
             self.wiped.events.put(|model| model.mark(mark::EPOCH + u64::from(epoch)));
@@ -415,6 +421,7 @@ impl Level {
 
     /// A hook at this level was left in the middle of its work.
     fn abandoned(&mut self) {
+        self.wiped.follows = false;
         self.wiped.events.abandon();
         self.wiped.definitions.abandon();
         self.kept.capture.forget();
@@ -445,6 +452,19 @@ impl Level {
         }
         // The event that is to follow needs its own room; where there is none it is counted by its stamp.
         self.make_room_for_events();
+    }
+
+    /// Whether an allocation is to be recorded: not while the process is off, unless it is the end of a realloc that was
+    /// recorded when it began. Then `realloc` says whether it is such an end: it is none for the events where the beginning was
+    /// not recorded.
+    #[inline(always)]
+    fn records(&mut self, realloc: &mut bool) -> bool {
+        let follows = *realloc && core::mem::take(&mut self.wiped.follows);
+        if follows {
+            return true;
+        }
+        *realloc &= !switch::was_off();
+        !switch::is_off()
     }
 }
 
@@ -478,10 +498,16 @@ impl Thread {
 
     /// A block was handed out to `caller`.
     #[inline(always)]
-    pub fn allocated(self, block: usize, size: usize, caller: Caller, realloc: bool) {
+    pub fn allocated(self, block: usize, size: usize, caller: Caller, mut realloc: bool) {
+        if switch::is_dormant() {
+            return;
+        }
         let clock_ms = clock();
         let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
         let level = &mut *entered.0;
+        if !level.records(&mut realloc) {
+            return;
+        }
         level.say_thread();
         let mut definer =
             Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
@@ -504,6 +530,9 @@ impl Thread {
         let level = &mut *entered.0;
         level.say_thread();
         level.wiped.events.freed(Address(block as u64), realloc, usable);
+        if realloc {
+            level.wiped.follows = true;
+        }
         Some(entered)
     }
 
@@ -513,9 +542,23 @@ impl Thread {
     pub fn realloc_failed(self, block: usize, sp: usize) {
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
+        if !core::mem::take(&mut level.wiped.follows) && switch::was_off() {
+            return;
+        }
         level.say_thread();
         level.wiped.events.realloc_failed(Address(block as u64));
     }
+}
+
+/// A hook with this stack pointer at its first instruction has nothing to record: calls the function behind it alone, and
+/// nothing of what that does with other hooks is recorded as another's.
+#[inline(always)]
+pub fn pass<R>(sp: usize, real: impl FnOnce() -> R) -> R {
+    // SAFETY: a hook's stack pointer points to its return address.
+    let pc = unsafe { *(sp as *const u64) };
+    let result = real();
+    allocators::malloc_called(pc);
+    result
 }
 
 /// A block of the real allocator was handed out to `caller`, that of a hook.
@@ -534,6 +577,12 @@ pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
 /// hook's first instruction.
 #[inline(always)]
 pub fn freed(block: usize, sp: usize, realloc: bool) {
+    if switch::is_dormant() {
+        if modules::freed(block as u64) {
+            object_unloaded_while_dormant(block);
+        }
+        return;
+    }
     let thread = Thread::current();
     // SAFETY: the stack pointer of a hook.
     if unsafe { thread.is_inner_call(sp) } {
@@ -564,10 +613,18 @@ pub fn realloc_failed(block: usize, sp: usize) {
 #[inline(never)]
 fn object_unloaded(entered: &mut Entered, block: usize) {
     let before = modules::epoch();
-    modules::unloaded(block as u64, &mut entered.0.definer());
+    let mut definer = entered.0.definer();
+    modules::unloaded(block as u64, |number, epoch| definer.module_gone(number, epoch));
     if modules::epoch() != before {
         intern::clear();
     }
+}
+
+/// The same where nothing is recorded: no interpreter is to be looked for in it any more.
+#[cold]
+#[inline(never)]
+fn object_unloaded_while_dormant(block: usize) {
+    modules::unloaded(block as u64, |_, _| {});
 }
 
 /// A moment of the process, see [`recording::mark`].
@@ -595,7 +652,7 @@ pub fn look_around() {
 /// not recorded again.
 #[inline(always)]
 pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    let Some(code) = real::nesting_code() else { return call() };
+    let Some(code) = real::nesting_code().filter(|_| !switch::is_dormant()) else { return call() };
     Thread::begun().quietly(code, stack_pointer(), call)
 }
 

@@ -184,10 +184,13 @@ impl Thread {
     }
 
     /// Memory was handed out that blocks are made of, or that the making of blocks needs.
-    fn arena(self, at: usize, size: usize, sp: usize, realloc: bool) {
+    fn arena(self, at: usize, size: usize, sp: usize, mut realloc: bool) {
         let clock_ms = clock();
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
+        if !level.records(&mut realloc) {
+            return;
+        }
         level.say_thread();
         level.wiped.events.allocated(Address(at as u64), size as u64, StackId::ARENA, realloc, clock_ms);
     }
