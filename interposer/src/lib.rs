@@ -50,12 +50,12 @@ pub mod stack;
 #[cfg(not(loom))]
 pub mod start;
 #[cfg(not(loom))]
-pub mod switch;
-#[cfg(not(loom))]
 pub mod symbols;
 pub mod sync;
 #[cfg(not(loom))]
 pub mod sys;
+#[cfg(not(loom))]
+pub mod table;
 #[cfg(not(loom))]
 pub mod thread;
 

@@ -12,7 +12,7 @@ use crate::log::place;
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{clock, config, intern, python, real, run, sandbox, selection, start, switch, thread};
+use crate::{clock, config, intern, python, real, run, sandbox, selection, start, table, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -27,8 +27,6 @@ static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 static WORD: AtomicUsize = AtomicUsize::new(0);
 const UNAVAILABLE: usize = 1;
 static PID: AtomicU32 = AtomicU32::new(0);
-/// What is read of `/proc/self/stat` at most: its fields up to the start are shorter.
-const STAT_MAX: usize = 512;
 /// Whether [`config`] and the filters of an earlier image were read: 1 while that is done, 2 from then on, also in
 /// forked children.
 static CONFIGURED: AtomicU32 = AtomicU32::new(0);
@@ -41,17 +39,7 @@ unsafe impl Sync for Scratch {}
 
 static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 4096]));
 
-/// What a forked child finds as it is before anything happened: all 0.
-#[repr(C)]
-pub struct Own {
-    life: Life,
-    /// Process id; 0 before anybody asked for it.
-    pid: AtomicU32,
-    /// See [`switch`].
-    pub state: AtomicU64,
-}
-
-fn own() -> Option<&'static Own> {
+fn life() -> Option<&'static Life> {
     let map = || Ok::<_, Infallible>(map_word());
     let unmap = |at| {
         if at != UNAVAILABLE {
@@ -63,12 +51,8 @@ fn own() -> Option<&'static Own> {
     if at == UNAVAILABLE {
         return None;
     }
-    // SAFETY: a mapped page that is never unmapped; zeros are valid.
-    Some(unsafe { &*(at as *const Own) })
-}
-
-fn life() -> Option<&'static Life> {
-    own().map(|own| &own.life)
+    // SAFETY: a mapped page that is never unmapped; zeros are a valid word.
+    Some(unsafe { &*(at as *const Life) })
 }
 
 /// Without a page that fork wipes (Linux before 4.14) a forked child would write into its parent's file: rather
@@ -88,31 +72,10 @@ pub fn pid() -> u32 {
     PID.load(Relaxed)
 }
 
-/// Process id of the one whose memory this is; 0 where the kernel cannot be asked.
-pub fn own_pid() -> u32 {
-    let Some(own) = own() else { return pid() };
-    match own.pid.load(Relaxed) {
-        // A child of vfork would be the first to ask only if a forked process did nothing before that.
-        0 => match own.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed) {
-            Ok(_) => own.pid.load(Relaxed),
-            Err(pid) => pid,
-        },
-        pid => pid,
-    }
-}
-
 /// Whether this is a child that shares our memory (vfork). Not where the kernel cannot be asked.
 pub fn is_other_process() -> bool {
     let now = sys::pid();
-    now != 0 && now != own_pid()
-}
-
-/// By what this process is known besides its id: inode of its pid namespace, and its start in clock ticks; 0 what is unknown.
-#[cold]
-pub fn identity() -> (u64, u64) {
-    let mut scratch = [0; STAT_MAX];
-    let start = if is_other_process() { None } else { start_ticks(&mut scratch) };
-    (pid_namespace(&mut scratch), start.unwrap_or(0))
+    now != 0 && now != pid()
 }
 
 /// Begins the recording if it was not begun; whether it goes on.
@@ -120,15 +83,12 @@ pub fn begin() -> bool {
     if CONFIGURED.load(Acquire) != 2 && !configure() {
         return false;
     }
-    let Some(life) = life().filter(|life| life.has_file() || switch::may_begin()) else { return false };
+    let Some(life) = life() else { return false };
     match life.enter(sys::tid) {
         Found::Recording => return true,
         Found::Nothing => {
             let begun = begin_file();
             file::count_lost_many(LostKind::NoWriter, life.begun(begun, &LOST_MEANWHILE));
-            if begun {
-                switch::begun();
-            }
             return begun;
         }
         Found::Beginning => {
@@ -152,37 +112,21 @@ fn configure() -> bool {
     let scratch = unsafe { &mut *SCRATCH.0.get() };
     // SAFETY: as above.
     unsafe { config::read_environment(scratch) };
-    let is_recorded = if is_asked_for() {
-        sandbox::inherited::read();
-        start::find();
-        selection::is_recorded(scratch)
-    } else {
+    if config::DIRECTORY.path().is_empty() {
         // Nothing is asked of the kernel for what is not asked for.
         WORD.store(UNAVAILABLE, Release);
-        false
-    };
-    match if is_recorded { own() } else { None } {
-        Some(own) => {
-            own_pid();
+    } else {
+        sandbox::inherited::read();
+        start::find();
+        if selection::is_recorded(scratch) {
             remember_root();
             run::begin();
-            switch::begin(own);
-            switch::look();
+        } else {
+            WORD.store(UNAVAILABLE, Release);
         }
-        None => switch::never(),
     }
     CONFIGURED.store(2, Release);
     true
-}
-
-/// Whether there is a recording, of this process or of others of its run.
-pub fn is_asked_for() -> bool {
-    !config::DIRECTORY.path().is_empty()
-}
-
-/// Whether this process has a file, written to or not.
-pub fn has_file() -> bool {
-    life().is_some_and(Life::has_file)
 }
 
 /// Whether chunks are handed out.
@@ -192,11 +136,16 @@ pub fn is_recording() -> bool {
 
 /// A chunk for a writer; `None` when the recording has stopped.
 pub fn new_chunk() -> Option<usize> {
+    new_chunks(1).and_then(open_chunk)
+}
+
+/// So many chunks in a row, of which each is to be opened: the first one's offset in the file. `None` when the recording has stopped.
+pub fn new_chunks(count: usize) -> Option<usize> {
     if !is_recording() {
         return None;
     }
-    match file::new_chunk() {
-        Some(Ok(at)) => Some(at),
+    match file::new_chunks(count) {
+        Some(Ok(offset)) => Some(offset),
         Some(Err(errno)) => {
             cannot_grow(errno);
             None
@@ -206,6 +155,11 @@ pub fn new_chunk() -> Option<usize> {
             None
         }
     }
+}
+
+/// The address of a chunk that was handed out; `None` when the recording has stopped.
+pub fn open_chunk(offset: usize) -> Option<usize> {
+    file::open_chunk(offset).inspect_err(|errno| cannot_grow(*errno)).ok()
 }
 
 /// Ends the recording for want of space, or because the program forbids to get it.
@@ -241,7 +195,7 @@ pub fn rights_are_given_up() {
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
     // A vfork child that exits the wrong way is not us.
-    if !has_file() || is_other_process() {
+    if !life().is_some_and(Life::has_file) || is_other_process() {
         return;
     }
     if is_recording() {
@@ -269,6 +223,7 @@ pub fn initialized() {
         && let Some(moment) = word(layout::FINALIZING_MONOTONIC)
     {
         moment.store(0, Release);
+        table::initialized();
     }
 }
 
@@ -281,6 +236,7 @@ pub fn finalizing() {
     if FINALIZING_IN.load(Relaxed) == file || !is_recording() || FINALIZING_IN.swap(file, Relaxed) == file {
         return;
     }
+    table::finalizing();
     for shard in 0..layout::SHARDS {
         if let Some(place) = word(layout::FINALIZING_STAMPS + 8 * shard) {
             place.store(events::next_stamp(shard), Relaxed);
@@ -295,13 +251,16 @@ pub fn finalizing() {
 fn begin_file() -> bool {
     // SAFETY: this thread alone begins the file.
     let scratch = unsafe { &mut *SCRATCH.0.get() };
+    if config::DIRECTORY.path().is_empty() {
+        return false;
+    }
     let parent = file::id();
     if parent != 0 {
         intern::forked();
         python::code::forked();
     }
     // Where the kernel may not be asked for it, a process that begins with one thread has that one's number.
-    let pid = match own_pid() {
+    let pid = match sys::pid() {
         0 => sys::tid(),
         pid => pid,
     };
@@ -325,6 +284,7 @@ fn begin_file() -> bool {
     // SAFETY: this thread alone begins the file.
     let header = unsafe { header_bytes() };
     write_header(header, parent, scratch, parents_strings);
+    table::begin();
     let stamps = header.get_mut(layout::INHERITED_STAMPS..layout::STRINGS).unwrap_or(&mut []);
     for (shard, place) in stamps.chunks_exact_mut(8).enumerate() {
         place.copy_from_slice(&events::go_on_counting(shard).to_le_bytes());

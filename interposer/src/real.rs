@@ -165,6 +165,12 @@ pub fn nesting_code() -> Option<&'static Code> {
     (NESTING.0[1].load(Relaxed) != 0).then_some(&NESTING)
 }
 
+/// Whether the allocator is glibc's.
+#[inline(always)]
+pub fn is_glibc() -> bool {
+    nesting_code().is_none()
+}
+
 /// `malloc_usable_size` of the object that defines `malloc`, 0 if it has none: another allocator's would misread
 /// its blocks.
 static USABLE_SIZE: AtomicUsize = AtomicUsize::new(0);

@@ -15,7 +15,7 @@ pub mod bpf;
 pub mod inherited;
 
 use crate::log::{file, segments};
-use crate::{config, intern, modules, process, python, sys, thread};
+use crate::{config, intern, modules, process, python, sys, table, thread};
 use bpf::{Data, Instruction};
 use core::slice;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -97,24 +97,21 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
         Request::Filter(address) => program_at(address)?,
     };
     // A forked child begins its file now or never.
-    let is_recording = process::begin();
-    if !process::is_asked_for() {
+    if !process::begin() {
         return None;
     }
     inherited::write(program);
     if process::is_other_process() {
         return None;
     }
-    // One that is switched off may be switched on later, and then does what it still may.
-    if is_recording {
-        thread::look_around();
-    }
-    if is_recording && !can_go_on(program) {
+    thread::look_around();
+    if !can_go_on(program) {
         file::reserve(config::sandbox_reserve());
         thread::reserve();
         intern::reserve();
         python::code::reserve();
         modules::reserve();
+        table::reserve();
     }
     let copy = copy(program);
     let filter = copy.unwrap_or(&UNKNOWN);

@@ -19,13 +19,14 @@ use crate::log::file;
 use crate::protocol::owner::Owner;
 use crate::python::{Chain, allocators};
 use crate::real;
-use crate::stack::{Caller, Capture, Sink};
-use crate::{clock, intern, modules, process, run, sandbox, switch, sys};
+use crate::stack::{Caller, Capture};
+use crate::table::{Moved, Place, Spacing};
+use crate::{clock, intern, modules, process, run, sandbox, sys, table};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 use recording::layout::StopCause;
-use recording::{Address, LONGEST, LostKind, mark};
+use recording::{Address, LONGEST, LostKind, StackId, mark};
 
 global_asm!(
     ".section .tbss,\"awT\",@nobits",
@@ -70,8 +71,6 @@ struct Wiped {
     said_thread: u32,
     /// The run's control word as this level saw it last, 0 if it has not; its epoch is the one of the events.
     seen: u64,
-    /// The realloc that the thread is in was recorded when it began.
-    follows: bool,
     events: Events,
 }
 
@@ -223,6 +222,12 @@ fn no_memory() {
     file::count_lost(LostKind::NoWriter);
 }
 
+/// There is no space for a block in the live table.
+#[cold]
+fn no_space() {
+    file::count_lost(LostKind::AfterStop);
+}
+
 /// Memory of threads that is kept for when none can be mapped any more: enough for a small pool of threads, each at
 /// two levels.
 const SPARES: usize = 32;
@@ -328,7 +333,6 @@ impl Level {
     /// A thread that had no memory has got this.
     fn begin_thread(&mut self, tid: u32) {
         self.kept.serving.end();
-        self.wiped.follows = false;
         self.wiped.writer.tid = tid;
         self.wiped.writer.thread = NEXT_THREAD.fetch_add(1, Relaxed);
         self.kept.capture.change_thread();
@@ -367,9 +371,6 @@ impl Level {
     #[cold]
     #[inline(never)]
     fn see(&mut self, control: u64) -> bool {
-        if control >> 32 != self.wiped.seen >> 32 {
-            switch::look();
-        }
         let epoch = run::epoch(control);
         if epoch != run::epoch(self.wiped.seen) {
             self.wiped.events.put(|model| model.mark(mark::EPOCH + u64::from(epoch)));
@@ -421,7 +422,6 @@ impl Level {
 
     /// A hook at this level was left in the middle of its work.
     fn abandoned(&mut self) {
-        self.wiped.follows = false;
         self.wiped.events.abandon();
         self.wiped.definitions.abandon();
         self.kept.capture.forget();
@@ -431,6 +431,36 @@ impl Level {
     #[inline(always)]
     fn definer(&mut self) -> Definer<'_> {
         Definer::new(&mut self.wiped.definitions, self.wiped.writer, &mut self.kept.scratch)
+    }
+
+    /// Whether the file is still ours: not in a child that was forked by a signal handler which interrupted us.
+    #[inline(always)]
+    fn has_file(&self) -> bool {
+        self.wiped.file != 0
+    }
+
+    /// Records a block that was handed out, at `clock_ms` if that is known; its place in the live table was prepared. There
+    /// is room.
+    #[inline(always)]
+    fn record_allocated(
+        &mut self,
+        address: Address,
+        size: u64,
+        stack: StackId,
+        place: Place,
+        moved: Moved,
+        clock_ms: Option<u64>,
+    ) {
+        let realloc = moved.is_something();
+        let is_recorded = self.wiped.events.allocated(address, size, stack, realloc, clock_ms);
+        if is_recorded && self.has_file() {
+            // SAFETY: it was prepared for this block in this hook, by this process.
+            unsafe { place.put(address, size, stack, run::epoch(self.wiped.seen)) };
+            if realloc {
+                table::end_move(moved);
+            }
+            self.wiped.events.applied();
+        }
     }
 
     /// Says whose the events are from here on, if another thread's level was taken over. There is room.
@@ -452,19 +482,6 @@ impl Level {
         }
         // The event that is to follow needs its own room; where there is none it is counted by its stamp.
         self.make_room_for_events();
-    }
-
-    /// Whether an allocation is to be recorded: not while the process is off, unless it is the end of a realloc that was
-    /// recorded when it began. Then `realloc` says whether it is such an end: it is none for the events where the beginning was
-    /// not recorded.
-    #[inline(always)]
-    fn records(&mut self, realloc: &mut bool) -> bool {
-        let follows = *realloc && core::mem::take(&mut self.wiped.follows);
-        if follows {
-            return true;
-        }
-        *realloc &= !switch::was_off();
-        !switch::is_off()
     }
 }
 
@@ -496,116 +513,126 @@ impl Thread {
         Thread::current()
     }
 
-    /// A block was handed out to `caller`.
+    /// A block was handed out to `caller`, for the one that was `moved` if there is one.
     #[inline(always)]
-    pub fn allocated(self, block: usize, size: usize, caller: Caller, mut realloc: bool) {
-        if switch::is_dormant() {
-            return;
-        }
+    pub fn allocated(self, block: usize, size: usize, caller: Caller, spacing: Spacing, moved: Moved) {
         let clock_ms = clock();
         let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
         let level = &mut *entered.0;
-        if !level.records(&mut realloc) {
-            return;
-        }
+        let (address, size) = (Address(block as u64), size as u64);
+        let Some(place) = table::prepare(address, size, spacing) else { return no_space() };
         level.say_thread();
         let mut definer =
             Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
         let native = level.kept.capture.take(caller, &mut definer);
         let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
-        level.wiped.events.allocated(Address(block as u64), size as u64, stack, realloc, clock_ms);
+        level.record_allocated(address, size, stack, place, moved, clock_ms);
     }
 
-    /// A block is about to be given back, or to a realloc. `sp` is the stack pointer at the hook's first
-    /// instruction; `usable` is asked for what the block holds, and may say 0.
+    /// A block is about to be given back. `sp` is the stack pointer at the hook's first instruction; `usable` is asked for
+    /// what the block holds, and may say 0.
     #[inline(always)]
-    pub fn freed(
-        self,
-        block: usize,
-        sp: usize,
-        realloc: bool,
-        usable: impl FnOnce() -> usize,
-    ) -> Option<Entered> {
+    pub fn freed(self, block: usize, sp: usize, usable: impl FnOnce() -> usize) -> Option<Entered> {
         let entered = enter(self.0, sp)?;
         let level = &mut *entered.0;
+        let address = Address(block as u64);
+        let found = table::find(address);
         level.say_thread();
-        level.wiped.events.freed(Address(block as u64), realloc, usable);
-        if realloc {
-            level.wiped.follows = true;
+        if level.wiped.events.freed(address, false, usable) && level.has_file() {
+            // SAFETY: it was found in this hook, by this process.
+            unsafe { found.remove() };
+            level.wiped.events.applied();
         }
         Some(entered)
+    }
+
+    /// A block is about to be given to `realloc`. As for [`Thread::freed`].
+    #[inline(always)]
+    pub fn moving(self, block: usize, sp: usize, usable: impl FnOnce() -> usize) -> Moved {
+        let address = Address(block as u64);
+        let mut moved = Moved::unknown(address);
+        let Some(entered) = enter(self.0, sp) else { return moved };
+        let level = &mut *entered.0;
+        let found = table::find(address);
+        level.say_thread();
+        if level.wiped.events.freed(address, true, usable) && level.has_file() {
+            // SAFETY: it was found in this hook, by this process.
+            moved = unsafe { found.begin_move(address) };
+            level.wiped.events.applied();
+        }
+        moved
     }
 
     /// The realloc of this block failed: it is as it was.
     #[cold]
     #[inline(never)]
-    pub fn realloc_failed(self, block: usize, sp: usize) {
+    pub fn realloc_failed(self, moved: Moved, sp: usize) {
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
-        if !core::mem::take(&mut level.wiped.follows) && switch::was_off() {
-            return;
-        }
         level.say_thread();
-        level.wiped.events.realloc_failed(Address(block as u64));
+        if level.wiped.events.realloc_failed(moved.address()) && level.has_file() {
+            table::undo_move(moved);
+            level.wiped.events.applied();
+        }
     }
-}
-
-/// A hook with this stack pointer at its first instruction has nothing to record: calls the function behind it alone, and
-/// nothing of what that does with other hooks is recorded as another's.
-#[inline(always)]
-pub fn pass<R>(sp: usize, real: impl FnOnce() -> R) -> R {
-    // SAFETY: a hook's stack pointer points to its return address.
-    let pc = unsafe { *(sp as *const u64) };
-    let result = real();
-    allocators::malloc_called(pc);
-    result
 }
 
 /// A block of the real allocator was handed out to `caller`, that of a hook.
 #[inline(always)]
-pub fn allocated(block: usize, size: usize, caller: Caller, realloc: bool) {
+pub fn allocated(block: usize, size: usize, caller: Caller) {
+    reallocated(block, size, caller, Moved::NOTHING);
+}
+
+/// The same, by `realloc` for the block that was `moved`, if there is one.
+#[inline(always)]
+pub fn reallocated(block: usize, size: usize, caller: Caller, moved: Moved) {
     allocators::malloc_called(caller.pc);
     let (thread, sp) = (Thread::current(), caller.sp as usize - 8);
     // SAFETY: at a hook's first instruction its return address lay below its caller's frame.
     if unsafe { thread.is_inner_call(sp) } {
         return thread.inner_allocated(block, size, sp);
     }
-    thread.allocated(block, size, caller, realloc);
+    thread.allocated(block, size, caller, Spacing::of_malloc(), moved);
 }
 
-/// A block of the real allocator is about to be given back, or to `realloc`. `sp` is the stack pointer at the
-/// hook's first instruction.
+/// A block of the real allocator is about to be given back. `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
-pub fn freed(block: usize, sp: usize, realloc: bool) {
-    if switch::is_dormant() {
-        if modules::freed(block as u64) {
-            object_unloaded_while_dormant(block);
-        }
-        return;
-    }
+pub fn freed(block: usize, sp: usize) {
     let thread = Thread::current();
     // SAFETY: the stack pointer of a hook.
     if unsafe { thread.is_inner_call(sp) } {
-        return thread.inner_freed(block, sp, realloc);
+        return thread.inner_freed(block, sp);
     }
     // SAFETY: the block is the program's until it is given to the real allocator after this.
     let usable = || unsafe { real::usable_size(block) };
-    let Some(mut entered) = thread.freed(block, sp, realloc, usable) else { return };
+    let Some(mut entered) = thread.freed(block, sp, usable) else { return };
     if modules::freed(block as u64) {
         object_unloaded(&mut entered, block);
     }
 }
 
-/// The realloc of this block of the real allocator failed: it is as it was.
-#[cold]
-#[inline(never)]
-pub fn realloc_failed(block: usize, sp: usize) {
+/// A block of the real allocator is about to be given to `realloc`. `sp` is as for [`freed`].
+#[inline(always)]
+pub fn moving(block: usize, sp: usize) -> Moved {
     let thread = Thread::current();
     // SAFETY: the stack pointer of a hook.
     if unsafe { thread.is_inner_call(sp) } {
-        return thread.inner_realloc_failed(block, sp);
+        return thread.inner_moving(block, sp);
     }
-    thread.realloc_failed(block, sp);
+    // SAFETY: as in `freed`.
+    thread.moving(block, sp, || unsafe { real::usable_size(block) })
+}
+
+/// The realloc of this block of the real allocator failed: it is as it was.
+#[cold]
+#[inline(never)]
+pub fn realloc_failed(moved: Moved, sp: usize) {
+    let thread = Thread::current();
+    // SAFETY: the stack pointer of a hook.
+    if unsafe { thread.is_inner_call(sp) } {
+        return thread.inner_realloc_failed(sp);
+    }
+    thread.realloc_failed(moved, sp);
 }
 
 /// The loader gives back its description of an object that it has unmapped.
@@ -613,18 +640,10 @@ pub fn realloc_failed(block: usize, sp: usize) {
 #[inline(never)]
 fn object_unloaded(entered: &mut Entered, block: usize) {
     let before = modules::epoch();
-    let mut definer = entered.0.definer();
-    modules::unloaded(block as u64, |number, epoch| definer.module_gone(number, epoch));
+    modules::unloaded(block as u64, &mut entered.0.definer());
     if modules::epoch() != before {
         intern::clear();
     }
-}
-
-/// The same where nothing is recorded: no interpreter is to be looked for in it any more.
-#[cold]
-#[inline(never)]
-fn object_unloaded_while_dormant(block: usize) {
-    modules::unloaded(block as u64, |_, _| {});
 }
 
 /// A moment of the process, see [`recording::mark`].
@@ -652,7 +671,7 @@ pub fn look_around() {
 /// not recorded again.
 #[inline(always)]
 pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    let Some(code) = real::nesting_code().filter(|_| !switch::is_dormant()) else { return call() };
+    let Some(code) = real::nesting_code() else { return call() };
     Thread::begun().quietly(code, stack_pointer(), call)
 }
 

@@ -292,6 +292,8 @@ pub enum LostKind {
     Stack = 3,
     /// Forked children that could not begin a file of their own.
     Children = 4,
+    /// Blocks at addresses that the live table has no place for: of more than 47 bits, or no multiples of 8.
+    Table = 5,
     /// Allocations that were recorded, but not counted: see [`crate::counts`].
     Count = 6,
 }

@@ -4,9 +4,8 @@
 //! whole, after the block was handed out, and emptied before it is given back: whoever reads the pages, while the
 //! process runs or after it was killed, has its unfreed blocks, but for the operation that each thread was in.
 //!
-//! Two planes. In [`Plane::Wide`] a word stands for 32 bytes of heap: no two blocks of more than 24 bytes begin there
-//! (nor of any size, where the allocator spends at least 32 bytes on a block). [`Plane::Narrow`] has a word for each
-//! 8 bytes, for the blocks that are so small that they might share a word.
+//! Two planes. In [`Plane::Wide`] a word stands for 32 bytes of heap, for blocks of which no two begin so close to each other.
+//! [`Plane::Narrow`] has a word for each 8 bytes, for the blocks that might share a word of the wide one.
 
 use crate::layout::{CHUNK, CHUNK_HEADER};
 use crate::{Address, StackId};

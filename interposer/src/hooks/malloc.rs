@@ -1,7 +1,8 @@
 //! malloc, calloc, realloc, reallocarray, free and what is another name of it.
 
 use super::{caller, stub};
-use crate::{real, switch, thread};
+use crate::table::Moved;
+use crate::{real, thread};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -20,42 +21,37 @@ unsafe extern "C" fn on_malloc(size: usize, sp: usize, bp: usize) -> *mut c_void
     // SAFETY: the caller's call.
     let block = unsafe { real(size) };
     if !block.is_null() {
-        thread::allocated(block as usize, size, caller(sp, bp), false);
+        thread::allocated(block as usize, size, caller(sp, bp));
     }
     block
 }
 
 unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: usize, bp: usize) -> *mut c_void {
     let Some(real) = real::calloc() else { return null_mut() };
-    if switch::is_dormant() {
-        // SAFETY: the caller's call.
-        return thread::pass(sp, || unsafe { real(count, size) });
-    }
     // SAFETY: the caller's call.
     let block = thread::quietly(|| unsafe { real(count, size) });
     if !block.is_null() {
-        thread::allocated(block as usize, count.wrapping_mul(size), caller(sp, bp), false);
+        thread::allocated(block as usize, count.wrapping_mul(size), caller(sp, bp));
     }
     block
 }
 
 unsafe extern "C" fn on_realloc(old: *mut c_void, size: usize, sp: usize, bp: usize) -> *mut c_void {
     let Some(real) = real::realloc() else { return null_mut() };
-    if switch::is_dormant() {
-        // SAFETY: the caller's call.
-        return thread::pass(sp, || unsafe { real(old, size) });
-    }
     // With size 0 some allocators free the block and return null, and others return a block of no size.
     let resizes = !old.is_null() && size != 0;
-    if !old.is_null() {
-        thread::freed(old as usize, sp, resizes);
+    let mut moved = Moved::NOTHING;
+    if resizes {
+        moved = thread::moving(old as usize, sp);
+    } else if !old.is_null() {
+        thread::freed(old as usize, sp);
     }
     // SAFETY: the caller's call.
     let block = thread::quietly(|| unsafe { real(old, size) });
     if !block.is_null() {
-        thread::allocated(block as usize, size, caller(sp, bp), resizes);
+        thread::reallocated(block as usize, size, caller(sp, bp), moved);
     } else if resizes {
-        thread::realloc_failed(old as usize, sp);
+        thread::realloc_failed(moved, sp);
     }
     block
 }
@@ -93,7 +89,7 @@ pub unsafe extern "C" fn on_free(block: *mut c_void, sp: usize) {
     if block.is_null() {
         return;
     }
-    thread::freed(block as usize, sp, false);
+    thread::freed(block as usize, sp);
     if let Some(real) = real::free() {
         // SAFETY: the caller's call.
         unsafe { real(block) };
@@ -107,7 +103,7 @@ unsafe extern "C" fn on_free_sized(block: *mut c_void, size: usize, sp: usize) {
         return unsafe { on_free(block, sp) };
     };
     if !block.is_null() {
-        thread::freed(block as usize, sp, false);
+        thread::freed(block as usize, sp);
     }
     // SAFETY: the caller's call.
     thread::quietly(|| unsafe { real(block, size) });
@@ -120,7 +116,7 @@ unsafe extern "C" fn on_free_aligned_sized(block: *mut c_void, alignment: usize,
         return unsafe { on_free(block, sp) };
     };
     if !block.is_null() {
-        thread::freed(block as usize, sp, false);
+        thread::freed(block as usize, sp);
     }
     // SAFETY: the caller's call.
     thread::quietly(|| unsafe { real(block, alignment, size) });

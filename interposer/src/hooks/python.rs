@@ -10,7 +10,7 @@ use crate::python::allocators::{
     self, Allocator, ArenaAllocator, Behind, Calloc, Free, FreeArena, Malloc, Realloc,
 };
 use crate::python::code;
-use crate::switch;
+use crate::table::{Moved, Spacing};
 use crate::thread::Thread;
 use core::ffi::c_void;
 use core::mem::{offset_of, transmute};
@@ -73,11 +73,11 @@ pub fn is_ours_for_arenas(allocator: &ArenaAllocator) -> bool {
     allocator.alloc as usize == alloc_arena as Stub as usize
 }
 
-/// What every hook does first; `None` where there is nothing to record.
+/// What every hook does first.
 #[inline(always)]
-fn enter<T: Copy>(behind: &Behind<T>) -> Option<Thread> {
+fn enter<T: Copy>(behind: &Behind<T>) -> Thread {
     look_at_the_end(behind);
-    (!switch::is_dormant()).then(Thread::begun)
+    Thread::begun()
 }
 
 /// Notes when the interpreter begins to finalize.
@@ -96,13 +96,14 @@ fn allocate(
     bp: usize,
     real: impl FnOnce(&Allocator) -> *mut c_void,
 ) -> *mut c_void {
+    let thread = enter(domain);
     // SAFETY: a stub gives its own stack pointer.
-    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
+    if unsafe { thread.is_inner_call(sp) } {
         return real(domain.functions());
-    };
+    }
     let block = thread.serve(&domain.code, sp, 0, || real(domain.functions()));
     if !block.is_null() {
-        thread.allocated(block as usize, size, caller(sp, bp), false);
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING);
     }
     block
 }
@@ -136,16 +137,17 @@ unsafe extern "C" fn on_realloc(
     if old.is_null() {
         return allocate(domain, size, sp, bp, real);
     }
+    let thread = enter(domain);
     // SAFETY: a stub gives its own stack pointer.
-    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
+    if unsafe { thread.is_inner_call(sp) } {
         return real(domain.functions());
-    };
-    thread.freed(old as usize, sp, true, unknown_size);
+    }
+    let moved = thread.moving(old as usize, sp, unknown_size);
     let block = thread.serve(&domain.code, sp, old as usize, || real(domain.functions()));
     if block.is_null() {
-        thread.realloc_failed(old as usize, sp);
+        thread.realloc_failed(moved, sp);
     } else {
-        thread.allocated(block as usize, size, caller(sp, bp), true);
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, moved);
     }
     block
 }
@@ -154,13 +156,14 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
     if block.is_null() {
         return;
     }
+    let thread = enter(domain);
     // SAFETY: the caller's call.
     let real = |real: &Allocator| unsafe { (real.free)(real.ctx, block) };
     // SAFETY: a stub gives its own stack pointer.
-    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
+    if unsafe { thread.is_inner_call(sp) } {
         return real(domain.functions());
-    };
-    thread.freed(block as usize, sp, false, unknown_size);
+    }
+    thread.freed(block as usize, sp, unknown_size);
     thread.serve(&domain.code, sp, block as usize, || {
         real(domain.functions());
         null_mut()
@@ -168,9 +171,7 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
 }
 
 unsafe extern "C" fn on_free_object(domain: Domain, block: *mut c_void, sp: usize) {
-    if !switch::is_dormant() {
-        code::freed(block as u64);
-    }
+    code::freed(block as u64);
     // SAFETY: the caller's call.
     unsafe { on_free(domain, block, sp) };
 }
@@ -181,11 +182,10 @@ fn unknown_size() -> usize {
 }
 
 unsafe extern "C" fn on_alloc_arena(arenas: Arenas, size: usize, sp: usize, bp: usize) -> *mut c_void {
+    let thread = enter(arenas);
     let real = arenas.functions();
     // SAFETY: the caller's call.
-    let real = || unsafe { (real.alloc)(real.ctx, size) };
-    let Some(thread) = enter(arenas) else { return real() };
-    let block = thread.quietly(&arenas.code, sp, real);
+    let block = thread.quietly(&arenas.code, sp, || unsafe { (real.alloc)(real.ctx, size) });
     if !block.is_null() {
         // SAFETY: a stub gives its own stack pointer.
         unsafe { thread.mapped(block as usize, size, caller(sp, bp)) };
@@ -194,12 +194,11 @@ unsafe extern "C" fn on_alloc_arena(arenas: Arenas, size: usize, sp: usize, bp: 
 }
 
 unsafe extern "C" fn on_free_arena(arenas: Arenas, block: *mut c_void, size: usize, sp: usize) {
+    let thread = enter(arenas);
+    thread.freed(block as usize, sp, unknown_size);
     let real = arenas.functions();
     // SAFETY: the caller's call.
-    let real = || unsafe { (real.free)(real.ctx, block, size) };
-    let Some(thread) = enter(arenas) else { return real() };
-    thread.freed(block as usize, sp, false, unknown_size);
-    thread.quietly(&arenas.code, sp, real);
+    thread.quietly(&arenas.code, sp, || unsafe { (real.free)(real.ctx, block, size) });
 }
 
 /// Where objects are not to be recorded: the call goes on to the function behind, with nothing of ours on the stack.

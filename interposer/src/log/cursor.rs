@@ -8,7 +8,7 @@ use super::file;
 use crate::sys::Errno;
 use crate::{process, sandbox, thread};
 use core::sync::atomic::{Ordering::Release, compiler_fence};
-use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
+use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
 use recording::{Memory, Packed, Wide};
 
 /// A piece of a chunk: a page.
@@ -141,6 +141,17 @@ impl Cursor {
         }
         self.position = at + record.len();
         compiler_fence(Release);
+    }
+
+    /// Says in the chunk of events that those so far are in the live table.
+    #[inline(always)]
+    pub fn say_applied(&self) {
+        if self.chunk != 0 {
+            // SAFETY: the header lies in the allocated piece of a chunk that is this writer's alone.
+            unsafe {
+                ((self.chunk + APPLIED) as *mut u64).write_volatile((self.position - self.chunk) as u64)
+            };
+        }
     }
 
     /// Writes a record in full; there must be [`ROOM`].

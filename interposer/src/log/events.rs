@@ -175,6 +175,12 @@ impl Events {
         }
     }
 
+    /// What was written so far is in the live table too.
+    #[inline(always)]
+    pub fn applied(&self) {
+        self.cursor.say_applied();
+    }
+
     /// The writer was left in the middle of an event: begins anew in another chunk, since the model may be ahead
     /// of what was written.
     pub fn abandon(&mut self) {

@@ -193,16 +193,25 @@ pub fn handed_out() -> usize {
 
 /// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
 pub fn new_chunk() -> Option<sys::Result<usize>> {
+    new_chunks(1).map(|offset| offset.and_then(open_chunk))
+}
+
+/// Hands out `count` chunks in a row: the first one's offset in the file; `None` when the reserved size is used up.
+pub fn new_chunks(count: usize) -> Option<sys::Result<usize>> {
     let (size, next) = (Size(shared_word(SIZE)?), shared_word(NEXT_CHUNK)?);
-    let offset = match segments::take(|| size.hand_out(next, segments::RESERVE, extend)) {
-        Ok(offset) => offset,
-        Err(NoChunk::Full) => return None,
-        Err(NoChunk::Busy) => return Some(Err(Errno(libc::EBUSY))),
-        Err(NoChunk::Failed(errno)) => return Some(Err(errno)),
-    };
+    match segments::take(count, || size.hand_out(next, count, segments::RESERVE, extend)) {
+        Ok(offset) => Some(Ok(offset)),
+        Err(NoChunk::Full) => None,
+        Err(NoChunk::Busy) => Some(Err(Errno(libc::EBUSY))),
+        Err(NoChunk::Failed(errno)) => Some(Err(errno)),
+    }
+}
+
+/// Makes a chunk that was handed out writable: its address.
+pub fn open_chunk(offset: usize) -> sys::Result<usize> {
     let writable =
         |at| if is_ready(offset, CHUNK) { Ok(at) } else { sys::make_writable(at, CHUNK).map(|()| at) };
-    Some(segments::address(offset).and_then(writable))
+    segments::address(offset).and_then(writable)
 }
 
 /// Keeps `size` bytes ready behind what was handed out, or as many as can be had, for when nothing can be done any more.

@@ -93,12 +93,15 @@ pub fn first() -> usize {
     ADDRESSES[0].load(Relaxed)
 }
 
-/// Has a chunk handed out, as its offset in the file: its segment stays mapped until it is released.
-pub fn take<E>(hand_out: impl FnOnce() -> Result<usize, E>) -> Result<usize, E> {
+/// Has `count` chunks in a row handed out, as the offset of the first one: the segment of each stays mapped until it is
+/// released.
+pub fn take<E>(count: usize, hand_out: impl FnOnce() -> Result<usize, E>) -> Result<usize, E> {
     TAKERS.fetch_add(1, SeqCst);
     let taken = hand_out();
-    if let Ok(in_use) = taken.as_ref().map(|offset| &IN_USE[(offset / SEGMENT).min(SEGMENTS - 1)]) {
-        in_use.fetch_add(1, SeqCst);
+    if let Ok(&first) = taken.as_ref() {
+        for offset in (first..first + count * CHUNK).step_by(CHUNK) {
+            IN_USE[(offset / SEGMENT).min(SEGMENTS - 1)].fetch_add(1, SeqCst);
+        }
     }
     TAKERS.fetch_sub(1, SeqCst);
     taken

@@ -35,23 +35,24 @@ impl Size<'_> {
         self.0.store(size as u64, Relaxed);
     }
 
-    /// Hands out a chunk: its offset in the file. `limit` is the most bytes of the file; `extend` makes it so long
+    /// Hands out `count` chunks in a row: the first one's offset in the file. `limit` is the most bytes of the file; `extend` makes it so long
     /// that the offset it is given lies in it, never shorter, and returns its size.
     pub fn hand_out<E>(
         &self,
         next: &AtomicU64,
+        count: usize,
         limit: usize,
         extend: impl FnOnce(u64, usize) -> Result<usize, E>,
     ) -> Result<usize, NoChunk<E>> {
-        let index = next.fetch_add(1, AcqRel);
-        let end = (index as usize).checked_add(1).and_then(|next| next.checked_mul(CHUNK));
+        let index = next.fetch_add(count as u64, AcqRel);
+        let end = (index as usize).checked_add(count).and_then(|next| next.checked_mul(CHUNK));
         let room = match end.filter(|&end| end <= limit) {
             None => Err(NoChunk::Full),
-            Some(end) => self.make_room(end, extend).map(|()| end - CHUNK),
+            Some(end) => self.make_room(end, extend).map(|()| end - count * CHUNK),
         };
         if room.is_err() {
-            // Only if nobody has taken one behind it.
-            let _ = next.compare_exchange(index + 1, index, Relaxed, Relaxed);
+            // Only if nobody has taken one behind them.
+            let _ = next.compare_exchange(index + count as u64, index, Relaxed, Relaxed);
         }
         room
     }

@@ -11,6 +11,7 @@ pub mod mapped;
 pub mod nodes;
 pub mod owner;
 pub mod ring;
+pub mod runs;
 pub mod stamps;
 
 #[cfg(all(test, loom))]

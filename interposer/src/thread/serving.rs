@@ -4,9 +4,10 @@
 //! a block lies in, which is recorded as that block, and memory of their own, which is recorded as arenas are; what
 //! they give back may be either.
 
-use super::{Thread, clock, enter};
+use super::{Moved, Spacing, Thread, clock, enter, no_space};
 use crate::real::{self, Code};
 use crate::stack::Caller;
+use crate::table;
 use core::ffi::c_void;
 use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 use recording::{Address, StackId};
@@ -31,8 +32,8 @@ pub struct Serving {
     given_back: usize,
     /// Whether blocks are made of what it takes; else nothing of it is recorded.
     makes_blocks: bool,
-    /// Between the two halves of a realloc that is recorded.
-    reallocating: bool,
+    /// Between the two halves of a realloc that is recorded: what is moved.
+    moved: Moved,
     /// So many of `taken`.
     count: usize,
     /// What malloc has handed out: addresses and sizes.
@@ -157,7 +158,7 @@ impl Thread {
             serving.sp = sp;
             serving.given_back = given_back.unwrap_or(0);
             serving.makes_blocks = given_back.is_some();
-            serving.reallocating = false;
+            serving.moved = Moved::NOTHING;
             serving.count = 0;
         }
         compiler_fence(SeqCst);
@@ -178,21 +179,20 @@ impl Thread {
     fn record_others(self, taken: &[(usize, usize)], block: usize, sp: usize) {
         for &(address, size) in taken {
             if !holds((address, size), block) {
-                self.arena(address, size, sp, false);
+                self.arena(address, size, sp, Moved::NOTHING);
             }
         }
     }
 
     /// Memory was handed out that blocks are made of, or that the making of blocks needs.
-    fn arena(self, at: usize, size: usize, sp: usize, mut realloc: bool) {
+    fn arena(self, at: usize, size: usize, sp: usize, moved: Moved) {
         let clock_ms = clock();
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
-        if !level.records(&mut realloc) {
-            return;
-        }
+        let (address, size) = (Address(at as u64), size as u64);
+        let Some(place) = table::prepare(address, size, Spacing::of_malloc()) else { return no_space() };
         level.say_thread();
-        level.wiped.events.allocated(Address(at as u64), size as u64, StackId::ARENA, realloc, clock_ms);
+        level.record_allocated(address, size, StackId::ARENA, place, moved, clock_ms);
     }
 
     /// malloc has handed out a block in an inner call.
@@ -201,36 +201,58 @@ impl Thread {
     pub(super) fn inner_allocated(self, block: usize, size: usize, sp: usize) {
         // SAFETY: null or the thread's own memory, which no other hook uses now.
         let Some(serving) = (unsafe { self.0.as_mut() }).map(|level| &mut level.kept.serving) else { return };
-        if core::mem::take(&mut serving.reallocating) {
-            self.arena(block, size, sp, true);
+        let moved = core::mem::replace(&mut serving.moved, Moved::NOTHING);
+        if moved.is_something() {
+            self.arena(block, size, sp, moved);
         } else if serving.makes_blocks
             && let Some((first, size)) = serving.take(block, size)
         {
-            self.arena(first, size, sp, false);
+            self.arena(first, size, sp, Moved::NOTHING);
         }
     }
 
     /// malloc is about to be given back a block in an inner call.
     #[cold]
     #[inline(never)]
-    pub(super) fn inner_freed(self, block: usize, sp: usize, realloc: bool) {
-        // SAFETY: as in `inner_allocated`.
-        let Some(serving) = (unsafe { self.0.as_mut() }).map(|level| &mut level.kept.serving) else { return };
-        if !serving.makes_blocks || serving.give_back(block) || serving.holds_given_back(block) {
-            return;
+    pub(super) fn inner_freed(self, block: usize, sp: usize) {
+        if self.is_other(block) {
+            self.freed(block, sp, || 0);
         }
-        serving.reallocating = realloc;
-        self.freed(block, sp, realloc, || 0);
+    }
+
+    /// malloc is about to be given a block for realloc in an inner call.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn inner_moving(self, block: usize, sp: usize) -> Moved {
+        if !self.is_other(block) {
+            return Moved::NOTHING;
+        }
+        let moved = self.moving(block, sp, || 0);
+        // SAFETY: as in `inner_allocated`.
+        if let Some(serving) = (unsafe { self.0.as_mut() }).map(|level| &mut level.kept.serving) {
+            serving.moved = moved;
+        }
+        moved
+    }
+
+    /// Whether a block that is given back in an inner call is recorded, and not part of one that blocks are made of.
+    fn is_other(self, block: usize) -> bool {
+        // SAFETY: as in `inner_allocated`.
+        let Some(serving) = (unsafe { self.0.as_mut() }).map(|level| &mut level.kept.serving) else {
+            return false;
+        };
+        serving.makes_blocks && !serving.give_back(block) && !serving.holds_given_back(block)
     }
 
     /// The realloc begun last in an inner call failed.
     #[cold]
     #[inline(never)]
-    pub(super) fn inner_realloc_failed(self, block: usize, sp: usize) {
+    pub(super) fn inner_realloc_failed(self, sp: usize) {
         // SAFETY: as in `inner_allocated`.
         let Some(serving) = (unsafe { self.0.as_mut() }).map(|level| &mut level.kept.serving) else { return };
-        if core::mem::take(&mut serving.reallocating) {
-            self.realloc_failed(block, sp);
+        let moved = core::mem::replace(&mut serving.moved, Moved::NOTHING);
+        if moved.is_something() {
+            self.realloc_failed(moved, sp);
         }
     }
 
@@ -243,9 +265,9 @@ impl Thread {
         let sp = caller.sp as usize - 8;
         // SAFETY: handed to the caller.
         if unsafe { self.is_inner_call(sp) } {
-            self.arena(at, size, sp, false);
+            self.arena(at, size, sp, Moved::NOTHING);
         } else {
-            self.allocated(at, size, caller, false);
+            self.allocated(at, size, caller, Spacing::Unknown, Moved::NOTHING);
         }
     }
 }
@@ -260,7 +282,7 @@ mod tests {
             sp: 0,
             given_back: 0,
             makes_blocks: true,
-            reallocating: false,
+            moved: Moved::NOTHING,
             count: 0,
             taken: [(0, 0); TAKEN],
         }

@@ -31,7 +31,7 @@ impl File {
 
     /// Takes a chunk and writes into it.
     fn take(&self, extend: impl FnOnce(usize) -> Result<usize, ()>) -> Result<usize, NoChunk<()>> {
-        let offset = Size(&self.size).hand_out(&self.next, CHUNKS * CHUNK, |_, end| {
+        let offset = Size(&self.size).hand_out(&self.next, 1, CHUNKS * CHUNK, |_, end| {
             let size = extend(end)?;
             self.length.fetch_max(size as u64, Relaxed);
             Ok(size)

@@ -11,6 +11,7 @@ mod mapped;
 mod nodes;
 mod owner;
 mod ring;
+mod runs;
 mod stamps;
 
 use std::panic::Location;

@@ -1,0 +1,130 @@
+//! Pages of the table in the process's file: chunks of them, which stay mapped.
+//!
+//! Chunks are taken in runs, the longer the more there are: among the chunks of events, whose segments are unmapped once they
+//! are written, single ones would hold many of them. While there are few, their blocks are allocated page by page.
+
+use super::{Page, Pages};
+use crate::log::file;
+use crate::protocol::runs::{Run, Runs};
+use crate::sys::Errno;
+use crate::{process, sandbox};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use recording::layout::{CHUNK, ChunkHeader, ChunkKind};
+use recording::table::{PAGE, PAGES, TAGS, Tag};
+
+/// Chunks that grow page by page.
+const SMALL: u32 = 4;
+/// Most chunks in a run: as many as are in a segment.
+const RUN: usize = 32;
+
+/// See the module's contract. All zero is one without pages.
+pub struct FilePages {
+    /// Offsets in the file.
+    chunks: Runs,
+    /// Addresses.
+    pages: Runs,
+    /// Chunks begun.
+    begun: AtomicU32,
+    /// A page that was given back, and in its low bits its number in the chunk; 0 if there is none.
+    unused: AtomicUsize,
+}
+
+/// The tag of a page.
+fn tag(page: Page) -> &'static AtomicU64 {
+    let chunk = page.at - PAGE * (1 + page.number);
+    // SAFETY: the first page of a chunk of the table is allocated and stays mapped.
+    unsafe { &*((chunk + TAGS) as *const AtomicU64).add(page.number) }
+}
+
+impl FilePages {
+    /// None.
+    pub const fn new() -> FilePages {
+        FilePages {
+            chunks: Runs::new(),
+            pages: Runs::new(),
+            begun: AtomicU32::new(0),
+            unused: AtomicUsize::new(0),
+        }
+    }
+
+    /// Begins anew, for a file that nothing was written to.
+    pub fn begin(&self) {
+        self.chunks.reset();
+        self.pages.reset();
+        self.begun.store(0, Relaxed);
+        self.unused.store(0, Relaxed);
+    }
+
+    /// The next page of a chunk that is not used.
+    fn next(&self) -> Option<Page> {
+        match self.unused.swap(0, AcqRel) {
+            0 => {}
+            page => return Some(Page { at: page / PAGE * PAGE, number: page % PAGE }),
+        }
+        loop {
+            let (chunk, number) = self.pages.take(|| self.begin_chunk())?;
+            let page = Page { at: chunk + PAGE * (1 + number), number };
+            // SAFETY: the first page of a chunk of the table is allocated and stays mapped.
+            let ordinal = unsafe { *((chunk + 12) as *const u32) };
+            if ordinal >= SMALL {
+                return Some(page);
+            }
+            match file::allocate_at(page.at, PAGE) {
+                Ok(()) => return Some(page),
+                // The rest of the chunk cannot be had any more; another chunk may be ready.
+                Err(Errno(libc::EPERM)) if sandbox::is_present() => {}
+                Err(errno) => {
+                    process::cannot_grow(errno);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Begins a chunk; its pages.
+    #[cold]
+    fn begin_chunk(&self) -> Option<Run> {
+        let ordinal = self.begun.fetch_add(1, Relaxed);
+        let count = if sandbox::is_present() { 1 } else { RUN.min(ordinal.max(1) as usize) };
+        let begin_run = || process::new_chunks(count).map(|offset| Run::new(offset, count));
+        let (offset, number) = self.chunks.take(begin_run)?;
+        let at = process::open_chunk(offset + number * CHUNK)?;
+        if let Err(errno) = file::allocate_at(at, if ordinal < SMALL { PAGE } else { CHUNK }) {
+            process::cannot_grow(errno);
+            return None;
+        }
+        let header = ChunkHeader {
+            kind: ChunkKind::LiveTable,
+            writer: 0,
+            ordinal,
+            thread: 0,
+            tid: 0,
+            clock_ms: 0,
+            first_id: 0,
+            epoch: 0,
+            process: file::process(),
+        };
+        for (index, word) in header.to_words().into_iter().enumerate().rev() {
+            // SAFETY: the first page of the chunk is allocated, and nobody else knows of it. The first word, which
+            // says that the chunk is begun, is stored last.
+            unsafe { ((at + 8 * index) as *mut u64).write_volatile(word) };
+        }
+        Some(Run::new(at, PAGES))
+    }
+}
+
+impl Pages for FilePages {
+    fn take(&self, said: Tag) -> Option<Page> {
+        let file = file::id();
+        let page = self.next()?;
+        tag(page).store(said.to_word(), Release);
+        // Not if a signal handler has forked meanwhile, and this is the child.
+        (process::is_recording() && file::id() == file).then_some(page)
+    }
+
+    fn give_back(&self, page: Page) {
+        tag(page).store(0, Relaxed);
+        let _ = self.unused.compare_exchange(0, page.at | page.number, AcqRel, Relaxed);
+    }
+}
