@@ -50,8 +50,17 @@ fn done(scratch: &Scratch, arguments: &[&str]) -> String {
 fn a_mark_is_a_new_epoch_with_a_name() {
     let scratch = Scratch::new();
     let path = begun(&scratch);
-    done(&scratch, &["mark", "rec", "warm"]);
-    done(&scratch, &["mark", "rec/live", "höchst voll"]);
+    for (name, next) in [("warm", "rec@warm rec"), ("höchst voll", "rec@warm 'rec@höchst voll'")] {
+        let output = output(&mut scratch.unfreed(&["mark", "rec", name]));
+        assert!(stdout(&output).starts_with(&format!("{name}: ")), "{}", stdout(&output));
+        assert_eq!(
+            stderr(&output),
+            format!(
+                "unfreed: rec: no process of it runs and records: the mark is at its end\nunfreed diff {next}\n"
+            )
+        );
+        assert!(output.status.success());
+    }
     assert_eq!(word(&path, run::CONTROL), 9);
     let head = fs::read(&path).expect("readable");
     let marks: Vec<Mark> = (0..run::MARK_COUNT).filter_map(|index| Mark::read(&head, index)).collect();

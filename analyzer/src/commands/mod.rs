@@ -1,5 +1,7 @@
 //! One file for each verb: what the typed arguments mean. I/O and processes begin here.
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 mod diff;
@@ -38,4 +40,15 @@ pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> an
         Ok(why) => Failure::new("standard output", reason(&why), "the output is not complete").into(),
         Err(other) => other,
     })
+}
+
+/// A word as one would type it in a shell: quoted if need be.
+fn typed(word: &OsStr) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
+    let text = word.display().to_string();
+    if word.as_bytes().iter().all(plain) && !text.starts_with('-') {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }

@@ -1,10 +1,10 @@
 //! `unfreed run`: checks, starts the command under the interposer, waits for it, and sums up.
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::typed;
 use crate::aggregate::{Counts, Loaded, Process, Selection};
 use crate::cli::{RecordingArgs, RunArgs};
 use crate::destination::{Directory, can_be_recorded_into};
@@ -171,15 +171,9 @@ fn totals(processes: &[Process]) -> String {
     )
 }
 
-/// The directory as one would type it: relative if it lies below the current one, quoted if need be.
+/// The directory as one would type it: relative if it lies below the current one.
 fn shown(directory: &Path) -> String {
     let here = std::env::current_dir().ok();
     let path = here.and_then(|here| directory.strip_prefix(here).ok()).unwrap_or(directory);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
-    let text = if path.as_os_str().is_empty() { ".".to_string() } else { path.display().to_string() };
-    if path.as_os_str().as_bytes().iter().all(plain) && !text.starts_with('-') {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    if path.as_os_str().is_empty() { ".".to_string() } else { typed(path.as_os_str()) }
 }

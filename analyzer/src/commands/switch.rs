@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use recording::run::Switch;
 
-use super::mark::{no_moment, say_who_does_not_hear};
+use super::mark::{is_running, no_moment};
 use super::to_stdout;
 use crate::control::Control;
 use crate::output::counted;
@@ -33,7 +33,8 @@ pub fn switch(recording: &OsStr, on: bool) -> anyhow::Result<ExitCode> {
     let what =
         if on { "on: what it allocates from now on is recorded" } else { "off: nothing new is recorded" };
     to_stdout(|out| Ok(writeln!(out, "{who}: {what}")?))?;
-    say_who_does_not_hear(&subject);
+    // Those that are alone are named.
+    is_running(&subject);
     Ok(ExitCode::SUCCESS)
 }
 
