@@ -16,7 +16,7 @@ use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
 use crate::control::Control;
 use crate::reader::{Definitions, Recording, Run, parents};
-use crate::replay::{self, BornIn, Moment, Reading, Replayed, Source};
+use crate::replay::{self, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source};
 use crate::symbols;
 
 /// What to report.
@@ -47,11 +47,13 @@ struct LoadedProcess {
     replayed: Replayed,
     definitions: Definitions,
     nodes: NodePlaces,
+    inherited: Inherited,
 }
 
 impl LoadedProcess {
     fn process(&self, recording: &Recording, options: replay::Options) -> Process {
-        process(recording, &self.replayed, &self.definitions, options)
+        let process = process(recording, &self.replayed, &self.definitions, options);
+        Process { inherited: self.inherited, ..process }
     }
 }
 
@@ -72,12 +74,14 @@ impl Loaded {
             let replayed = lock(reading).take().map_or_else(Replayed::default, |reading| reading.finish(now));
             (replayed, Definitions::read(recording))
         });
+        let mut replayed = replayed;
+        let inherited = inherit(run, &mut replayed, options);
         let mut places = Places::default();
         let mut processes = Vec::new();
-        for (mut replayed, definitions) in replayed {
+        for ((mut replayed, definitions), inherited) in replayed.into_iter().zip(inherited) {
             replayed.losses.extend(&definitions.losses);
             let nodes = places.add(&definitions, replayed.sites.iter().map(|site| site.stack));
-            processes.push(LoadedProcess { replayed, definitions, nodes });
+            processes.push(LoadedProcess { replayed, definitions, nodes, inherited });
         }
         Loaded { processes, places, options }
     }
@@ -156,6 +160,21 @@ pub fn report(path: &Path, selection: &Selection) -> Result<Report, crate::reade
     let mut report = loaded.report(&run, selection, &|_| {});
     report.recording = path.display().to_string();
     Ok(report)
+}
+
+/// What each process has of its parent's blocks.
+fn inherit(run: &Run, replayed: &mut [(Replayed, Definitions)], options: replay::Options) -> Vec<Inherited> {
+    let heirs =
+        run.recordings.iter().zip(replayed).enumerate().filter(|(_, (recording, _))| recording.is_forked());
+    let heirs =
+        heirs.map(|(index, (recording, (replayed, _)))| Heir::new(index, recording, replayed, options));
+    let heirs: Vec<Heir> = heirs.collect();
+    let places: Vec<usize> = heirs.iter().map(|heir| heir.index).collect();
+    let all: Vec<&Recording> = run.recordings.iter().chain(&run.others).collect();
+    let mut inherited = vec![Inherited::Nothing; run.recordings.len()];
+    let answers = if heirs.is_empty() { Vec::new() } else { replay::inherited(&all, heirs) };
+    places.into_iter().zip(answers).for_each(|(index, answer)| inherited[index] = answer);
+    inherited
 }
 
 /// Begins an epoch now in all processes of the run that this one is of; `None` where that is not allowed.

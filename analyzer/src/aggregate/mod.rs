@@ -14,7 +14,7 @@ mod resolver;
 mod sites;
 mod stacks;
 
-pub use crate::replay::ArenaCounts;
+pub use crate::replay::{ArenaCounts, Inherited};
 pub use build::{Loaded, Selection, report};
 pub use family::{cut, spoken, tree};
 pub use filter::Filter;

@@ -5,7 +5,7 @@ use recording::layout::{STRINGS_END, flag};
 
 use super::report::{Counts, Known, Process, PythonStacks};
 use crate::reader::{Definitions, ProcessState, Recording, monotonic_ns};
-use crate::replay::{self, BornIn, Moment, Replayed};
+use crate::replay::{self, BornIn, Inherited, Moment, Replayed};
 
 /// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
 /// unfreed.
@@ -79,6 +79,7 @@ pub(super) fn process(
         ended_ns: (recording.state != ProcessState::Running).then_some(ended),
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + definitions.bytes_used,
         anomalies: replayed.anomalies,
+        inherited: Inherited::Nothing,
         known: known(recording, replayed, options, moment_ns.is_some()),
         losses: replayed.losses.clone(),
         notes: recording.notes.iter().cloned().chain(python_notes).collect(),

@@ -5,7 +5,7 @@ use super::phase::Phase;
 use crate::cli::By;
 use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};
-use crate::replay::{Anomalies, ArenaCounts, Moment};
+use crate::replay::{Anomalies, ArenaCounts, Inherited, Moment};
 
 /// Counts of a site, a process or a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -73,6 +73,8 @@ pub struct Process {
     pub log_bytes: u64,
     /// What does not fit together.
     pub anomalies: Anomalies,
+    /// What it has of its parent's blocks: they are in its parent's counts, and in no other.
+    pub inherited: Inherited,
     /// Out of what this is known, and what is not.
     pub known: Known,
     /// What could not be read.

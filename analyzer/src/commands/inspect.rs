@@ -1,5 +1,6 @@
 //! `unfreed inspect`: what is in a recording, for people who debug it. The output is no interface.
 mod python;
+mod table;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -11,7 +12,7 @@ use recording::{Event, StackId};
 use super::{opened, to_stdout};
 use crate::cli::InspectArgs;
 use crate::reader::{Definitions, Recording};
-use crate::replay::{self, Moment, Place, Replayed, Sink};
+use crate::replay::{self, Moment, Options, Place, Replayed, Sink, Source};
 
 /// Does it.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -29,10 +30,15 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
-    let replayed = replay::replay(r, replay::Options { until: Moment::End, ..Default::default() }, &|_| {});
+    let replayed = replay::replay(
+        r,
+        Options { until: Moment::End, from: Source::Events, ..Options::default() },
+        &|_| {},
+    );
     let definitions = Definitions::read(r);
     header(r, &r.header, out)?;
     counts(r, &replayed, &definitions, out)?;
+    table::table(r, &replayed, out)?;
     python::python(&replayed, &definitions, args.python, out)?;
     if args.threads {
         for (number, thread) in &replayed.threads {
@@ -81,6 +87,11 @@ fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result
     }
     writeln!(out, "  exe {:?}", r.exe)?;
     writeln!(out, "  command {:?}", r.command)?;
+    let FileHeader { reused, held_monotonic_ns, unknown_frees, flags, .. } = header;
+    writeln!(
+        out,
+        "  {reused} chunks used again, events from {held_monotonic_ns} ns on, {unknown_frees} unknown frees, flags {flags:#x}"
+    )?;
     for note in &r.notes {
         writeln!(out, "  note: {note}")?;
     }

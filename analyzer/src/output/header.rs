@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::text::{COLUMNS, Style};
 use super::units::{Number, Size, counted, duration, utc};
-use crate::aggregate::{ArenaCounts, Known, Process, Report, cut, spoken, tree};
+use crate::aggregate::{ArenaCounts, Inherited, Known, Process, Report, cut, spoken, tree};
 use crate::reader::ProcessState;
 use crate::replay::Moment;
 
@@ -118,12 +118,13 @@ fn largest(processes: &[Process]) -> (Vec<(&Process, usize)>, Vec<&Process>) {
 fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let command = process.command.join(" ");
     let numbers = format!(
-        "{:indent$}pid {} {}: {} in {}",
+        "{:indent$}pid {} {}: {} in {}{}",
         "",
         process.pid,
         state(process),
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
+        inherited(process),
         indent = 2 + 2 * depth.min(DEEPEST),
     );
     let room = COLUMNS.saturating_sub(numbers.chars().count() + 2).max(COMMAND);
@@ -138,6 +139,16 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
         writeln!(out, "    {}", style.paint("33", &problem))?;
     }
     Ok(())
+}
+
+/// What a process has of its parent's blocks, which are counted there.
+fn inherited(process: &Process) -> String {
+    match process.inherited {
+        Inherited::Nothing | Inherited::Blocks { blocks: 0, .. } => String::new(),
+        Inherited::Unknown => " (inherited: not known)".to_string(),
+        Inherited::Blocks { bytes, at_most: false, .. } => format!(" ({} inherited)", Size(bytes)),
+        Inherited::Blocks { bytes, .. } => format!(" (at most {} inherited)", Size(bytes)),
+    }
 }
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::aggregate::{ArenaCounts, Counts, Frame, Kind, Phase, Process, Report, Site};
+use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, Phase, Process, Report, Site};
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
 use crate::output::units::utc;
@@ -55,6 +55,7 @@ struct ProcessJson<'a> {
     without_stack: u64,
     impossible: u64,
     inherited_frees: u64,
+    inherited: Option<InheritedJson>,
     source: &'static str,
     events_held_since: Option<String>,
     unknown_frees: u64,
@@ -68,6 +69,13 @@ struct ProcessJson<'a> {
     merge_mismatches: u64,
     unreadable: Vec<String>,
     notes: &'a [String],
+}
+
+#[derive(Serialize, Default)]
+struct InheritedJson {
+    unfreed_bytes: u64,
+    unfreed_blocks: u64,
+    at_most: bool,
 }
 
 #[derive(Serialize)]
@@ -346,6 +354,13 @@ fn process(process: &Process) -> ProcessJson<'_> {
         without_stack: process.without_stack,
         impossible: process.anomalies.impossible(),
         inherited_frees: process.anomalies.inherited_frees,
+        inherited: match process.inherited {
+            Inherited::Blocks { blocks, bytes, at_most } => {
+                Some(InheritedJson { unfreed_bytes: bytes, unfreed_blocks: blocks, at_most })
+            }
+            Inherited::Unknown => None,
+            Inherited::Nothing => Some(InheritedJson::default()),
+        },
         source: if process.known.from_table { "table" } else { "events" },
         events_held_since: process.known.events_since_ns.map(utc),
         unknown_frees: process.known.unknown_frees,

@@ -64,11 +64,6 @@ impl<'r> Writer<'r> {
         Writer { records: self.records.clone(), model: self.model.clone(), losses: Vec::new(), ..*self }
     }
 
-    /// Bytes of chunks entered so far.
-    pub fn bytes_read(&self) -> u64 {
-        (self.next_chunk * CHUNK) as u64
-    }
-
     /// Bytes that may still hold events.
     pub fn bytes_left(&self) -> u64 {
         let chunks = self.chunks.len() - self.next_chunk;

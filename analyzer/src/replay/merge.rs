@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use recording::layout::SHARDS;
+use recording::layout::{CHUNK, SHARDS};
 use recording::{Event, mark, shard_of};
 
 use crate::reader::{Cut, Loss, Recording, Step, Writer};
@@ -39,6 +39,10 @@ pub trait Sink {
     fn thread(&mut self, number: u32, tid: u32);
     /// This many more bytes of the log were read.
     fn progress(&mut self, _bytes: u64) {}
+    /// Whether the rest need not be read; asked now and then.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 /// Stamps that are not where they should be.
@@ -75,8 +79,11 @@ pub fn in_order(recording: &Recording, sink: &mut impl Sink) -> Order {
     loop {
         while let Some(Reverse((_, index))) = merge.ready.pop() {
             merge.run(index, &mut cursors[index], sink);
+            if sink.is_done() {
+                break;
+            }
         }
-        if merge.parked == 0 || !merge.unblock(&cursors) {
+        if sink.is_done() || merge.parked == 0 || !merge.unblock(&cursors) {
             break;
         }
     }
@@ -94,12 +101,11 @@ struct Cursor<'r> {
     thread: u32,
     clock_ms: u64,
     epoch: u32,
-    bytes: u64,
 }
 
 impl<'r> Cursor<'r> {
     fn new(writer: Writer<'r>) -> Cursor<'r> {
-        Cursor { writer, head: None, thread: 0, clock_ms: 0, epoch: 0, bytes: 0 }
+        Cursor { writer, head: None, thread: 0, clock_ms: 0, epoch: 0 }
     }
 }
 
@@ -162,7 +168,7 @@ impl<'r> Merge<'r> {
 
     /// Runs a writer until it is parked, ahead of another one's clock, or at its end.
     fn run(&mut self, index: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
-        let Cursor { writer, head, thread, clock_ms, epoch, bytes } = cursor;
+        let Cursor { writer, head, thread, clock_ms, epoch } = cursor;
         let mut limit = self.ready.peek().map_or(u64::MAX, |Reverse((clock, _))| *clock);
         if let Some(event) = head.take() {
             let place = Place { writer: index, thread: *thread, clock_ms: *clock_ms, epoch: *epoch };
@@ -171,7 +177,6 @@ impl<'r> Merge<'r> {
                 return;
             }
         }
-        let mut entered = 0;
         writer.run(|step| {
             let event = match step {
                 Step::Event(event) => event,
@@ -179,9 +184,9 @@ impl<'r> Merge<'r> {
                     *thread = number;
                     *clock_ms = clock.max(*clock_ms);
                     *epoch = said.max(*epoch);
-                    entered += 1;
                     sink.thread(number, tid);
-                    return true;
+                    sink.progress(CHUNK as u64);
+                    return !sink.is_done();
                 }
                 Step::End => return true,
             };
@@ -211,11 +216,6 @@ impl<'r> Merge<'r> {
             }
             applied
         });
-        if entered > 0 {
-            let read = writer.bytes_read();
-            sink.progress(read - *bytes);
-            *bytes = read;
-        }
     }
 
     /// Hands an event over if it is due; parks the writer if not.

@@ -3,6 +3,7 @@
 //! The middle of the analyzer: values in, values out. Memory is in proportion to the live blocks and the stacks that
 //! allocate, never to the length of the log.
 mod arenas;
+mod inherited;
 mod live;
 mod merge;
 mod moment;
@@ -14,6 +15,7 @@ mod table;
 mod window;
 
 pub use arenas::ArenaCounts;
+pub use inherited::{Heir, Inherited, inherited};
 pub use live::{Birth, Block};
 pub use merge::{Gaps, Order, Place, Sink, in_order};
 pub use moment::{Born, BornIn, Edge, Moment, cut, has_epochs};

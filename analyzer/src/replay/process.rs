@@ -158,12 +158,13 @@ impl<'p> Replay<'p> {
     #[cold]
     fn free_of_another(&mut self, address: Address) {
         if !self.arenas.remove(address) {
-            self.unknown();
+            self.unknown(address);
         }
     }
 
-    fn unknown(&mut self) {
+    fn unknown(&mut self, address: Address) {
         if self.forked {
+            self.out.inherited_freed.push(address.0);
             self.out.anomalies.inherited_frees += 1;
         } else if !self.partial {
             self.out.anomalies.unknown_frees += 1;
@@ -173,7 +174,7 @@ impl<'p> Replay<'p> {
     fn realloc_begin(&mut self, writer: usize, address: Address) {
         // The table of arenas grows by realloc; the new one is an arena again.
         if !self.begin_moving(writer, address) && !self.arenas.remove(address) {
-            self.unknown();
+            self.unknown(address);
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Replayed {
     pub threads: BTreeMap<u32, Thread>,
     /// The memory from which Python's allocator carves objects, live at the end.
     pub arenas: ArenaCounts,
+    /// The addresses that a forked process freed of what it had inherited, if its events were replayed.
+    pub inherited_freed: Vec<u64>,
     /// Events of blocks, to the end of the recording; a realloc is two.
     pub events: u64,
     /// Events that could not be recorded.

@@ -1,0 +1,44 @@
+//! Whether the live table says what the events say: of a process that is gone it must, whatever ended it.
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use crate::output::{Number, counted};
+use crate::reader::Recording;
+use crate::replay::{self, Moment, Options, Replayed, Source};
+
+/// Prints it. `events` is what was replayed.
+pub(super) fn table(recording: &Recording, events: &Replayed, out: &mut dyn Write) -> io::Result<()> {
+    if !recording.has_table() {
+        return Ok(());
+    }
+    let options = Options { from: Source::Table, until: Moment::End, ..Options::default() };
+    let table = replay::replay(recording, options, &|_| {});
+    let (blocks, bytes) = (counted(table.live.len() as u64, "block"), Number(table.live_bytes));
+    write!(out, "  live table: {blocks} of {bytes} bytes")?;
+    if events.is_table || !recording.has_all_events() {
+        return writeln!(out, "; not all events are held");
+    }
+    let (missing, other) = difference(&table, events);
+    match (missing, other, recording.is_running()) {
+        (0, 0, _) => writeln!(out, ", as the events say"),
+        (_, _, true) => writeln!(out, "; the process runs, and went on"),
+        (missing, other, false) => {
+            writeln!(
+                out,
+                ", which is WRONG: by the events {missing} are missing and {other} are not there or others"
+            )
+        }
+    }
+}
+
+/// How many blocks of the events are not in the table, and how many of the table are not those of the events.
+fn difference(table: &Replayed, events: &Replayed) -> (usize, usize) {
+    let blocks = |replayed: &Replayed| -> HashMap<u64, (u64, u32)> {
+        let what = |block: &replay::Block| (block.size, replayed.sites[block.site as usize].stack.0);
+        replayed.live.iter().map(|(address, block)| (address.0, what(block))).collect()
+    };
+    let (table, events) = (blocks(table), blocks(events));
+    let missing = events.keys().filter(|address| !table.contains_key(address)).count();
+    let other = table.iter().filter(|(address, block)| events.get(address) != Some(block)).count();
+    (missing, other)
+}
