@@ -117,15 +117,14 @@ fn largest(processes: &[Process]) -> (Vec<(&Process, usize)>, Vec<&Process>) {
 
 fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let command = process.command.join(" ");
+    let indent = 2 + 2 * depth.min(DEEPEST);
     let numbers = format!(
-        "{:indent$}pid {} {}: {} in {}{}",
+        "{:indent$}pid {} {}: {} in {}",
         "",
         process.pid,
         state(process),
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
-        inherited(process),
-        indent = 2 + 2 * depth.min(DEEPEST),
     );
     let room = COLUMNS.saturating_sub(numbers.chars().count() + 2).max(COMMAND);
     let command = match (&process.exe, command.chars().count()) {
@@ -135,20 +134,26 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
         _ => command,
     };
     writeln!(out, "{numbers}  {}", style.dim(&cut(&command, room)))?;
+    if let Some(inherited) = inherited(process) {
+        writeln!(out, "{:indent$}  {}", "", style.dim(&inherited))?;
+    }
     for problem in problems(process) {
         writeln!(out, "    {}", style.paint("33", &problem))?;
     }
     Ok(())
 }
 
-/// What a process has of its parent's blocks, which are counted there.
-fn inherited(process: &Process) -> String {
-    match process.inherited {
-        Inherited::Nothing | Inherited::Blocks { blocks: 0, .. } => String::new(),
-        Inherited::Unknown => " (inherited: not known)".to_string(),
-        Inherited::Blocks { bytes, at_most: false, .. } => format!(" ({} inherited)", Size(bytes)),
-        Inherited::Blocks { bytes, .. } => format!(" (at most {} inherited)", Size(bytes)),
-    }
+/// What a process has of its parent's blocks.
+fn inherited(process: &Process) -> Option<String> {
+    Some(match process.inherited {
+        Inherited::Nothing | Inherited::Blocks { blocks: 0, .. } => return None,
+        Inherited::Unknown => "and what it inherited, which is not known".to_string(),
+        Inherited::Blocks { blocks, bytes, at_most } => {
+            let at_most = if at_most { "at most " } else { "" };
+            let blocks = counted(blocks, "block");
+            format!("and inherited {at_most}{} in {blocks}, counted at its parent", Size(bytes))
+        }
+    })
 }
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
