@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use e2e::{Interpreter, Program, Report, Scratch, Service, artifacts, process, python, report};
@@ -157,6 +159,63 @@ fn difference_of_two_runs() {
     assert_eq!([&first["delta_blocks"], &first["delta_bytes"]], [leaked, leaked * SIZE], "{first}");
     let line = artifacts::line_with(&source("wsgi_leak.py"), "# the leak");
     assert_eq!((&first["stack"][0]["line"], &first["stack"][0]["function"]), (&line.into(), &"leak".into()));
+}
+
+/// The service serves other requests all the while, at its marks too.
+#[test]
+fn difference_of_two_marks() {
+    let Some(program) = gunicorn(newest(), &[]) else { return };
+    let scratch = Scratch::new("server");
+    let service = Service::start(&program.clone().recorded_to(scratch.path()));
+    let done = AtomicBool::new(false);
+    let between = thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                service.get("/");
+            }
+        });
+        let ended = End(&done);
+        let mark =
+            |name| assert!(Program::unfreed("mark").arg(scratch.path()).arg(name).run().status.success());
+        leak(&service, REQUESTS, 2);
+        mark("warm");
+        let between = leak(&service, REQUESTS, 2);
+        mark("end");
+        leak(&service, REQUESTS, 2);
+        assert_leaked_between_marks(scratch.path(), &between);
+        drop(ended);
+        others.join().expect("requests are answered");
+        between
+    });
+    assert!(service.end(libc::SIGTERM).success());
+    assert_leaked_between_marks(scratch.path(), &between);
+}
+
+/// Sets the flag when it goes, also while a test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn assert_leaked_between_marks(recording: &Path, between: &Answered) {
+    let at = |mark| format!("{}@{mark}", recording.display());
+    let diff = Program::unfreed("diff").arg(at("warm")).arg(at("end"));
+    let outcome = diff.arg("--by").arg("line").arg("--format").arg("json").run();
+    let difference: Value = serde_json::from_slice(&outcome.stdout).expect("the difference is JSON");
+    let first = &difference["sites"][0];
+    let leaked: u64 = between.values().sum();
+    assert_eq!([&first["delta_blocks"], &first["delta_bytes"]], [leaked, leaked * SIZE], "{first}");
+    let line = artifacts::line_with(&source("wsgi_leak.py"), "# the leak");
+    assert_eq!((&first["stack"][0]["line"], &first["stack"][0]["function"]), (&line.into(), &"leak".into()));
+
+    let options = ["--born", "warm..end", "--by", "process", "--focus", "^leak$"];
+    let report = Report::with(recording, &options);
+    let sites = report.sites().iter().filter(|site| report::number(site, "unfreed_blocks") > 0);
+    let found: Answered = sites.map(|site| (pid(site), report::number(site, "unfreed_blocks"))).collect();
+    assert_eq!(found, *between, "of each worker");
 }
 
 fn uwsgi(python: &Interpreter, uwsgi: &Path, options: &[&str]) -> Program {
