@@ -6,9 +6,9 @@
 //! A child that shares its parent's memory (vfork) goes on in the parent's.
 //! See [`life`](crate::protocol::life).
 
-use crate::log::events;
 use crate::log::file::{self, header_bytes, word};
 use crate::log::place;
+use crate::log::{chunks, events};
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
@@ -134,34 +134,6 @@ pub fn is_recording() -> bool {
     life().is_some_and(Life::is_recording)
 }
 
-/// A chunk for a writer; `None` when the recording has stopped.
-pub fn new_chunk() -> Option<usize> {
-    new_chunks(1).and_then(open_chunk)
-}
-
-/// So many chunks in a row, of which each is to be opened: the first one's offset in the file. `None` when the recording has stopped.
-pub fn new_chunks(count: usize) -> Option<usize> {
-    if !is_recording() {
-        return None;
-    }
-    match file::new_chunks(count) {
-        Some(Ok(offset)) => Some(offset),
-        Some(Err(errno)) => {
-            cannot_grow(errno);
-            None
-        }
-        None => {
-            stop(StopCause::Full, 0);
-            None
-        }
-    }
-}
-
-/// The address of a chunk that was handed out; `None` when the recording has stopped.
-pub fn open_chunk(offset: usize) -> Option<usize> {
-    file::open_chunk(offset).inspect_err(|errno| cannot_grow(*errno)).ok()
-}
-
 /// Ends the recording for want of space, or because the program forbids to get it.
 #[cold]
 pub fn cannot_grow(errno: Errno) {
@@ -281,6 +253,7 @@ fn begin_file() -> bool {
             return false;
         }
     };
+    chunks::begin();
     // SAFETY: this thread alone begins the file.
     let header = unsafe { header_bytes() };
     write_header(header, parent, scratch, parents_strings);

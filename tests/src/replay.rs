@@ -9,7 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LIVE_DIRECTORY};
+use recording::layout::{
+    CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HELD_STAMPS, INHERITED_STAMPS, LIVE_DIRECTORY,
+    SHARDS,
+};
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, Event, EventDecoder, EventModel,
     StackId, Stop, shard_of,
@@ -36,6 +39,10 @@ pub struct ProcessFile {
     pub events: u64,
     /// Frees of addresses that this process did not allocate: inherited, or from before the recording.
     pub unknown_frees: u64,
+    /// Stamps from [`ProcessFile::first_stamps`] on, up to the last of each shard, that no event has.
+    pub missing: u64,
+    /// The first stamp of each shard that the recording has, if nothing is missing.
+    pub first_stamps: Vec<u64>,
     /// Sequences that cannot be, and chunks that do not decode.
     pub impossible: Vec<String>,
     /// Threads that have events.
@@ -78,11 +85,13 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         live: HashMap::new(),
         events: 0,
         unknown_frees: 0,
+        missing: 0,
+        first_stamps: first_stamps(bytes, process),
         impossible: Vec::new(),
         threads: HashSet::new(),
         parents: HashMap::new(),
     };
-    let mut shards = Shards::default();
+    let mut shards = Shards { first_stamps: file.first_stamps.clone(), ..Shards::default() };
     for (header, chunk) in chunks_in_order(bytes, process) {
         match header.kind {
             ChunkKind::Definitions => file.read_definitions(&header, chunk),
@@ -91,7 +100,9 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         }
     }
     let unfinished: Vec<(Address, u64)> = shards.begun.values().copied().collect();
-    for events in shards.sorted() {
+    for (shard, events) in shards.sorted() {
+        let stamps = events.last().map_or(0, |(last, _)| last + 1 - file.first_stamps[shard]);
+        file.missing += stamps.saturating_sub(events.len() as u64);
         file.replay(&events, &unfinished);
     }
     file.impossible.sort();
@@ -137,9 +148,19 @@ fn chunks_in_order(bytes: &[u8], process: u32) -> Vec<(ChunkHeader, &[u8])> {
     chunks
 }
 
+/// From which stamp of each shard on the process's events are there: those before were its parent's, or are gone.
+fn first_stamps(bytes: &[u8], process: u32) -> Vec<u64> {
+    let header = &bytes[process as usize * CHUNK..];
+    let words = |at: usize| header.get(at..at + 8 * SHARDS).unwrap_or(&[0; 8 * SHARDS]).chunks_exact(8);
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let (inherited, held) = (words(INHERITED_STAMPS), words(HELD_STAMPS));
+    inherited.zip(held).map(|(inherited, held)| word(inherited).max(word(held))).collect()
+}
+
 /// The events of each shard with their stamps.
 #[derive(Default)]
 struct Shards {
+    first_stamps: Vec<u64>,
     events: HashMap<usize, Vec<(u64, Event)>>,
     /// The last realloc-begin of each writer with its stamp, while nothing followed.
     begun: HashMap<u32, (Address, u64)>,
@@ -147,6 +168,9 @@ struct Shards {
 
 impl Shards {
     fn add(&mut self, writer: u32, address: Address, stamp: u64, event: Event) {
+        if stamp < self.first_stamps[shard_of(address)] {
+            return;
+        }
         self.begun.remove(&writer);
         if matches!(event, Event::ReallocBegin { .. }) {
             self.begun.insert(writer, (address, stamp));
@@ -155,9 +179,9 @@ impl Shards {
     }
 
     /// Each shard in its order.
-    fn sorted(self) -> Vec<Vec<(u64, Event)>> {
-        let mut shards: Vec<_> = self.events.into_values().collect();
-        shards.iter_mut().for_each(|events| events.sort_by_key(|&(stamp, _)| stamp));
+    fn sorted(self) -> Vec<(usize, Vec<(u64, Event)>)> {
+        let mut shards: Vec<_> = self.events.into_iter().collect();
+        shards.iter_mut().for_each(|(_, events)| events.sort_by_key(|&(stamp, _)| stamp));
         shards
     }
 }
@@ -175,6 +199,11 @@ impl ProcessFile {
             }
         }
         (depth, EndReason::from_id(at))
+    }
+
+    /// Each stack node's parent.
+    pub fn parents(&self) -> &HashMap<StackId, StackId> {
+        &self.parents
     }
 
     /// Blocks of exactly this size.

@@ -4,11 +4,10 @@
 //! most threads and most forked children write little. All-zero is a cursor without a chunk, which is what fork leaves of
 //! it in the child. One that keeps nothing has no chunk either, but room for all.
 
-use super::file;
-use crate::sys::Errno;
-use crate::{process, sandbox, thread};
+use super::{chunks, file};
+use crate::{process, thread};
 use core::sync::atomic::{Ordering::Release, compiler_fence};
-use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, ChunkHeader, ROOM};
+use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, ROOM};
 use recording::{Memory, Packed, Wide};
 
 /// A piece of a chunk: a page.
@@ -25,8 +24,14 @@ pub struct Cursor {
     end: usize,
     /// Address of the chunk, 0 if there is none.
     chunk: usize,
-    /// Number of the next chunk.
+    /// Bytes of it that are allocated.
+    allocated: usize,
+    /// Which of the file's chunks it is.
+    number: u32,
+    /// Which of the writer's chunks the next one is.
     ordinal: u32,
+    /// The chunk is one of events.
+    is_of_events: bool,
     /// The chunk grows by pieces.
     pieces: bool,
 }
@@ -54,23 +59,23 @@ impl Cursor {
         if self.ordinal == 0 || thread::writers() > MANY { Memory::Small } else { Memory::Whole }
     }
 
-    /// Allocates more of the chunk; false if it is full.
+    /// Allocates more of the chunk; false if it is full, or the file cannot grow.
     #[cold]
     pub fn grow(&mut self, bytes: usize) -> bool {
         if !process::is_recording() {
             return false;
         }
         while self.pieces && self.chunk != 0 && self.end < self.chunk + CHUNK {
-            match file::allocate_at(self.end, PIECE) {
-                Ok(()) => {}
-                // The rest of the chunk cannot be had any more; another chunk may be ready.
-                Err(Errno(libc::EPERM)) if sandbox::is_present() => return false,
-                Err(errno) => {
-                    process::cannot_grow(errno);
-                    return false;
-                }
+            if file::allocate_at(self.end, PIECE).is_err() {
+                // There may be another chunk.
+                chunks::has_not_grown();
+                return false;
+            }
+            if self.is_of_events {
+                chunks::count(PIECE);
             }
             self.end += PIECE;
+            self.allocated += PIECE;
             if self.has_room(bytes) {
                 self.let_go_of_full_pages();
                 return true;
@@ -86,33 +91,44 @@ impl Cursor {
         }
     }
 
+    /// Gives the chunk back, if there is one.
+    fn leave(&mut self) {
+        let chunk = core::mem::take(&mut self.chunk);
+        self.position = 0;
+        self.end = 0;
+        if chunk == 0 {
+            return;
+        }
+        file::release_chunk(chunk, self.number);
+        if self.is_of_events {
+            chunks::left(self.number, self.allocated);
+        }
+    }
+
     /// Gives the chunk back and begins another with this header (whose ordinal and process are filled in). False if there is
     /// none; the recording has stopped then. [`Memory::Small`]: it grows by pieces.
     #[cold]
     pub fn turn(&mut self, header: ChunkHeader, memory: Memory) -> bool {
-        let old = core::mem::take(&mut self.chunk);
-        self.position = 0;
-        self.end = 0;
-        if old != 0 {
-            file::release_chunk(old);
-        }
-        let Some(at) = process::new_chunk() else { return false };
-        self.pieces = memory == Memory::Small;
-        let size = if self.pieces { PIECE } else { CHUNK };
-        if let Err(errno) = file::allocate_at(at, size) {
-            process::cannot_grow(errno);
-            return false;
-        }
+        self.leave();
+        let size = if memory == Memory::Small { PIECE } else { CHUNK };
+        let Some(chunk) = chunks::take(header.kind == ChunkKind::Events, size) else { return false };
         let words = ChunkHeader { ordinal: self.ordinal, process: file::process(), ..header }.to_words();
         self.ordinal += 1;
         for (index, &word) in words.iter().enumerate().rev() {
             // SAFETY: the header lies in the allocated piece of a chunk that is this writer's alone. The first
             // word, which says that the chunk is begun, is stored last.
-            unsafe { ((at + 8 * index) as *mut u64).write_volatile(word) };
+            unsafe { ((chunk.at + 8 * index) as *mut u64).write_volatile(word) };
         }
-        self.chunk = at;
-        self.end = at + size;
-        self.position = at + CHUNK_HEADER;
+        self.chunk = chunk.at;
+        self.number = chunk.number;
+        self.is_of_events = header.kind == ChunkKind::Events;
+        self.pieces = chunk.size < CHUNK;
+        self.allocated = chunk.size;
+        self.end = chunk.at + chunk.size;
+        self.position = chunk.at + CHUNK_HEADER;
+        if chunk.is_reused && memory == Memory::Small {
+            file::let_go(chunk.at + PIECE, chunk.size - PIECE);
+        }
         true
     }
 

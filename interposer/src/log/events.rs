@@ -7,9 +7,9 @@
 //! Where no events are kept ([`config::events`]) no stamps are taken either, and nothing is written.
 
 use super::cursor::Cursor;
-use super::file;
+use super::{chunks, file};
 use crate::protocol::stamps::{Counter, Counters};
-use crate::{clock, config};
+use crate::{clock, config, sys};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
 use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
 
@@ -87,7 +87,14 @@ impl Events {
         };
         let memory = self.cursor.memory();
         self.model.begin_chunk(clock_ms, memory);
-        self.cursor.turn(header, memory)
+        if !self.cursor.turn(header, memory) {
+            return false;
+        }
+        if chunks::are_reused() {
+            // Where it was said may be gone.
+            self.put(|model| model.thread_name(&sys::thread_name()));
+        }
+        true
     }
 
     /// A block was handed out, at `clock_ms` if that is known. There must be room. False, here and below, if the recording has

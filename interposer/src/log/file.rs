@@ -59,7 +59,7 @@ fn random_id() -> u64 {
 /// child, as [`segments::change`] does; where there can be no new file, the parent's is as it was.
 pub fn begin(in_use: bool) -> sys::Result<(usize, usize)> {
     let id = random_id();
-    let parents = shared_word(AT_FILE_ID).map_or(0, |id| id.load(Relaxed));
+    let parents = first_id().unwrap_or(0);
     let begun = create(id).inspect_err(|_| place::set(parents))?;
     let old = segments::change(begun.header, in_use);
     ID.store(id, Relaxed);
@@ -80,13 +80,12 @@ pub fn join() -> sys::Result<()> {
     segments::join();
     let processes = shared_word(PROCESSES).ok_or(Errno(libc::ENOENT))?;
     let is_open = processes.fetch_add(1, AcqRel) & CLOSED == 0;
-    let chunk =
-        if is_open { new_chunk().unwrap_or(Err(Errno(libc::EFBIG))) } else { Err(Errno(libc::ENOENT)) };
-    match chunk.and_then(|at| allocate_at(at, HEADER_SIZE).map(|()| at)) {
-        Ok(at) => {
+    let chunk = if is_open { new_chunk(HEADER_SIZE) } else { Err(Some(Errno(libc::ENOENT))) };
+    match chunk {
+        Ok((at, number)) => {
             ID.store(random_id(), Relaxed);
             HEADER.store(at, Relaxed);
-            PROCESS.store((segments::offset(at).unwrap_or(0) / CHUNK) as u32, Relaxed);
+            PROCESS.store(number, Relaxed);
             if let Some(ids) = word(NEXT_ID_BLOCK) {
                 ids.store(1, Relaxed);
             }
@@ -94,7 +93,7 @@ pub fn join() -> sys::Result<()> {
         }
         Err(errno) => {
             processes.fetch_sub(1, Relaxed);
-            Err(errno)
+            Err(errno.unwrap_or(Errno(libc::EFBIG)))
         }
     }
 }
@@ -106,6 +105,11 @@ pub fn leave(in_use: bool) -> (usize, usize) {
     PROCESS.store(0, Relaxed);
     READY[0].store(usize::MAX, Relaxed);
     segments::change(0, in_use)
+}
+
+/// Random id of who began the file.
+pub fn first_id() -> Option<u64> {
+    shared_word(AT_FILE_ID).map(|id| id.load(Relaxed))
 }
 
 /// Which chunk of the file the process's header is.
@@ -191,27 +195,36 @@ pub fn handed_out() -> usize {
     shared_word(NEXT_CHUNK).map_or(0, |next| next.load(SeqCst) as usize * CHUNK)
 }
 
-/// Hands out a chunk and makes it writable; `None` when the reserved size is used up.
-pub fn new_chunk() -> Option<sys::Result<usize>> {
-    new_chunks(1).map(|offset| offset.and_then(open_chunk))
+/// Hands out a chunk of which `size` bytes may be touched, as address and number; an error without an errno when the
+/// reserved size is used up.
+pub fn new_chunk(size: usize) -> Result<(usize, u32), Option<Errno>> {
+    let offset = new_chunks(1)?;
+    let at = open_chunk(offset, size)?;
+    Ok((at, (offset / CHUNK) as u32))
 }
 
-/// Hands out `count` chunks in a row: the first one's offset in the file; `None` when the reserved size is used up.
-pub fn new_chunks(count: usize) -> Option<sys::Result<usize>> {
-    let (size, next) = (Size(shared_word(SIZE)?), shared_word(NEXT_CHUNK)?);
-    match segments::take(count, || size.hand_out(next, count, segments::RESERVE, extend)) {
-        Ok(offset) => Some(Ok(offset)),
-        Err(NoChunk::Full) => None,
-        Err(NoChunk::Busy) => Some(Err(Errno(libc::EBUSY))),
-        Err(NoChunk::Failed(errno)) => Some(Err(errno)),
-    }
+/// Hands out `count` chunks in a row: the first one's offset in the file. An error as of [`new_chunk`].
+pub fn new_chunks(count: usize) -> Result<usize, Option<Errno>> {
+    let (file, next) = (shared_word(SIZE).map(Size).ok_or(None)?, shared_word(NEXT_CHUNK).ok_or(None)?);
+    let hand_out = || file.hand_out(next, count, segments::RESERVE, extend);
+    segments::take(count, hand_out).map_err(|error| match error {
+        NoChunk::Full => None,
+        NoChunk::Busy => Some(Errno(libc::EBUSY)),
+        NoChunk::Failed(errno) => Some(errno),
+    })
 }
 
-/// Makes a chunk that was handed out writable: its address.
-pub fn open_chunk(offset: usize) -> sys::Result<usize> {
-    let writable =
-        |at| if is_ready(offset, CHUNK) { Ok(at) } else { sys::make_writable(at, CHUNK).map(|()| at) };
-    segments::address(offset).and_then(writable)
+/// The address of a chunk that was handed out, of which `size` bytes may be touched then.
+pub fn open_chunk(offset: usize, size: usize) -> sys::Result<usize> {
+    let open = || {
+        let at = segments::address(offset)?;
+        if !is_ready(offset, CHUNK) {
+            sys::make_writable(at, CHUNK)?;
+        }
+        allocate_at(at, size)?;
+        Ok(at)
+    };
+    open().inspect_err(|_| segments::release(offset))
 }
 
 /// Keeps `size` bytes ready behind what was handed out, or as many as can be had, for when nothing can be done any more.
@@ -252,6 +265,11 @@ fn make_ready(from: usize, to: usize) -> sys::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether something was made ready ahead.
+pub fn is_reserved() -> bool {
+    READY[0].load(Relaxed) != usize::MAX
 }
 
 fn is_ready(offset: usize, size: usize) -> bool {
@@ -296,9 +314,9 @@ pub fn let_go(at: usize, size: usize) {
 }
 
 /// A full chunk's pages leave the process's memory, and its segment with the last of them.
-pub fn release_chunk(at: usize) {
+pub fn release_chunk(at: usize, number: u32) {
     let_go(at, CHUNK);
-    segments::release(at);
+    segments::release(number as usize * CHUNK);
 }
 
 /// The word at `offset` of the process's header; `None` before there is one.

@@ -1,9 +1,10 @@
 //! The recording's file and what is written into it.
 //!
-//! [`mod@file`] begins the file and hands out chunks, [`place`] names it, [`segments`] maps it; [`cursor`] is one writer's place in its
-//! chunk; [`events`] and [`definitions`] put records there. A writer belongs to one thread at one level of signal
+//! [`mod@file`] begins the file and makes it longer, [`place`] names it, [`segments`] maps it; [`chunks`] gives a writer its
+//! next chunk; [`cursor`] is its place in it; [`events`] and [`definitions`] put records there. A writer belongs to one thread at one level of signal
 //! handlers, so that no two ever write to one chunk: the file header's words are all that is shared.
 
+pub mod chunks;
 pub mod cursor;
 pub mod definitions;
 pub mod events;

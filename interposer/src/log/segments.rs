@@ -9,14 +9,14 @@
 //! header. Others go when the next one is mapped, if all their chunks are handed out (by this process or another that
 //! writes to the same file), none of our threads is just taking one, and all that we took were released. Asked
 //! in this order: who has taken a chunk of a segment that is handed out was a taker before that, and is one
-//! until the chunk is counted.
+//! until the chunk is counted. Who takes a chunk again maps its segment again.
 
 use super::{file, place};
-use crate::protocol::mapped::mapped;
+use crate::protocol::mapped::{give_up, mapped, mapped_again, present};
 use crate::sys::{self, Errno, Fd};
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize};
-use recording::layout::CHUNK;
+use recording::layout::{AT_FILE_ID, CHUNK};
 
 /// Size of a segment: 32 chunks.
 pub const SEGMENT: usize = 2 << 20;
@@ -26,11 +26,10 @@ const SEGMENTS: usize = 65_536;
 pub const RESERVE: usize = SEGMENT * SEGMENTS;
 /// What a segment's mapping shares with the one before it.
 const PAGE: usize = 4096;
+/// Size of the mapping of a segment but the first.
+const MAPPED: usize = PAGE + SEGMENT;
 
-/// Stands for the address of a segment that was unmapped.
-const GONE: usize = 1;
-
-/// Address of each segment, 0 if it was never mapped.
+/// Address of each segment, see [`mapped`](crate::protocol::mapped).
 static ADDRESSES: [AtomicUsize; SEGMENTS] = [const { AtomicUsize::new(0) }; SEGMENTS];
 /// Chunks of each segment that this process has taken and not released.
 static IN_USE: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(0) }; SEGMENTS];
@@ -38,8 +37,6 @@ static IN_USE: [AtomicU8; SEGMENTS] = [const { AtomicU8::new(0) }; SEGMENTS];
 static TAKERS: AtomicU32 = AtomicU32::new(0);
 /// The segment that was mapped last.
 static NEWEST: AtomicUsize = AtomicUsize::new(0);
-/// Those between the first and this are gone.
-static OLDEST: AtomicUsize = AtomicUsize::new(1);
 
 const _: () = assert!(SEGMENT / CHUNK < u8::MAX as usize, "a segment's chunks can be counted");
 
@@ -65,17 +62,17 @@ pub fn map_first(fd: &Fd) -> sys::Result<usize> {
 /// (address, size); the others are unmapped unless somebody may still be writing there.
 pub fn change(first: usize, in_use: bool) -> (usize, usize) {
     for number in 1..=NEWEST.load(Relaxed) {
-        let at = ADDRESSES[number].swap(0, Relaxed);
+        let at = present(&ADDRESSES[number]).filter(|_| !in_use);
+        ADDRESSES[number].store(0, Relaxed);
         IN_USE[number].store(0, Relaxed);
-        if at > GONE && !in_use {
-            // SAFETY: mapped by `map_after` as this and a page before it, and nobody uses it any more.
-            unsafe { sys::unmap(at - PAGE, PAGE + SEGMENT) };
+        if let Some(at) = at {
+            // SAFETY: nobody uses it any more.
+            unsafe { unmap(at) };
         }
     }
     IN_USE[0].store(0, Relaxed);
     TAKERS.store(0, Relaxed);
     NEWEST.store(0, Relaxed);
-    OLDEST.store(1, Relaxed);
     (ADDRESSES[0].swap(first, Relaxed), SEGMENT)
 }
 
@@ -107,10 +104,27 @@ pub fn take<E>(count: usize, hand_out: impl FnOnce() -> Result<usize, E>) -> Res
     taken
 }
 
-/// The chunk that is mapped at `address` is not written to any more.
-pub fn release(address: usize) {
-    if let Some(offset) = offset(address) {
-        IN_USE[offset / SEGMENT].fetch_sub(1, SeqCst);
+/// The chunk at `offset`, which was released, is taken again: its address. Its segment stays mapped until it is released.
+pub fn take_again(offset: usize) -> sys::Result<usize> {
+    let number = offset / SEGMENT;
+    let (Some(place), Some(in_use)) = (ADDRESSES.get(number), IN_USE.get(number)) else {
+        return Err(Errno(libc::EINVAL));
+    };
+    in_use.fetch_add(1, SeqCst);
+    // SAFETY: nobody else has seen this mapping.
+    match mapped_again(place, || map_one(number), |at| unsafe { unmap(at) }) {
+        Ok(Some(at)) => Ok(at + offset % SEGMENT),
+        other => {
+            in_use.fetch_sub(1, SeqCst);
+            Err(other.err().unwrap_or(Errno(libc::EBUSY)))
+        }
+    }
+}
+
+/// The chunk at `offset`, which was taken, is not written to any more.
+pub fn release(offset: usize) {
+    if let Some(in_use) = IN_USE.get(offset / SEGMENT) {
+        in_use.fetch_sub(1, SeqCst);
     }
 }
 
@@ -120,8 +134,8 @@ pub fn address(offset: usize) -> sys::Result<usize> {
     loop {
         let newest = NEWEST.load(Acquire);
         if number <= newest {
-            let at = ADDRESSES[number].load(Acquire);
-            return if at > GONE { Ok(at + offset % SEGMENT) } else { Err(Errno(libc::ENOMEM)) };
+            let at = present(&ADDRESSES[number]).ok_or(Errno(libc::ENOMEM))?;
+            return Ok(at + offset % SEGMENT);
         }
         map_after(newest)?;
     }
@@ -129,13 +143,11 @@ pub fn address(offset: usize) -> sys::Result<usize> {
 
 /// The offset in the file that is mapped at `address`.
 pub fn offset(address: usize) -> Option<usize> {
-    let inside = |number: &usize| {
-        let at = ADDRESSES[*number].load(Relaxed);
-        at > GONE && (at..at + SEGMENT).contains(&address)
+    let inside = |number: usize| {
+        let at = present(&ADDRESSES[number])?;
+        (at..at + SEGMENT).contains(&address).then(|| number * SEGMENT + address - at)
     };
-    let mut mapped = (OLDEST.load(Relaxed)..=NEWEST.load(Relaxed)).rev().chain([0]);
-    let number = mapped.find(inside)?;
-    Some(number * SEGMENT + address - ADDRESSES[number].load(Relaxed))
+    (0..=NEWEST.load(Relaxed)).rev().find_map(inside)
 }
 
 /// Maps the segment after `number`, which was the newest: from its last page on.
@@ -147,18 +159,19 @@ fn map_after(number: usize) -> sys::Result<()> {
     if unmap_written() + 1 >= allowance() {
         return Err(Errno(libc::ENOMEM));
     }
-    let size = PAGE + SEGMENT;
     let map = || {
         // Not what it was if another thread has mapped the next one meanwhile: then `place` is taken.
         let last_page = before.load(Acquire) + SEGMENT - PAGE;
-        let by_path = |_| place::open()?.map_shared(size, (last_offset(number)) as u64, libc::PROT_NONE);
-        let at = sys::map_again(last_page, size).or_else(by_path)?;
+        let at = match sys::map_again(last_page, MAPPED) {
+            Ok(at) => at,
+            Err(_) => map_by_path(number + 1, libc::PROT_NONE)?,
+        };
         // Of a program that locks all its memory: the log is to leave it.
-        sys::unlock(at, size);
+        sys::unlock(at, MAPPED);
         Ok(at + PAGE)
     };
     // SAFETY: nobody else has seen this mapping.
-    let result = mapped(place, map, |at| unsafe { sys::unmap(at - PAGE, size) });
+    let result = mapped(place, map, |at| unsafe { unmap(at) });
     if place.load(Acquire) == 0 {
         return result.map(drop);
     }
@@ -166,33 +179,62 @@ fn map_after(number: usize) -> sys::Result<()> {
     Ok(())
 }
 
-/// Of the last page of a segment.
-fn last_offset(number: usize) -> usize {
-    (number + 1) * SEGMENT - PAGE
+/// Maps a segment that was mapped before, writable. Without a path everything before it is mapped too for a moment.
+#[cold]
+fn map_one(number: usize) -> sys::Result<usize> {
+    if unmap_written() + 1 >= allowance() {
+        return Err(Errno(libc::ENOMEM));
+    }
+    let at = map_by_path(number, libc::PROT_READ | libc::PROT_WRITE).or_else(|_| {
+        let before = begin(number);
+        let at = sys::map_again(first(), before + MAPPED)?;
+        // SAFETY: nobody else has seen this mapping.
+        unsafe { sys::unmap(at, before) };
+        Ok(at + before)
+    })?;
+    sys::unlock(at, MAPPED);
+    Ok(at + PAGE)
+}
+
+/// Maps a segment by the file's path, if that is still this file.
+fn map_by_path(number: usize, protection: i32) -> sys::Result<usize> {
+    let fd = place::open()?;
+    let mut start = [0; AT_FILE_ID + 8];
+    let id = fd.read_all(&mut start)?.get(AT_FILE_ID..);
+    if id.is_none_or(|id| file::first_id().is_none_or(|first| id != first.to_le_bytes())) {
+        return Err(Errno(libc::ENOENT));
+    }
+    fd.map_shared(MAPPED, begin(number) as u64, protection)
+}
+
+/// Where in the file the mapping of a segment begins.
+fn begin(number: usize) -> usize {
+    number * SEGMENT - PAGE
+}
+
+/// Unmaps a segment, not the first.
+///
+/// # Safety
+/// Nobody may use it any more.
+unsafe fn unmap(at: usize) {
+    // SAFETY: mapped as this and a page before it; the rest is handed to the caller.
+    unsafe { sys::unmap(at - PAGE, MAPPED) };
 }
 
 /// Unmaps the segments that are written. Returns how many remain, the first not among them.
 fn unmap_written() -> usize {
     let handed_out = file::handed_out();
-    let settled = TAKERS.load(SeqCst) == 0;
+    // What is kept ready could not be mapped again.
+    let settled = TAKERS.load(SeqCst) == 0 && !file::is_reserved();
     let newest = NEWEST.load(Acquire);
-    let (mut remain, mut oldest) = (0, newest);
-    for number in (OLDEST.load(Relaxed)..=newest).rev() {
-        let at = ADDRESSES[number].load(Acquire);
-        if at <= GONE {
-            continue;
-        }
-        let is_written = settled
-            && number != newest
-            && (number + 1) * SEGMENT <= handed_out
-            && IN_USE[number].load(SeqCst) == 0;
-        if is_written && ADDRESSES[number].compare_exchange(at, GONE, AcqRel, Relaxed).is_ok() {
-            // SAFETY: mapped by `map_after`; no place in it is in use, and none will be given out.
-            unsafe { sys::unmap(at - PAGE, PAGE + SEGMENT) };
-        } else {
-            (remain, oldest) = (remain + 1, number);
-        }
-    }
-    OLDEST.fetch_max(oldest.max(1), Relaxed);
-    remain
+    let mapped = (1..=newest).filter_map(|number| Some((number, present(&ADDRESSES[number])?)));
+    let remains = |&(number, at): &(usize, usize)| {
+        let in_use = &IN_USE[number];
+        let is_written =
+            settled && number != newest && (number + 1) * SEGMENT <= handed_out && in_use.load(SeqCst) == 0;
+        let is_used = || in_use.fetch_add(0, SeqCst) != 0;
+        // SAFETY: no place in it is in use, and who takes one again finds it gone.
+        !(is_written && give_up(&ADDRESSES[number], at, is_used, |at| unsafe { unmap(at) }))
+    };
+    mapped.filter(remains).count()
 }

@@ -4,9 +4,8 @@
 //! are written, single ones would hold many of them. While there are few, their blocks are allocated page by page.
 
 use super::{Page, Pages};
-use crate::log::file;
+use crate::log::{chunks, file};
 use crate::protocol::runs::{Run, Runs};
-use crate::sys::Errno;
 use crate::{process, sandbox};
 use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
@@ -70,30 +69,22 @@ impl FilePages {
             if ordinal >= SMALL {
                 return Some(page);
             }
-            match file::allocate_at(page.at, PAGE) {
-                Ok(()) => return Some(page),
-                // The rest of the chunk cannot be had any more; another chunk may be ready.
-                Err(Errno(libc::EPERM)) if sandbox::is_present() => {}
-                Err(errno) => {
-                    process::cannot_grow(errno);
-                    return None;
-                }
+            if file::allocate_at(page.at, PAGE).is_ok() {
+                return Some(page);
             }
+            // The rest of the chunk cannot be had any more; another chunk may be there.
+            chunks::has_not_grown();
         }
     }
 
     /// Begins a chunk; its pages.
     #[cold]
     fn begin_chunk(&self) -> Option<Run> {
-        let ordinal = self.begun.fetch_add(1, Relaxed);
-        let count = if sandbox::is_present() { 1 } else { RUN.min(ordinal.max(1) as usize) };
-        let begin_run = || process::new_chunks(count).map(|offset| Run::new(offset, count));
-        let (offset, number) = self.chunks.take(begin_run)?;
-        let at = process::open_chunk(offset + number * CHUNK)?;
-        if let Err(errno) = file::allocate_at(at, if ordinal < SMALL { PAGE } else { CHUNK }) {
-            process::cannot_grow(errno);
+        if !process::is_recording() {
             return None;
         }
+        let ordinal = self.begun.fetch_add(1, Relaxed);
+        let (at, pages) = self.new_chunk(ordinal).or_else(old_chunk)?;
         let header = ChunkHeader {
             kind: ChunkKind::LiveTable,
             writer: 0,
@@ -110,7 +101,28 @@ impl FilePages {
             // says that the chunk is begun, is stored last.
             unsafe { ((at + 8 * index) as *mut u64).write_volatile(word) };
         }
-        Some(Run::new(at, PAGES))
+        Some(Run::new(at, pages))
+    }
+
+    /// A new chunk, and how many pages of it there will be; `None` where the file cannot grow.
+    fn new_chunk(&self, ordinal: u32) -> Option<(usize, usize)> {
+        let count = if sandbox::is_present() { 1 } else { RUN.min(ordinal.max(1) as usize) };
+        let begin_run = || file::new_chunks(count).ok().map(|offset| Run::new(offset, count));
+        let (offset, number) = self.chunks.take(begin_run)?;
+        let size = if ordinal < SMALL { PAGE } else { CHUNK };
+        file::open_chunk(offset + number * CHUNK, size).ok().map(|at| (at, PAGES))
+    }
+}
+
+/// A chunk that had events, and how many pages of it are allocated. `None` when the recording has stopped.
+#[cold]
+fn old_chunk() -> Option<(usize, usize)> {
+    chunks::has_not_grown();
+    loop {
+        let chunk = chunks::take(false, 2 * PAGE)?;
+        if chunk.size >= 2 * PAGE {
+            return Some((chunk.at, chunk.size / PAGE - 1));
+        }
     }
 }
 

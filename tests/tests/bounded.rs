@@ -1,0 +1,51 @@
+//! A log that may be no longer than so much: the oldest events make room for new ones, and what is said to be held is.
+
+use e2e::{ProcessFile, Program, Scratch, replay};
+use recording::layout::{CHUNK, State};
+
+/// Threads that allocate and free their own blocks and each other's; 16 remain.
+fn churn(max_log: &str) -> Program {
+    Program::c("churn").arg("4").arg("200000").env("UNFREED_MAX_LOG", max_log)
+}
+
+fn recorded(program: &Program) -> Vec<ProcessFile> {
+    let scratch = Scratch::new("bounded");
+    let outcome = program.clone().recorded_to(scratch.path()).run();
+    assert_eq!((outcome.stdout_text(), outcome.stderr_text()), Default::default());
+    assert!(outcome.status.success());
+    replay::read_directory(scratch.path())
+}
+
+#[test]
+fn the_newest_events_are_held() {
+    let files = recorded(&churn("1M"));
+    let [file] = &files[..] else { panic!("{} processes", files.len()) };
+    assert_eq!(file.impossible, Vec::<String>::new());
+    assert_eq!(file.missing, 0, "of those that are said to be held");
+    assert_eq!(file.header.state, Some(State::Ended));
+    assert_eq!(file.header.lost, [0; 16]);
+    // The least that a process may have: 15 chunks and one for each of five writers; what else there is are no events.
+    assert!(file.header.reused > 8, "{} chunks were used again", file.header.reused);
+    assert!(file.header.next_chunk < 40, "{} chunks", file.header.next_chunk);
+    // Of 20 chunks, of which those of the writers may be almost empty, about four bytes an event.
+    assert!(file.events as usize > 8 * CHUNK / 4, "{} events", file.events);
+    assert_eq!(file.live.values().filter(|block| block.size % 40 == 17).count(), 16);
+}
+
+#[test]
+fn a_long_log_holds_all() {
+    let files = recorded(&churn("unlimited"));
+    let [file] = &files[..] else { panic!("{} processes", files.len()) };
+    assert_eq!(file.impossible, Vec::<String>::new());
+    assert_eq!((file.missing, file.header.reused, file.header.held_monotonic_ns), (0, 0, 0));
+    assert!(file.events >= 2 * 4 * 200_000);
+}
+
+#[test]
+fn without_a_log_there_are_no_events() {
+    let files = recorded(&churn("0"));
+    let [file] = &files[..] else { panic!("{} processes", files.len()) };
+    assert_eq!((file.events, file.header.reused), (0, 0));
+    assert_eq!(file.header.lost, [0; 16]);
+    assert!(!file.parents().is_empty(), "there are stacks");
+}
