@@ -89,7 +89,8 @@ fn sum_up(args: &RunArgs, directory: &Path, ended: Ended, killed: u64) {
     match reader::open(directory) {
         Ok(run) => {
             print_first(run.unreadable.iter().map(ToString::to_string));
-            print(&if run.log_bytes() > REPLAYED { brief(&run) } else { totals(&replay(&run)) });
+            let is_long = run.recordings.iter().map(|process| process.disk_bytes).sum::<u64>() > REPLAYED;
+            print(&if is_long { brief(&run) } else { totals(&replay(&run)) });
             print_first(run.recordings.iter().filter_map(|process| match &process.state {
                 ProcessState::Stopped(why) => {
                     Some(format!("process {}: recording stopped before it ended: {why}", process.header.pid))
@@ -130,7 +131,7 @@ fn brief(run: &Run) -> String {
         counted(run.recordings.len() as u64, "process"),
         still_running(running as u64),
         Number(lost.fold(0, u64::saturating_add)),
-        Size(run.log_bytes())
+        Size(run.recordings.iter().map(|process| process.disk_bytes).sum())
     )
 }
 

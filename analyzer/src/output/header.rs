@@ -108,7 +108,10 @@ fn arenas(counts: &ArenaCounts) -> Option<String> {
 fn largest(processes: &[Process]) -> (Vec<(&Process, usize)>, Vec<&Process>) {
     let mut order: Vec<usize> = (0..processes.len()).collect();
     order.sort_by_key(|&index| (std::cmp::Reverse(processes[index].counts), index));
-    let listed: HashSet<usize> = order.into_iter().take(PROCESSES).collect();
+    // A shell's commands hold nothing, and there are hundreds of them.
+    let many = processes.len() > PROCESSES;
+    let is_listed = |index: &usize| !many || processes[*index].counts.unfreed_blocks > 0;
+    let listed: HashSet<usize> = order.into_iter().filter(is_listed).take(PROCESSES).collect();
     let (listed, rest): (Vec<_>, Vec<_>) =
         tree(processes).into_iter().partition(|(index, _)| listed.contains(index));
     let rest = rest.into_iter().map(|(index, _)| &processes[index]).collect();
