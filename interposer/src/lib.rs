@@ -28,6 +28,8 @@ pub mod intern;
 pub mod link_map;
 #[cfg(not(loom))]
 pub mod log;
+#[cfg(not(loom))]
+pub mod marks;
 #[cfg(unfreed_preload)]
 mod memory;
 #[cfg(not(loom))]
@@ -49,6 +51,8 @@ pub mod selection;
 pub mod stack;
 #[cfg(not(loom))]
 pub mod start;
+#[cfg(not(loom))]
+pub mod switch;
 #[cfg(not(loom))]
 pub mod symbols;
 pub mod sync;

@@ -99,16 +99,17 @@ pub fn watch(link_map: u64) {
     let _ = entry.fetch_update(Relaxed, Relaxed, merged);
 }
 
-/// A block for which [`freed`] was true is about to be freed.
+/// A block for which [`freed`] was true is about to be freed; `gone` is told of the module's number, and from which epoch on
+/// it is not there.
 #[cold]
-pub fn unloaded(address: u64, sink: &mut impl Sink) {
+pub fn unloaded(address: u64, mut gone: impl FnMut(u32, u32)) {
     python::module_gone(address);
     let mut is_module = false;
     for slot in slots() {
         let number = slot.number.load(Relaxed);
         if slot.link_map.compare_exchange(address, FREE, AcqRel, Relaxed).is_ok() {
             is_module = true;
-            sink.module_gone(number, epoch().wrapping_add(1));
+            gone(number, epoch().wrapping_add(1));
         }
     }
     if is_module || OVERFLOWED.load(Relaxed) {

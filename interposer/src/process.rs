@@ -12,7 +12,7 @@ use crate::log::{chunks, events};
 use crate::protocol::life::{Found, Life};
 use crate::protocol::mapped::mapped;
 use crate::sys::{self, Errno, Fd};
-use crate::{clock, config, intern, python, real, run, sandbox, selection, start, table, thread};
+use crate::{clock, config, intern, python, real, run, sandbox, selection, start, switch, table, thread};
 use core::cell::UnsafeCell;
 use core::convert::Infallible;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -27,6 +27,8 @@ static LOST_MEANWHILE: AtomicU64 = AtomicU64::new(0);
 static WORD: AtomicUsize = AtomicUsize::new(0);
 const UNAVAILABLE: usize = 1;
 static PID: AtomicU32 = AtomicU32::new(0);
+/// What is read of `/proc/self/stat` at most: its fields up to the start are shorter.
+const STAT_MAX: usize = 512;
 /// Whether [`config`] and the filters of an earlier image were read: 1 while that is done, 2 from then on, also in
 /// forked children.
 static CONFIGURED: AtomicU32 = AtomicU32::new(0);
@@ -39,7 +41,17 @@ unsafe impl Sync for Scratch {}
 
 static SCRATCH: Scratch = Scratch(UnsafeCell::new([0; 4096]));
 
-fn life() -> Option<&'static Life> {
+/// What a forked child finds as it is before anything happened: all 0.
+#[repr(C)]
+pub struct Own {
+    life: Life,
+    /// Process id; 0 before anybody asked for it.
+    pid: AtomicU32,
+    /// See [`switch`].
+    pub state: AtomicU64,
+}
+
+fn own() -> Option<&'static Own> {
     let map = || Ok::<_, Infallible>(map_word());
     let unmap = |at| {
         if at != UNAVAILABLE {
@@ -51,8 +63,12 @@ fn life() -> Option<&'static Life> {
     if at == UNAVAILABLE {
         return None;
     }
-    // SAFETY: a mapped page that is never unmapped; zeros are a valid word.
-    Some(unsafe { &*(at as *const Life) })
+    // SAFETY: a mapped page that is never unmapped; zeros are valid.
+    Some(unsafe { &*(at as *const Own) })
+}
+
+fn life() -> Option<&'static Life> {
+    own().map(|own| &own.life)
 }
 
 /// Without a page that fork wipes (Linux before 4.14) a forked child would write into its parent's file: rather
@@ -72,10 +88,31 @@ pub fn pid() -> u32 {
     PID.load(Relaxed)
 }
 
+/// Process id of the one whose memory this is; 0 where the kernel cannot be asked.
+pub fn own_pid() -> u32 {
+    let Some(own) = own() else { return pid() };
+    match own.pid.load(Relaxed) {
+        // A child of vfork would be the first to ask only if a forked process did nothing before that.
+        0 => match own.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed) {
+            Ok(_) => own.pid.load(Relaxed),
+            Err(pid) => pid,
+        },
+        pid => pid,
+    }
+}
+
 /// Whether this is a child that shares our memory (vfork). Not where the kernel cannot be asked.
 pub fn is_other_process() -> bool {
     let now = sys::pid();
-    now != 0 && now != pid()
+    now != 0 && now != own_pid()
+}
+
+/// By what this process is known besides its id: inode of its pid namespace, and its start in clock ticks; 0 what is unknown.
+#[cold]
+pub fn identity() -> (u64, u64) {
+    let mut scratch = [0; STAT_MAX];
+    let start = if is_other_process() { None } else { start_ticks(&mut scratch) };
+    (pid_namespace(&mut scratch), start.unwrap_or(0))
 }
 
 /// Begins the recording if it was not begun; whether it goes on.
@@ -83,12 +120,15 @@ pub fn begin() -> bool {
     if CONFIGURED.load(Acquire) != 2 && !configure() {
         return false;
     }
-    let Some(life) = life() else { return false };
+    let Some(life) = life().filter(|life| life.has_file() || switch::may_begin()) else { return false };
     match life.enter(sys::tid) {
         Found::Recording => return true,
         Found::Nothing => {
             let begun = begin_file();
             file::count_lost_many(LostKind::NoWriter, life.begun(begun, &LOST_MEANWHILE));
+            if begun {
+                switch::begun();
+            }
             return begun;
         }
         Found::Beginning => {
@@ -112,21 +152,42 @@ fn configure() -> bool {
     let scratch = unsafe { &mut *SCRATCH.0.get() };
     // SAFETY: as above.
     unsafe { config::read_environment(scratch) };
-    if config::DIRECTORY.path().is_empty() {
-        // Nothing is asked of the kernel for what is not asked for.
-        WORD.store(UNAVAILABLE, Release);
-    } else {
+    let is_recorded = if is_asked_for() {
         sandbox::inherited::read();
         start::find();
-        if selection::is_recorded(scratch) {
+        selection::is_recorded(scratch)
+    } else {
+        // Nothing is asked of the kernel for what is not asked for.
+        WORD.store(UNAVAILABLE, Release);
+        false
+    };
+    match if is_recorded { own() } else { None } {
+        Some(own) => {
+            own_pid();
             remember_root();
             run::begin();
-        } else {
-            WORD.store(UNAVAILABLE, Release);
+            switch::begin(own);
+            switch::look();
         }
+        None => switch::never(),
     }
     CONFIGURED.store(2, Release);
     true
+}
+
+/// Whether there is a recording, of this process or of others of its run.
+pub fn is_asked_for() -> bool {
+    !config::DIRECTORY.path().is_empty()
+}
+
+/// Whether this process has a file, written to or not.
+pub fn has_file() -> bool {
+    life().is_some_and(Life::has_file)
+}
+
+/// Whether the process comes from a recorded one by fork.
+pub fn is_forked() -> bool {
+    word(layout::AT_PARENT_FILE_ID).is_some_and(|parent| parent.load(Relaxed) != 0)
 }
 
 /// Whether chunks are handed out.
@@ -167,7 +228,7 @@ pub fn rights_are_given_up() {
 /// The process runs its exit handlers. What follows is still recorded.
 pub fn ended() {
     // A vfork child that exits the wrong way is not us.
-    if !life().is_some_and(Life::has_file) || is_other_process() {
+    if !has_file() || is_other_process() {
         return;
     }
     if is_recording() {
@@ -223,16 +284,13 @@ pub fn finalizing() {
 fn begin_file() -> bool {
     // SAFETY: this thread alone begins the file.
     let scratch = unsafe { &mut *SCRATCH.0.get() };
-    if config::DIRECTORY.path().is_empty() {
-        return false;
-    }
     let parent = file::id();
     if parent != 0 {
         intern::forked();
         python::code::forked();
     }
     // Where the kernel may not be asked for it, a process that begins with one thread has that one's number.
-    let pid = match sys::pid() {
+    let pid = match own_pid() {
         0 => sys::tid(),
         pid => pid,
     };

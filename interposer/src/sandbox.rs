@@ -97,15 +97,19 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
         Request::Filter(address) => program_at(address)?,
     };
     // A forked child begins its file now or never.
-    if !process::begin() {
+    let is_recording = process::begin();
+    if !process::is_asked_for() {
         return None;
     }
     inherited::write(program);
     if process::is_other_process() {
         return None;
     }
-    thread::look_around();
-    if !can_go_on(program) {
+    // One that is switched off may be switched on later, and then does what it still may.
+    if is_recording {
+        thread::look_around();
+    }
+    if is_recording && !can_go_on(program) {
         file::reserve(config::sandbox_reserve());
         thread::reserve();
         intern::reserve();

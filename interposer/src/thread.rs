@@ -19,13 +19,13 @@ use crate::log::file;
 use crate::protocol::owner::Owner;
 use crate::python::{Chain, allocators};
 use crate::real;
-use crate::stack::{Caller, Capture};
-use crate::table::{Moved, Place, Spacing};
-use crate::{clock, intern, modules, process, run, sandbox, sys, table};
+use crate::stack::{Caller, Capture, Sink};
+use crate::table::{Found, Moved, Place, Spacing};
+use crate::{clock, intern, modules, process, run, sandbox, switch, sys, table};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
-use recording::layout::StopCause;
+use recording::layout::{StopCause, UNKNOWN_FREES};
 use recording::{Address, LONGEST, LostKind, StackId, mark};
 
 global_asm!(
@@ -371,6 +371,9 @@ impl Level {
     #[cold]
     #[inline(never)]
     fn see(&mut self, control: u64) -> bool {
+        if control >> 32 != self.wiped.seen >> 32 {
+            switch::look();
+        }
         let epoch = run::epoch(control);
         if epoch != run::epoch(self.wiped.seen) {
             self.wiped.events.put(|model| model.mark(mark::EPOCH + u64::from(epoch)));
@@ -485,6 +488,25 @@ impl Level {
     }
 }
 
+/// Whether an allocation is to be recorded: not while the process is off, unless it is the end of a realloc that was recorded
+/// when it began.
+#[inline(always)]
+fn records(moved: Moved) -> bool {
+    moved.is_something() || !switch::is_off()
+}
+
+/// Whether what is freed was allocated while the process was off, as far as can be told: nobody knows what a forked child
+/// inherited. Such a free is counted.
+#[cold]
+#[inline(never)]
+fn is_unknown(found: Found) -> bool {
+    let is_unknown = !found.is_something() && !process::is_forked();
+    if is_unknown && let Some(count) = file::word(UNKNOWN_FREES) {
+        count.fetch_add(1, Relaxed);
+    }
+    is_unknown
+}
+
 /// The time, which may begin another epoch.
 #[inline(always)]
 fn clock() -> Option<u64> {
@@ -516,9 +538,15 @@ impl Thread {
     /// A block was handed out to `caller`, for the one that was `moved` if there is one.
     #[inline(always)]
     pub fn allocated(self, block: usize, size: usize, caller: Caller, spacing: Spacing, moved: Moved) {
+        if switch::is_dormant() {
+            return;
+        }
         let clock_ms = clock();
         let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
         let level = &mut *entered.0;
+        if !records(moved) {
+            return;
+        }
         let (address, size) = (Address(block as u64), size as u64);
         let Some(place) = table::prepare(address, size, spacing) else { return no_space() };
         level.say_thread();
@@ -538,6 +566,9 @@ impl Thread {
         let address = Address(block as u64);
         let found = table::find(address);
         level.say_thread();
+        if switch::was_off() && is_unknown(found) {
+            return Some(entered);
+        }
         if level.wiped.events.freed(address, false, usable) && level.has_file() {
             // SAFETY: it was found in this hook, by this process.
             unsafe { found.remove() };
@@ -546,7 +577,7 @@ impl Thread {
         Some(entered)
     }
 
-    /// A block is about to be given to `realloc`. As for [`Thread::freed`].
+    /// A block is about to be given to `realloc`. As for [`Thread::freed`]. Nothing has moved if that is not to be recorded.
     #[inline(always)]
     pub fn moving(self, block: usize, sp: usize, usable: impl FnOnce() -> usize) -> Moved {
         let address = Address(block as u64);
@@ -555,6 +586,9 @@ impl Thread {
         let level = &mut *entered.0;
         let found = table::find(address);
         level.say_thread();
+        if switch::was_off() && is_unknown(found) {
+            return Moved::NOTHING;
+        }
         if level.wiped.events.freed(address, true, usable) && level.has_file() {
             // SAFETY: it was found in this hook, by this process.
             moved = unsafe { found.begin_move(address) };
@@ -567,6 +601,9 @@ impl Thread {
     #[cold]
     #[inline(never)]
     pub fn realloc_failed(self, moved: Moved, sp: usize) {
+        if !moved.is_something() {
+            return;
+        }
         let Some(entered) = enter(self.0, sp) else { return };
         let level = &mut *entered.0;
         level.say_thread();
@@ -575,6 +612,17 @@ impl Thread {
             level.wiped.events.applied();
         }
     }
+}
+
+/// A hook with this stack pointer at its first instruction has nothing to record: calls the function behind it alone, and
+/// nothing of what that does with other hooks is recorded as another's.
+#[inline(always)]
+pub fn pass<R>(sp: usize, real: impl FnOnce() -> R) -> R {
+    // SAFETY: a hook's stack pointer points to its return address.
+    let pc = unsafe { *(sp as *const u64) };
+    let result = real();
+    allocators::malloc_called(pc);
+    result
 }
 
 /// A block of the real allocator was handed out to `caller`, that of a hook.
@@ -598,6 +646,12 @@ pub fn reallocated(block: usize, size: usize, caller: Caller, moved: Moved) {
 /// A block of the real allocator is about to be given back. `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
 pub fn freed(block: usize, sp: usize) {
+    if switch::is_dormant() {
+        if modules::freed(block as u64) {
+            object_unloaded_while_dormant(block);
+        }
+        return;
+    }
     let thread = Thread::current();
     // SAFETY: the stack pointer of a hook.
     if unsafe { thread.is_inner_call(sp) } {
@@ -640,10 +694,18 @@ pub fn realloc_failed(moved: Moved, sp: usize) {
 #[inline(never)]
 fn object_unloaded(entered: &mut Entered, block: usize) {
     let before = modules::epoch();
-    modules::unloaded(block as u64, &mut entered.0.definer());
+    let mut definer = entered.0.definer();
+    modules::unloaded(block as u64, |number, epoch| definer.module_gone(number, epoch));
     if modules::epoch() != before {
         intern::clear();
     }
+}
+
+/// The same where nothing is recorded: no interpreter is to be looked for in it any more.
+#[cold]
+#[inline(never)]
+fn object_unloaded_while_dormant(block: usize) {
+    modules::unloaded(block as u64, |_, _| {});
 }
 
 /// A moment of the process, see [`recording::mark`].
@@ -671,7 +733,7 @@ pub fn look_around() {
 /// not recorded again.
 #[inline(always)]
 pub fn quietly<R>(call: impl FnOnce() -> R) -> R {
-    let Some(code) = real::nesting_code() else { return call() };
+    let Some(code) = real::nesting_code().filter(|_| !switch::is_dormant()) else { return call() };
     Thread::begun().quietly(code, stack_pointer(), call)
 }
 

@@ -1,7 +1,7 @@
 //! The allocations with an alignment.
 
 use super::{caller, stub};
-use crate::{real, thread};
+use crate::{real, switch, thread};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 
@@ -17,6 +17,9 @@ type Paged = unsafe extern "C" fn(usize) -> *mut c_void;
 /// Calls `allocate` and records what it hands out.
 #[inline(always)]
 fn record(size: usize, sp: usize, bp: usize, allocate: impl FnOnce() -> *mut c_void) -> *mut c_void {
+    if switch::is_dormant() {
+        return thread::pass(sp, allocate);
+    }
     let block = thread::quietly(allocate);
     if !block.is_null() {
         thread::allocated(block as usize, size, caller(sp, bp));
@@ -62,6 +65,10 @@ unsafe extern "C" fn on_posix_memalign(
     bp: usize,
 ) -> c_int {
     let Some(real) = real::posix_memalign() else { return libc::ENOMEM };
+    if switch::is_dormant() {
+        // SAFETY: the caller's call.
+        return thread::pass(sp, || unsafe { real(result, alignment, size) });
+    }
     // SAFETY: the caller's call.
     let error = thread::quietly(|| unsafe { real(result, alignment, size) });
     if error == 0 {

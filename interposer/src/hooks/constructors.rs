@@ -1,12 +1,13 @@
 //! What the loader calls when the library is loaded and when the process exits.
 
-use crate::{process, python, thread};
+use crate::{process, python, switch, thread};
 
 /// Begins the recording before `main`, while paths, /proc and descriptors are as the program was started with,
 /// and looks up the real functions on a stack that has room for it. Allocations before this begin it themselves.
+/// Interpreters are found now also where the recording is switched on later, since no other thread changes the list.
 extern "C" fn at_load() {
     thread::begin();
-    if process::is_recording() {
+    if !switch::is_never() {
         python::find_loaded();
     }
 }

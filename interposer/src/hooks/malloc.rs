@@ -2,7 +2,7 @@
 
 use super::{caller, stub};
 use crate::table::Moved;
-use crate::{real, thread};
+use crate::{real, switch, thread};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -28,6 +28,10 @@ unsafe extern "C" fn on_malloc(size: usize, sp: usize, bp: usize) -> *mut c_void
 
 unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: usize, bp: usize) -> *mut c_void {
     let Some(real) = real::calloc() else { return null_mut() };
+    if switch::is_dormant() {
+        // SAFETY: the caller's call.
+        return thread::pass(sp, || unsafe { real(count, size) });
+    }
     // SAFETY: the caller's call.
     let block = thread::quietly(|| unsafe { real(count, size) });
     if !block.is_null() {
@@ -38,6 +42,10 @@ unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: usize, bp: usize) 
 
 unsafe extern "C" fn on_realloc(old: *mut c_void, size: usize, sp: usize, bp: usize) -> *mut c_void {
     let Some(real) = real::realloc() else { return null_mut() };
+    if switch::is_dormant() {
+        // SAFETY: the caller's call.
+        return thread::pass(sp, || unsafe { real(old, size) });
+    }
     // With size 0 some allocators free the block and return null, and others return a block of no size.
     let resizes = !old.is_null() && size != 0;
     let mut moved = Moved::NOTHING;

@@ -10,7 +10,7 @@
 
 use super::caller;
 use super::malloc::on_free;
-use crate::{real, thread};
+use crate::{real, switch, thread};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -163,7 +163,11 @@ unsafe extern "C" fn on_new_aligned(size: usize, alignment: usize, sp: usize, bp
     // SAFETY: as in `on_new`.
     let allocate =
         |real: unsafe extern "C" fn(usize, usize) -> *mut c_void| unsafe { real(alignment, size.max(1)) };
-    let block = real::memalign().map_or(null_mut(), |real| thread::quietly(|| allocate(real)));
+    let Some(real) = real::memalign() else { return null_mut() };
+    if switch::is_dormant() {
+        return thread::pass(sp, || allocate(real));
+    }
+    let block = thread::quietly(|| allocate(real));
     if !block.is_null() {
         thread::allocated(block as usize, size, caller(sp, bp));
     }

@@ -10,6 +10,7 @@ use crate::python::allocators::{
     self, Allocator, ArenaAllocator, Behind, Calloc, Free, FreeArena, Malloc, Realloc,
 };
 use crate::python::code;
+use crate::switch;
 use crate::table::{Moved, Spacing};
 use crate::thread::Thread;
 use core::ffi::c_void;
@@ -73,11 +74,11 @@ pub fn is_ours_for_arenas(allocator: &ArenaAllocator) -> bool {
     allocator.alloc as usize == alloc_arena as Stub as usize
 }
 
-/// What every hook does first.
+/// What every hook does first; `None` where there is nothing to record.
 #[inline(always)]
-fn enter<T: Copy>(behind: &Behind<T>) -> Thread {
+fn enter<T: Copy>(behind: &Behind<T>) -> Option<Thread> {
     look_at_the_end(behind);
-    Thread::begun()
+    (!switch::is_dormant()).then(Thread::begun)
 }
 
 /// Notes when the interpreter begins to finalize.
@@ -96,11 +97,10 @@ fn allocate(
     bp: usize,
     real: impl FnOnce(&Allocator) -> *mut c_void,
 ) -> *mut c_void {
-    let thread = enter(domain);
     // SAFETY: a stub gives its own stack pointer.
-    if unsafe { thread.is_inner_call(sp) } {
+    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
         return real(domain.functions());
-    }
+    };
     let block = thread.serve(&domain.code, sp, 0, || real(domain.functions()));
     if !block.is_null() {
         thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING);
@@ -137,11 +137,10 @@ unsafe extern "C" fn on_realloc(
     if old.is_null() {
         return allocate(domain, size, sp, bp, real);
     }
-    let thread = enter(domain);
     // SAFETY: a stub gives its own stack pointer.
-    if unsafe { thread.is_inner_call(sp) } {
+    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
         return real(domain.functions());
-    }
+    };
     let moved = thread.moving(old as usize, sp, unknown_size);
     let block = thread.serve(&domain.code, sp, old as usize, || real(domain.functions()));
     if block.is_null() {
@@ -156,13 +155,12 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
     if block.is_null() {
         return;
     }
-    let thread = enter(domain);
     // SAFETY: the caller's call.
     let real = |real: &Allocator| unsafe { (real.free)(real.ctx, block) };
     // SAFETY: a stub gives its own stack pointer.
-    if unsafe { thread.is_inner_call(sp) } {
+    let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
         return real(domain.functions());
-    }
+    };
     thread.freed(block as usize, sp, unknown_size);
     thread.serve(&domain.code, sp, block as usize, || {
         real(domain.functions());
@@ -171,7 +169,9 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
 }
 
 unsafe extern "C" fn on_free_object(domain: Domain, block: *mut c_void, sp: usize) {
-    code::freed(block as u64);
+    if !switch::is_dormant() {
+        code::freed(block as u64);
+    }
     // SAFETY: the caller's call.
     unsafe { on_free(domain, block, sp) };
 }
@@ -182,10 +182,11 @@ fn unknown_size() -> usize {
 }
 
 unsafe extern "C" fn on_alloc_arena(arenas: Arenas, size: usize, sp: usize, bp: usize) -> *mut c_void {
-    let thread = enter(arenas);
     let real = arenas.functions();
     // SAFETY: the caller's call.
-    let block = thread.quietly(&arenas.code, sp, || unsafe { (real.alloc)(real.ctx, size) });
+    let real = || unsafe { (real.alloc)(real.ctx, size) };
+    let Some(thread) = enter(arenas) else { return real() };
+    let block = thread.quietly(&arenas.code, sp, real);
     if !block.is_null() {
         // SAFETY: a stub gives its own stack pointer.
         unsafe { thread.mapped(block as usize, size, caller(sp, bp)) };
@@ -194,11 +195,12 @@ unsafe extern "C" fn on_alloc_arena(arenas: Arenas, size: usize, sp: usize, bp: 
 }
 
 unsafe extern "C" fn on_free_arena(arenas: Arenas, block: *mut c_void, size: usize, sp: usize) {
-    let thread = enter(arenas);
-    thread.freed(block as usize, sp, unknown_size);
     let real = arenas.functions();
     // SAFETY: the caller's call.
-    thread.quietly(&arenas.code, sp, || unsafe { (real.free)(real.ctx, block, size) });
+    let real = || unsafe { (real.free)(real.ctx, block, size) };
+    let Some(thread) = enter(arenas) else { return real() };
+    thread.freed(block as usize, sp, unknown_size);
+    thread.quietly(&arenas.code, sp, real);
 }
 
 /// Where objects are not to be recorded: the call goes on to the function behind, with nothing of ours on the stack.

@@ -129,12 +129,12 @@ fn a_freed_link_map_ends_the_module() {
     assert!(freed(link_map));
     let mut records = Records::default();
     let before = epoch();
-    unloaded(link_map, &mut records);
+    unloaded(link_map, |number, epoch| records.module_gone(number, epoch));
     assert_eq!(records.gone, [(4711, before + 1)]);
     assert!(epoch() > before);
     // The filter still knows it, the table does not.
     records.gone.clear();
-    unloaded(link_map, &mut records);
+    unloaded(link_map, |number, epoch| records.module_gone(number, epoch));
     assert_eq!(records.gone, []);
 }
 
