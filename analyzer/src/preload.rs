@@ -17,6 +17,8 @@ use crate::error::{Failure, reason};
 
 /// libunfreed.so.
 static LIBRARY: &[u8] = include_bytes!(env!("UNFREED_LIBRARY"));
+/// What C programs include to set marks themselves.
+static HEADER: &str = include_str!("../../include/unfreed.h");
 
 /// Writes the library where a loader can load it from: the recording's directory, or where that does not do, the
 /// user's runtime or cache directory, or one of the user's among the temporary files. Returns its absolute path.
@@ -41,7 +43,8 @@ pub fn extract(recording: &Path) -> Result<PathBuf, Failure> {
     ))
 }
 
-/// Writes `libunfreed.so` to a directory that services load it from. Returns its absolute path.
+/// Writes `libunfreed.so` to a directory that services load it from, and `unfreed.h` beside it. Returns the library's absolute
+/// path.
 pub fn install(directory: &Path) -> Result<PathBuf, Failure> {
     let failed = |why: io::Error| {
         Failure::new(
@@ -54,6 +57,7 @@ pub fn install(directory: &Path) -> Result<PathBuf, Failure> {
     fs::create_dir_all(directory).map_err(failed)?;
     let path = directory.canonicalize().map_err(failed)?.join("libunfreed.so");
     spelled_plainly(&path).and_then(|()| place(&path)).and_then(|()| can_be_mapped(&path)).map_err(failed)?;
+    fs::write(path.with_file_name("unfreed.h"), HEADER).map_err(failed)?;
     Ok(path)
 }
 

@@ -10,6 +10,7 @@
 pub mod aligned;
 pub mod constructors;
 pub mod malloc;
+pub mod mark;
 pub mod operators;
 pub mod python;
 pub mod rights;
