@@ -4,7 +4,6 @@ mod synthetic;
 
 use std::fs;
 
-use recording::run;
 use support::{Scratch, output, stderr, stdout};
 use synthetic::Recorder;
 
@@ -13,31 +12,8 @@ const MARKS: [(&str, u64, u64, u64); 2] = [("warm", 3, 20_000, 1), ("end", 5, 80
 const BEGUN_MS: u64 = 1_000;
 
 fn words() -> Vec<u8> {
-    let mut words = vec![0; run::SIZE];
-    words[..8].copy_from_slice(&run::MAGIC);
-    let mut put = |at: usize, value: u64| words[at..at + 8].copy_from_slice(&value.to_le_bytes());
-    put(run::AT_VERSION, u64::from(run::VERSION));
-    put(run::AT_BEGUN, BEGUN_MS);
-    put(run::CONTROL, 5);
-    for (epoch, ms) in [(1, BEGUN_MS), (2, 10_000), (3, 20_000), (4, 50_000), (5, 80_000)] {
-        put(run::EPOCH_TIMES + 8 * epoch, ms);
-    }
-    for (index, (name, epoch, ms, said)) in MARKS.into_iter().enumerate() {
-        let at = run::MARKS + run::MARK * index;
-        let mut text = [0; 8];
-        text[..name.len()].copy_from_slice(name.as_bytes());
-        for (place, value) in [
-            (run::MARK_EPOCH, epoch),
-            (run::MARK_REALTIME, (1_795_000_000_000 + ms) * 1_000_000),
-            (run::MARK_MONOTONIC, ms * 1_000_000),
-            (run::MARK_SAID, said),
-            (run::MARK_LENGTH, name.len() as u64),
-            (run::MARK_TEXT, u64::from_le_bytes(text)),
-        ] {
-            put(at + place, value);
-        }
-    }
-    words
+    let epochs = [(1, BEGUN_MS), (2, 10_000), (3, 20_000), (4, 50_000), (5, 80_000)];
+    synthetic::run::words(BEGUN_MS, &epochs, &MARKS)
 }
 
 /// Two processes that allocate before, between and after the marks; sizes tell the blocks.

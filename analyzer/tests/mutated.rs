@@ -15,13 +15,18 @@ use mutation::{Random, mutate};
 use synthetic::{Recorder, Scratch};
 
 /// What is asked of a directory of recordings, by turns; `OTHER` is a second one.
-const QUESTIONS: [&[&str]; 9] = [
+const QUESTIONS: [&[&str]; 14] = [
     &["report"],
     &["report", "--format", "json", "-n", "100000", "--all-frames"],
     &["report", "--by", "line", "--at", "end"],
     &["report", "--by", "thread", "--older", "1s", "--phase", "run"],
     &["report", "--by", "process", "--focus", "a", "--ignore", "b"],
     &["report", "--by", "module", "--format", "csv"],
+    &["report", "--from", "table"],
+    &["report", "--from", "table", "--format", "json", "--older", "1s", "--at", "end"],
+    &["report", "--from", "table", "--born", "+1s..", "--by", "process"],
+    &["report", "--from", "events", "--born", "..+2s"],
+    &["marks"],
     &["inspect"],
     &["diff", "OTHER"],
     &["diff", "--by", "function", "--format", "json", "OTHER"],
@@ -33,8 +38,11 @@ const MEMORY_BY_SIZE: u64 = 64;
 /// Processor time: of an unoptimised build on a machine at work.
 const SECONDS: &str = "60";
 
-/// The names and bytes of a directory's recordings.
+/// The names and bytes of a directory's recordings, and of what they share.
 type Files = Vec<(String, Vec<u8>)>;
+
+/// What the processes of a run share.
+const RUN: &str = "live/run";
 
 fn read(directory: &Path) -> Files {
     let mut files = Files::new();
@@ -45,6 +53,7 @@ fn read(directory: &Path) -> Files {
             files.push((name, fs::read(&path).expect("a recording is read")));
         }
     }
+    files.extend(fs::read(directory.join(RUN)).ok().map(|bytes| (RUN.to_string(), bytes)));
     files.sort();
     assert!(!files.is_empty(), "{} holds no recording", directory.display());
     files
@@ -56,6 +65,7 @@ fn samples() -> Vec<Files> {
     let (native, python) = (scratch.0.join("native"), scratch.0.join("python"));
     [&native, &python].into_iter().for_each(|folder| fs::create_dir(folder).expect("a folder"));
     let mut r = Recorder::new(1);
+    r.keep_table();
     r.module(0, 1, "/usr/bin/app", 0x5000_0000, 0x10_0000);
     let stacks: Vec<_> = (0..40).map(|i| r.stack(&[0x5000_1000 + i, 0x5000_2000, 0x5000_3000 + i])).collect();
     let writers = [r.writer(), r.writer()];
@@ -69,11 +79,19 @@ fn samples() -> Vec<Files> {
                 r.realloc_end(writer, address + 16, i, stacks[3]);
             }
             2 => r.clock(writer, 1_000 + i / 100),
+            3 if i % 50 == 0 => r.begin_epoch(writer, i as u32 / 1_000),
             _ => {}
         }
     }
     r.write(&native);
-    synthetic::flask::record(&python, 200);
+    synthetic::flask::record_with(&python, 200, Recorder::keep_table);
+    for folder in [&native, &python] {
+        let mut words =
+            synthetic::run::words(1, &[(1, 1_000), (2, 1_500), (9, 3_000)], &[("warm", 2, 1_500, 1)]);
+        words.truncate(recording::run::EPOCH_TIMES + 4096);
+        fs::create_dir(folder.join("live")).expect("a folder");
+        fs::write(folder.join(RUN), words).expect("a file is written");
+    }
     vec![read(&native), read(&python)]
 }
 
@@ -97,7 +115,9 @@ fn round(number: u64, files: &Files) {
     let scratch = Scratch::new("mutated");
     let mut random = Random::new(number);
     let (changed, whole) = (scratch.0.join("changed"), scratch.0.join("whole"));
-    [&changed, &whole].into_iter().for_each(|folder| fs::create_dir(folder).expect("a folder"));
+    [&changed, &whole]
+        .into_iter()
+        .for_each(|folder| fs::create_dir_all(folder.join("live")).expect("a folder"));
     let mut size = 0;
     for (name, bytes) in files {
         fs::write(whole.join(name), bytes).expect("a file is written");
@@ -123,11 +143,12 @@ fn a_mutated_recording_does_no_harm() {
     let samples = samples();
     for question in QUESTIONS {
         let scratch = Scratch::new("unchanged");
+        fs::create_dir(scratch.0.join("live")).expect("a folder");
         samples[1].iter().for_each(|(name, bytes)| drop(scratch.write(name, bytes)));
         let output = unfreed(question, &scratch.0, &scratch.0, 0);
         assert!(output.status.success(), "{question:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    for number in 0..60 {
+    for number in 0..90 {
         round(number, &samples[number as usize % samples.len()]);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
     if unread > 0 {
         lost = format!("{lost} and {}", counted(unread, "unreadable part"));
     }
-    let lost = if totals.lost + unread > 0 { style.paint("31", &lost) } else { lost };
+    let lost = if totals.lost > 0 || unread > 0 { style.paint("31", &lost) } else { lost };
     writeln!(out, "{}", style.bold(&report.recording))?;
     writeln!(
         out,

@@ -15,9 +15,16 @@ const MAIN: u64 = PYTHON + 0x2031;
 
 /// `requests` requests were made; then the server ended in an orderly way, and its worker was killed.
 pub fn record(directory: &Path, requests: u64) {
+    record_with(directory, requests, |_| {});
+}
+
+/// The same of processes that are prepared.
+pub fn record_with(directory: &Path, requests: u64, prepare: impl Fn(&mut Recorder)) {
     let mut server = Recorder::new(71);
+    prepare(&mut server);
     serve(&mut server, requests);
     let mut worker = server.fork(72);
+    prepare(&mut worker);
     serve(&mut worker, 2 * requests);
     worker.header.state = Some(recording::layout::State::Recording);
     worker.header.end_monotonic_ns = 0;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod flask;
+pub mod run;
 mod table;
 
 use std::path::{Path, PathBuf};
