@@ -10,9 +10,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
 mod moments;
+mod pack;
 mod record;
 mod values;
 pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
+pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
 pub use values::{BornRange, duration};
 use values::{born, limit, moment, regular_expression};
@@ -33,6 +35,7 @@ Examples:
   unfreed run -o before -- ./server --port 8000   record a program
   unfreed report before                           what it has not freed, largest first
   unfreed diff before after                       what changed between two recordings
+  unfreed pack before                             one file, to be read on another machine
   unfreed install /opt/unfreed                    the library, for services and containers
 
 'unfreed VERB --help' explains a verb.")]
@@ -93,6 +96,14 @@ pub enum Verb {
     /// Frees of what was recorded still are recorded, so that what is unfreed stays true. With the number of a process it and
     /// its descendants are switched off, whatever holds for the others.
     Off(OffArgs),
+    /// Put a recording into one file that is read on any machine
+    ///
+    /// The file holds what was recorded, and of the program and its libraries what symbols are made of, found by
+    /// build-id. `report`, `diff` and `inspect` read it as they read the recording, and say the same, also where the
+    /// program is not. The recording may be of a program that still runs.
+    ///
+    /// Libraries that are not found are said, one in a line; the functions of those will have no names.
+    Pack(PackArgs),
     /// Show what is inside a recording, to debug it
     ///
     /// Without an option: each process's header, its counts of chunks and records, and what was lost.
@@ -114,7 +125,7 @@ Examples:
   unfreed report before --own shoplib         stacks named after that package too
   unfreed report before --format json >r.json all sites, for a program")]
 pub struct ReportArgs {
-    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, or the number of a process
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, a pack, or the number of a process
     ///
     /// Of a process that runs also what it forked and executed is reported. @MOMENT behind it stands for the recording as it was
     /// then: the name of a mark, or +10m since the run began.
@@ -239,7 +250,7 @@ impl ViewArgs {
 }
 
 /// Where to look for symbols.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct SymbolArgs {
     /// Look for separate debug files here too; may be given again
     ///
@@ -260,7 +271,7 @@ Examples:
   unfreed inspect before --modules            what was mapped where, with build-ids
   unfreed inspect before/FILE.unfreed --events | less")]
 pub struct InspectArgs {
-    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, or the number of a process
+    /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, a pack, or the number of a process
     #[arg(value_name = "REC|PID")]
     pub recording: OsString,
     /// Print every event, in order

@@ -68,7 +68,10 @@ impl Loaded {
         let follows =
             |reading: &&Mutex<Option<Reading>>| lock(reading).as_ref().is_some_and(Reading::follows_epochs);
         let now = run.recordings.iter().zip(&readings).find(|(_, reading)| follows(reading));
-        let now = now.and_then(|(recording, _)| begin_epoch(recording));
+        let now = match &run.packed {
+            Some(packed) => packed.epoch(),
+            None => now.and_then(|(recording, _)| begin_epoch(recording)),
+        };
         let both: Vec<_> = run.recordings.iter().zip(&readings).collect();
         let replayed = in_parallel(&both, |(recording, reading)| {
             let replayed = lock(reading).take().map_or_else(Replayed::default, |reading| reading.finish(now));
@@ -105,7 +108,8 @@ impl Loaded {
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
     pub fn report(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Report {
         let mut paths = Paths::new(selection.filter.clone());
-        let (frames, problems) = self.places.symbolize(&selection.symbols, &mut paths, done);
+        let symbols = run.symbols(&selection.symbols);
+        let (frames, problems) = self.places.symbolize(&symbols, &mut paths, done);
         let mut processes = self.processes(run);
         let names = occurrences(&run.recordings);
         let mut sites = Sites::new(selection.by, &mut paths);
@@ -178,7 +182,7 @@ fn inherit(run: &Run, replayed: &mut [(Replayed, Definitions)], options: replay:
 }
 
 /// Begins an epoch now in all processes of the run that this one is of; `None` where that is not allowed.
-fn begin_epoch(recording: &Recording) -> Option<u32> {
+pub(crate) fn begin_epoch(recording: &Recording) -> Option<u32> {
     Some(Control::open(&recording.path).ok()?.begin_epoch()?.0)
 }
 

@@ -15,6 +15,7 @@ mod sites;
 mod stacks;
 
 pub use crate::replay::{ArenaCounts, Inherited};
+pub(crate) use build::begin_epoch;
 pub use build::{Loaded, Selection, report};
 pub use family::{cut, spoken, tree};
 pub use filter::Filter;

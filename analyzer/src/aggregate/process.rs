@@ -4,7 +4,7 @@ use std::path::Path;
 use recording::layout::{STRINGS_END, flag};
 
 use super::report::{Counts, Known, Process, PythonStacks};
-use crate::reader::{Definitions, ProcessState, Recording, monotonic_ns};
+use crate::reader::{Definitions, ProcessState, Recording};
 use crate::replay::{self, BornIn, Inherited, Moment, Replayed};
 
 /// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
@@ -43,7 +43,7 @@ pub(super) fn process(
     let header = &recording.header;
     let last_clock = replayed.last_clock_ms.saturating_mul(1_000_000);
     let end = match &recording.state {
-        ProcessState::Running => monotonic_ns().max(last_clock),
+        ProcessState::Running => recording.read_ns().max(last_clock),
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
     };

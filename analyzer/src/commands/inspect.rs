@@ -4,6 +4,7 @@ mod table;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use recording::layout::FileHeader;
@@ -11,7 +12,7 @@ use recording::{Event, StackId};
 
 use super::{opened, to_stdout};
 use crate::cli::InspectArgs;
-use crate::reader::{Definitions, Recording};
+use crate::reader::{Definitions, Recording, Run};
 use crate::replay::{self, Moment, Options, Place, Replayed, Sink, Source};
 
 /// Does it.
@@ -19,7 +20,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let (_, run) = opened::open(&args.recording)?;
     to_stdout(|out| {
         for recording in &run.recordings {
-            process(recording, args, out)?;
+            process(&run, recording, args, out)?;
         }
         for error in &run.unreadable {
             writeln!(out, "{error}")?;
@@ -29,14 +30,14 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
+fn process(run: &Run, r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result<()> {
     let replayed = replay::replay(
         r,
         Options { until: Moment::End, from: Source::Events, ..Options::default() },
         &|_| {},
     );
     let definitions = Definitions::read(r);
-    header(r, &r.header, out)?;
+    header(&run.shown(&r.path), r, &r.header, out)?;
     counts(r, &replayed, &definitions, out)?;
     table::table(r, &replayed, out)?;
     python::python(&replayed, &definitions, args.python, out)?;
@@ -60,10 +61,10 @@ fn process(r: &Recording, args: &InspectArgs, out: &mut dyn Write) -> io::Result
     Ok(())
 }
 
-fn header(r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result<()> {
+fn header(path: &Path, r: &Recording, header: &FileHeader, out: &mut dyn Write) -> io::Result<()> {
     match r.process {
-        0 => writeln!(out, "{}", r.path.display())?,
-        chunk => writeln!(out, "{}, from chunk {chunk} on", r.path.display())?,
+        0 => writeln!(out, "{}", path.display())?,
+        chunk => writeln!(out, "{}, from chunk {chunk} on", path.display())?,
     }
     writeln!(out, "  version {}, machine {}, id {:016x}", header.version, header.machine, header.file_id)?;
     writeln!(

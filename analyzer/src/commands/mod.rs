@@ -9,6 +9,7 @@ mod inspect;
 mod install;
 mod mark;
 mod opened;
+mod pack;
 mod report;
 mod run;
 mod switch;
@@ -28,6 +29,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::On(args) => switch::switch(&args.recording, true),
         Verb::Off(args) => switch::switch(&args.recording, false),
         Verb::Inspect(args) => inspect::inspect(args),
+        Verb::Pack(args) => pack::pack(args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
-use crate::cli::{Format, ReportArgs, ViewArgs};
+use crate::cli::{Format, ReportArgs, SymbolArgs, ViewArgs};
 use crate::error::Failure;
 use crate::output::{self, Style};
 use crate::reader::Run;
@@ -48,12 +48,15 @@ fn selection(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Selection,
     let (focus, ignore, phases) = (view.focus.clone(), view.ignore.clone(), view.phases.clone());
     let born = moments::born(view.born.as_ref(), subject, run)?;
     let filter = Filter { focus, ignore, older: view.older, born, phases };
-    let symbols = symbols::Options {
-        debug_dirs: view.symbols.debug_dirs.clone(),
-        sysroot: view.symbols.sysroot.clone(),
-    };
+    let symbols = symbols(&view.symbols);
     let at = moments::moment(subject, run, view)?;
     Ok(Selection { by: view.by, at, from: view.from, own: Own::new(&view.own), filter, symbols })
+}
+
+/// Where symbols are, as it was typed.
+pub(super) fn symbols(args: &SymbolArgs) -> symbols::Options {
+    let SymbolArgs { debug_dirs, sysroot } = args.clone();
+    symbols::Options { debug_dirs, sysroot, ..symbols::Options::default() }
 }
 
 /// Colours on a terminal that wants them.

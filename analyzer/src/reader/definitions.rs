@@ -163,6 +163,14 @@ impl Definitions {
         Some(&self.nodes[self.index(id)?])
     }
 
+    /// All native frames.
+    pub fn native_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter_map(|defined| match defined {
+            Defined::Native(node) => Some(node),
+            _ => None,
+        })
+    }
+
     /// The native frame with this id.
     pub fn node(&self, id: StackId) -> Option<&Node> {
         match self.defined(id)? {

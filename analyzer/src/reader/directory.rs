@@ -1,6 +1,6 @@
-//! All processes of a run: a directory of process files, or one such file.
+//! All processes of a run: a directory of process files, one such file, or a pack.
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::liveness::states;
@@ -8,8 +8,11 @@ use super::loss::{ReadError, Unreadable};
 use super::places::{process_files, with_file};
 use super::recording::Recording;
 use super::run::RunWords;
+use crate::pack::{self, Unpacked};
+use crate::symbols;
 
 /// The processes of a run, in the order in which they began.
+#[derive(Default)]
 pub struct Run {
     /// The readable files.
     pub recordings: Vec<Recording>,
@@ -19,24 +22,36 @@ pub struct Run {
     pub unreadable: Vec<ReadError>,
     /// What its processes share.
     pub words: Arc<RunWords>,
+    /// The pack that it comes out of.
+    pub packed: Option<Unpacked>,
 }
 
-/// Opens a run directory or one process's file. At least one recording is there, else it is an error.
+/// Opens a run directory, one process's file or a pack. At least one recording is there, else it is an error.
 pub fn open(path: &Path) -> Result<Run, ReadError> {
+    match pack::open(path)? {
+        Some(run) => Ok(run),
+        None => open_unpacked(path).map(Run::with_states),
+    }
+}
+
+/// Opens a run directory or one process's file, whatever became of its processes.
+pub(crate) fn open_unpacked(path: &Path) -> Result<Run, ReadError> {
+    open_files(path).map(|run| run.with_words(path))
+}
+
+fn open_files(path: &Path) -> Result<Run, ReadError> {
     let fail = |why| ReadError { path: path.to_path_buf(), why };
     let metadata =
         with_file(path, |path| std::fs::metadata(path)).map_err(|error| fail(Unreadable::Io(error)))?;
     if !metadata.is_dir() {
         let recordings = Recording::open_all(path)?;
-        return Ok(Run { recordings, others: Vec::new(), unreadable: Vec::new(), words: Arc::default() }
-            .with_states(path));
+        return Ok(Run { recordings, ..Run::default() });
     }
     let files = process_files(path)?;
     if files.is_empty() {
         return Err(fail(Unreadable::EmptyDirectory));
     }
-    let mut run =
-        Run { recordings: Vec::new(), others: Vec::new(), unreadable: Vec::new(), words: Arc::default() };
+    let mut run = Run::default();
     for file in files {
         match Recording::open_all(&file) {
             Ok(processes) => run.recordings.extend(processes),
@@ -51,7 +66,7 @@ pub fn open(path: &Path) -> Result<Run, ReadError> {
         (header.monotonic_ns, header.realtime_ns, header.pid, header.file_id)
     });
     run.set_copies_aside();
-    Ok(run.with_states(path))
+    Ok(run)
 }
 
 impl Run {
@@ -76,14 +91,28 @@ impl Run {
         self.recordings = kept;
     }
 
-    fn with_states(mut self, path: &Path) -> Run {
+    fn with_words(mut self, path: &Path) -> Run {
         self.words = Arc::new(RunWords::read(path));
         self.recordings.iter_mut().for_each(|recording| recording.words = Arc::clone(&self.words));
+        self
+    }
+
+    fn with_states(mut self) -> Run {
         let states = states(&self.recordings);
         for (recording, state) in self.recordings.iter_mut().zip(states) {
             recording.state = state;
         }
         self
+    }
+
+    /// A path as people know it: within the pack, not where that was unpacked to.
+    pub fn shown(&self, path: &Path) -> PathBuf {
+        self.packed.as_ref().map_or_else(|| path.to_path_buf(), |packed| packed.shown(path))
+    }
+
+    /// Where symbols are: in the pack too.
+    pub fn symbols(&self, options: &symbols::Options) -> symbols::Options {
+        self.packed.as_ref().map_or_else(|| options.clone(), |packed| packed.symbols(options))
     }
 
     /// Bytes that there are to read in all files.

@@ -63,6 +63,25 @@ pub(super) fn states(recordings: &[Recording]) -> Vec<ProcessState> {
     recordings.iter().map(state).collect()
 }
 
+/// The processes that run, each by its place and its id here.
+pub(crate) fn running(recordings: &[Recording]) -> Vec<(usize, u32)> {
+    let visible = Visible::for_those(recordings);
+    let running = recordings.iter().enumerate().filter(|(_, recording)| recording.is_running());
+    running.filter_map(|(place, recording)| Some((place, visible.id_of(recording)?))).collect()
+}
+
+/// The state of a process of a pack, `known` when that was made. Nothing here tells of it.
+pub(crate) fn packed_state(recording: &Recording, known: Option<&str>) -> ProcessState {
+    match (recording.header.state, known) {
+        (Some(State::Ended), _) => ProcessState::Exited,
+        (Some(State::Stopped), _) => ProcessState::Stopped(stop_reason(recording)),
+        (_, Some("running")) => ProcessState::Running,
+        (_, Some("copied")) => ProcessState::Copied,
+        (_, Some("exec")) => ProcessState::Exec,
+        _ => ProcessState::Killed,
+    }
+}
+
 /// What the images of one process have in common: pid, pid namespace, start. Where the start is not known each file
 /// counts as a process: in containers many have the same pid.
 type ProcessKey = (u32, u64, u64);

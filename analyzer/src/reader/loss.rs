@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use recording::Stop;
 
+use crate::pack::PackError;
+
 /// A file or directory that holds no recording, and why.
 #[derive(Debug)]
 pub struct ReadError {
@@ -35,6 +37,8 @@ pub enum Unreadable {
     NewerVersion(u32),
     /// Recorded on another architecture, whose ELF number this is.
     OtherArchitecture(u32),
+    /// A pack that cannot be unpacked, or not all of it.
+    Pack(PackError),
 }
 
 impl Unreadable {
@@ -47,11 +51,12 @@ impl Unreadable {
                  space; static, setuid and 32-bit programs cannot be recorded"
             }
             Unreadable::NotAFile | Unreadable::NotARecording => {
-                "name a directory that 'unfreed run' wrote, or one *.unfreed file in it"
+                "name a directory that 'unfreed run' wrote, one *.unfreed file in it, or what 'unfreed pack' made of it"
             }
             Unreadable::Cut(_) => "if it is a copy, copy it again",
             Unreadable::NewerVersion(_) => "use the unfreed that recorded it, or a newer one",
             Unreadable::OtherArchitecture(_) => "read it with an unfreed for that architecture",
+            Unreadable::Pack(error) => error.advice(),
         }
     }
 }
@@ -71,6 +76,7 @@ impl fmt::Display for Unreadable {
                 write!(f, "format version {version}, this unfreed reads up to {}", recording::layout::VERSION)
             }
             Unreadable::OtherArchitecture(machine) => write!(f, "recorded on {}", machine_name(*machine)),
+            Unreadable::Pack(error) => error.fmt(f),
         }
     }
 }

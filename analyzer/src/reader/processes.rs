@@ -76,7 +76,7 @@ impl Processes {
 }
 
 /// Where data is in the file, from `offset` on: holes need not be read.
-fn data_after(file: &File, offset: u64) -> u64 {
+pub(crate) fn data_after(file: &File, offset: u64) -> u64 {
     let Ok(start) = i64::try_from(offset) else { return offset };
     // SAFETY: moves the place of a descriptor of our own, which is never read from there.
     let found = unsafe { libc::lseek(file.as_raw_fd(), start, libc::SEEK_DATA) };

@@ -73,6 +73,20 @@ pub struct Recording {
     pub words: Arc<RunWords>,
     /// The parent's stamp counters at the fork; 0 if there was no recorded parent.
     pub inherited_stamps: Vec<u64>,
+    /// Of a copy that was made while the process ran, what was noted then.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What is noted of a process that runs while its file is copied.
+#[derive(Default, Debug)]
+pub struct Snapshot {
+    /// Monotonic clock when that began, ms.
+    pub began_ms: u64,
+    /// Monotonic clock when it was done, ns.
+    pub done_ns: u64,
+    /// How far the events of each writer were in the live table before that was copied, noted twice: the writer, a chunk's ordinal, and
+    /// an offset in the chunk.
+    pub positions: [Vec<(u32, u32, usize)>; 2],
 }
 
 impl Recording {
@@ -146,6 +160,7 @@ impl Recording {
             held: Cut::held(&header, head).map(Box::new),
             words: Arc::default(),
             inherited_stamps: stamps.collect(),
+            snapshot: None,
             header,
         };
         recording.read_strings(head);
@@ -222,6 +237,11 @@ impl Recording {
         self.writers.values().map(|chunks| (chunks.len() * CHUNK) as u64).sum()
     }
 
+    /// Monotonic clock of its machine when it was read, ns: now, unless it comes out of a pack.
+    pub fn read_ns(&self) -> u64 {
+        self.snapshot.as_ref().map_or_else(monotonic_ns, |snapshot| snapshot.done_ns)
+    }
+
     /// Whether the process still writes.
     pub fn is_running(&self) -> bool {
         self.state == ProcessState::Running
@@ -261,7 +281,7 @@ impl Recording {
 }
 
 /// Reads until `buffer` is full or the file ends; returns how much.
-pub(super) fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_fully(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         match file.read_at(&mut buffer[done..], offset + done as u64) {

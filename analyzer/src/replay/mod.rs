@@ -60,6 +60,11 @@ impl<'r> Reading<'r> {
     }
 }
 
+/// How far the events of each writer are in the live table, see [`crate::reader::Snapshot`].
+pub fn positions(recording: &Recording) -> Vec<(u32, u32, usize)> {
+    window::Positions::note(recording, &recording.chunks()).noted()
+}
+
 /// Reads what one process did; `progress` is told of bytes read.
 pub fn replay(recording: &Recording, options: Options, progress: &dyn Fn(u64)) -> Replayed {
     Reading::begin(recording, options, progress).finish(None)

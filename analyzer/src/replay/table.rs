@@ -47,10 +47,14 @@ impl<'r> TableReading<'r> {
         let first = Positions::note(recording, &reader);
         let again = if recording.is_running() { recording.again() } else { None };
         let now = again.as_ref().unwrap_or(recording);
+        let positions = match &recording.snapshot {
+            Some(snapshot) => snapshot.positions.each_ref().map(|noted| Positions::of_snapshot(noted)),
+            None => [first, Positions::note(now, &reader)],
+        };
         let mut reading = TableReading {
             recording,
             options,
-            positions: [first, Positions::note(now, &reader)],
+            positions,
             index: SiteIndex::new(recording),
             blocks: Blocks::default(),
             out: Replayed { is_table: true, ..Replayed::default() },

@@ -40,6 +40,17 @@ impl Positions {
         Positions(writers.filter_map(|(&writer, chunks)| Some((writer, position(chunks)?))).collect())
     }
 
+    /// As they were noted.
+    pub fn of_snapshot(noted: &[(u32, u32, usize)]) -> Positions {
+        let position = |&(writer, ordinal, applied)| (writer, Position { ordinal, applied });
+        Positions(noted.iter().map(position).collect())
+    }
+
+    /// To be noted.
+    pub fn noted(&self) -> Vec<(u32, u32, usize)> {
+        self.0.iter().map(|(&writer, position)| (writer, position.ordinal, position.applied)).collect()
+    }
+
     fn of(&self, writer: u32) -> Position {
         self.0.get(&writer).copied().unwrap_or_default()
     }

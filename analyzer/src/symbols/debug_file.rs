@@ -10,6 +10,7 @@ use addr2line::gimli::{
 };
 use addr2line::{Context, LookupContinuation, LookupResult, SplitDwarfLoad};
 use object::Object;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use typed_arena::Arena;
@@ -36,7 +37,7 @@ pub struct DebugFrame {
 /// Ready to look up addresses.
 pub struct DebugFile<'a> {
     context: Context<Slice<'a>>,
-    package: Option<DwarfPackage<Slice<'a>>>,
+    package: Option<(PathBuf, DwarfPackage<Slice<'a>>)>,
     split: SplitFiles<'a>,
     /// A split debug file was not found, so that units have to be asked for theirs.
     incomplete: std::cell::Cell<bool>,
@@ -46,6 +47,7 @@ pub struct DebugFile<'a> {
 struct SplitFiles<'a> {
     locator: &'a Locator,
     storage: &'a Storage,
+    used: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> DebugFile<'a> {
@@ -68,8 +70,9 @@ impl<'a> DebugFile<'a> {
         }
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(|error| error.to_string())?;
-        let split = SplitFiles { locator, storage };
-        let package = locator.split_packages(module, &file.path).iter().find_map(|path| split.package(path));
+        let split = SplitFiles { locator, storage, used: RefCell::default() };
+        let packages = locator.split_packages(module, &file.path);
+        let package = packages.into_iter().find_map(|path| Some((path.clone(), split.package(&path)?)));
         Ok(Self { context, package, split, incomplete: Default::default() })
     }
 
@@ -96,6 +99,11 @@ impl<'a> DebugFile<'a> {
         unit.attr_string(name).ok().map(|name| name.to_string_lossy().into_owned())
     }
 
+    /// The package and the single split debug files that were used so far.
+    pub fn split_files(&self) -> (Option<PathBuf>, Vec<PathBuf>) {
+        (self.package.as_ref().map(|(path, _)| path.clone()), self.split.used.borrow().clone())
+    }
+
     fn lookup(&self, address: u64) -> gimli::Result<addr2line::FrameIter<'_, Slice<'a>>> {
         let mut result = self.context.find_frames(address);
         loop {
@@ -112,14 +120,17 @@ impl<'a> DebugFile<'a> {
 
     fn load_split(&self, load: &SplitDwarfLoad<Slice<'a>>) -> Option<Arc<Dwarf<Slice<'a>>>> {
         let packaged =
-            self.package.as_ref().and_then(|p| p.find_cu(load.dwo_id, &load.parent).ok().flatten());
+            self.package.as_ref().and_then(|(_, p)| p.find_cu(load.dwo_id, &load.parent).ok().flatten());
         if let Some(unit) = packaged.filter(|unit| !nesting::is_too_deep(unit, STACK_SIZE)) {
             return Some(Arc::new(unit));
         }
         let directory = load.comp_dir.map_or(PathBuf::new(), |directory| to_path(directory.slice()));
         let name = to_path(load.path?.slice());
         let places = self.split.locator.split_files(&directory, &name);
-        places.iter().find_map(|path| self.split.unit(path, load)).map(Arc::new)
+        let (path, unit) =
+            places.into_iter().find_map(|path| Some((path.clone(), self.split.unit(&path, load)?)))?;
+        self.split.used.borrow_mut().push(path);
+        Some(Arc::new(unit))
     }
 }
 
@@ -163,6 +174,33 @@ fn is_needed(id: SectionId) -> bool {
             | SectionId::DebugTypes
     )
 }
+
+/// The same of a section with this name, compressed or not.
+pub fn is_needed_section(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b".zdebug_").or(name.strip_prefix(b".debug_")).unwrap_or(name);
+    let names = |id: SectionId| id.name().strip_prefix(".debug_").is_some_and(|n| n.as_bytes() == name);
+    SECTIONS.into_iter().any(|id| names(id) && is_needed(id))
+}
+
+/// What [`Dwarf::load`] loads.
+const SECTIONS: [SectionId; 16] = [
+    SectionId::DebugAbbrev,
+    SectionId::DebugAddr,
+    SectionId::DebugAranges,
+    SectionId::DebugInfo,
+    SectionId::DebugLine,
+    SectionId::DebugLineStr,
+    SectionId::DebugLoc,
+    SectionId::DebugLocLists,
+    SectionId::DebugMacinfo,
+    SectionId::DebugMacro,
+    SectionId::DebugNames,
+    SectionId::DebugRanges,
+    SectionId::DebugRngLists,
+    SectionId::DebugStr,
+    SectionId::DebugStrOffsets,
+    SectionId::DebugTypes,
+];
 
 fn load<'a>(
     object: &object::File<'a>,

@@ -55,6 +55,11 @@ impl ElfFile {
         self.try_parse().ok()
     }
 
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
     /// The build-id; empty if there is none.
     pub fn build_id(&self) -> Vec<u8> {
         self.parse().and_then(|file| file.build_id().ok().flatten().map(<[u8]>::to_vec)).unwrap_or_default()

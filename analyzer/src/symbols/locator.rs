@@ -1,7 +1,7 @@
 //! Which files describe a module: the mapped file itself, its separate debug file, what they share with others.
 //!
-//! Places are tried in a fixed order: the directories the user named, the sysroot, the recorded path, then where
-//! distributions put debug files. A file is used only if its build-id is the recorded one; a separate debug file
+//! Places are tried in a fixed order: what came with the recording, the directories the user named, the sysroot, the
+//! recorded path, then where distributions put debug files. A file is used only if its build-id is the recorded one; a separate debug file
 //! without a build-id only if its checksum is the one in `.gnu_debuglink`. Nothing is downloaded.
 use super::elf::ElfFile;
 use super::index::Index;
@@ -30,6 +30,8 @@ pub struct Located {
     pub alternate: Option<ElfFile>,
     /// That such a file is missing: its name.
     pub alternate_missing: Option<String>,
+    /// Those of the files that were found by the checksum of a link.
+    pub linked: Vec<PathBuf>,
     /// What stopped the most likely of the files that were not used.
     pub problem: Option<Reason>,
 }
@@ -54,7 +56,12 @@ impl Locator {
         if !names_a_file(&module.path) {
             return Located { problem: Some(Reason::NotAFile), ..Located::default() };
         }
-        self.own_places(&mut search);
+        let packed = self.options.packed.get(module);
+        search.try_all(packed.iter().flat_map(|packed| packed.files.iter().cloned()));
+        // Nothing would tell a file of this machine from it.
+        if packed.is_none() || !module.build_id.is_empty() {
+            self.own_places(&mut search);
+        }
         if !search.has_debug_info() {
             let roots = self.debug_roots();
             search.try_all(roots.iter().filter_map(|root| by_build_id(root, &module.build_id)));
@@ -68,6 +75,10 @@ impl Locator {
             search.try_all(directories.iter().flat_map(|d| [d.join("debuginfo"), d.join("executable")]));
         }
         let mut located = search.finish();
+        if let Some(packed) = packed {
+            // Files of this machine with another build-id are no problem.
+            located.problem = packed.problem.clone();
+        }
         self.follow_alternate_link(&mut located);
         located
     }
@@ -230,6 +241,9 @@ impl Search {
             _ => found == self.module.build_id,
         };
         if fits {
+            if checksum.is_some() && (found.is_empty() || self.module.build_id.is_empty()) {
+                self.located.linked.push(file.path.clone());
+            }
             self.located.files.push(file);
         } else if checksum.is_some() && found == self.module.build_id {
             self.note(Reason::Unreadable(format!("{}: its checksum differs", path.display())));

@@ -9,15 +9,22 @@ mod index;
 mod locator;
 mod module;
 mod names;
+mod needed;
 mod nesting;
+mod parts;
 mod spelling;
 mod table;
 
+pub use needed::Stretch;
+pub use parts::{Finder, Part, Parts, Role};
+
+use elf::SectionData;
 use locator::Locator;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// Stack of a looking-up thread, which follows inlined functions by recursion. Only what is used is committed; the
@@ -49,6 +56,17 @@ pub struct Options {
     pub debug_dirs: Vec<PathBuf>,
     /// Root that recorded paths are also looked up in.
     pub sysroot: Option<PathBuf>,
+    /// What came with the recording.
+    pub packed: Arc<HashMap<ModuleFile, Packed>>,
+}
+
+/// What came with a recording of one of its modules.
+#[derive(Debug, Default, Clone)]
+pub struct Packed {
+    /// Its files.
+    pub files: Vec<PathBuf>,
+    /// Why there are none, or not all.
+    pub problem: Option<Reason>,
 }
 
 /// Why a function or a line is unknown.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn debug_dir(path: PathBuf) -> Options {
-    Options { debug_dirs: vec![path], sysroot: None }
+    Options { debug_dirs: vec![path], ..Options::default() }
 }
 
 /// Builds `shop`, keeps all of it as `whole`, its debug information as `shop.debug`, and strips it.
@@ -103,7 +103,7 @@ fn debug_link() {
         inside(&Path::new("/usr/lib/debug").join(file.parent().unwrap().strip_prefix("/").unwrap()));
     fs::create_dir_all(&directory).unwrap();
     fs::rename(place.path(".debug/shop.debug"), directory.join("shop.debug")).unwrap();
-    let sysroot = Options { debug_dirs: Vec::new(), sysroot: Some(root.clone()) };
+    let sysroot = Options { debug_dirs: Vec::new(), sysroot: Some(root.clone()), ..Options::default() };
     assert_agrees(module.clone(), &whole, &sysroot);
     fs::create_dir_all(inside(&file).parent().unwrap()).unwrap();
     fs::rename(&file, inside(&file)).unwrap();

@@ -25,7 +25,7 @@ fn another_build_is_not_used() {
     };
     assert_eq!(reason(&recorded, &Options::default()), differs(&recorded, &found_id));
     assert_eq!(reason(&[], &Options::default()), differs(&[], &found_id));
-    let by_name = Options { debug_dirs: vec![place.path(".")], sysroot: None };
+    let by_name = Options { debug_dirs: vec![place.path(".")], ..Options::default() };
     assert_eq!(reason(&recorded, &by_name), differs(&recorded, &found_id));
     place.run("objcopy --remove-section=.note.gnu.build-id lib.so");
     assert_eq!(reason(&recorded, &Options::default()), differs(&recorded, &[]));
@@ -75,7 +75,8 @@ fn debug_files_cut_off_anywhere() {
     let place = Place::new("cut");
     let file = place.cpp("-Wl,--build-id", "shop");
     let addresses = calls(&file);
-    let (id, options) = (build_id(&file), Options { debug_dirs: vec![place.path("debug")], sysroot: None });
+    let (id, options) =
+        (build_id(&file), Options { debug_dirs: vec![place.path("debug")], ..Options::default() });
     place.run("objcopy --only-keep-debug --compress-debug-sections=zlib shop packed.debug");
     place.run("objcopy --only-keep-debug shop plain.debug");
     place.run("strip --strip-debug shop");
