@@ -260,8 +260,9 @@ fn a_killed_program_stays_killed() {
     assert_eq!(state(&expected), "killed");
     pack(&recording, &[], &pack_path);
     assert_eq!(report(&pack_path), expected);
-    let file =
-        fs::read_dir(recording.join("live")).expect("live").next().expect("a file").expect("a file").path();
+    let live = fs::read_dir(recording.join("live")).expect("live").map(|entry| entry.expect("a file").path());
+    let is_process = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "unfreed");
+    let file = live.into_iter().find(is_process).expect("the file of a process");
     let one = machine.path("one");
     pack(&file, &[], &one);
     assert_eq!(report(&one), report(&file));
