@@ -9,7 +9,8 @@
 //! - [`process`]: starts and ends programs, with a limit of time.
 //! - [`report`]: what `unfreed report` says.
 //! - [`python`]: the interpreters of this machine, and packages for them.
-//! - [`replay`]: what the recording says to a reader that shares only the format with `unfreed`.
+//! - [`replay`], [`live_table`]: what the events and the live tables of a recording say to a reader that shares only the format with
+//!   `unfreed`.
 //! - [`service`]: servers and requests.
 //! - [`steps`]: a program that does one thing at a time.
 //! - [`scratch`]: directories that are gone when a test has passed.
@@ -17,6 +18,7 @@
 pub mod artifacts;
 pub mod libcs;
 pub mod limits;
+pub mod live_table;
 pub mod process;
 pub mod python;
 pub mod replay;

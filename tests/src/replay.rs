@@ -9,9 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::live_table::LiveTable;
 use recording::layout::{
-    CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HELD_STAMPS, INHERITED_STAMPS, LIVE_DIRECTORY,
-    SHARDS,
+    self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HELD_STAMPS, INHERITED_STAMPS,
+    LIVE_DIRECTORY, SHARDS,
 };
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, Event, EventDecoder, EventModel,
@@ -47,6 +48,8 @@ pub struct ProcessFile {
     pub impossible: Vec<String>,
     /// Threads that have events.
     pub threads: HashSet<u32>,
+    /// What its live table says, where it keeps one.
+    pub table: Option<LiveTable>,
     /// Each stack node's parent.
     parents: HashMap<StackId, StackId>,
 }
@@ -79,8 +82,10 @@ pub fn read_file(path: &Path) -> Vec<ProcessFile> {
 
 /// Reads the process whose header is this chunk.
 fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> ProcessFile {
+    let keeps_table = header.flags & layout::flag::TABLE != 0;
     let mut file = ProcessFile {
         path: path.to_owned(),
+        table: keeps_table.then(|| LiveTable::read(bytes, process)),
         header,
         live: HashMap::new(),
         events: 0,
@@ -214,6 +219,23 @@ impl ProcessFile {
     /// Bytes that are unfreed.
     pub fn live_bytes(&self) -> u64 {
         self.live.values().map(|block| block.size).sum()
+    }
+
+    /// The live table says what the replay of all events gives.
+    pub fn assert_table(&self) {
+        let Some(table) = &self.table else { panic!("{} keeps no live table", self.path.display()) };
+        assert_eq!(table.impossible, Vec::<String>::new(), "{}", self.path.display());
+        let differs = |(address, block): &(&Address, &Block)| table.blocks.get(address) != Some(block);
+        let missing: Vec<_> = self.live.iter().filter(differs).take(5).collect();
+        let extra: Vec<_> =
+            table.blocks.iter().filter(|(address, _)| !self.live.contains_key(address)).take(5).collect();
+        assert!(
+            missing.is_empty() && extra.is_empty(),
+            "{}: of {} blocks the table does not have {missing:x?}, and has {extra:x?}; in flight: {:x?}",
+            self.path.display(),
+            self.live.len(),
+            table.in_flight
+        );
     }
 
     fn read_definitions(&mut self, header: &ChunkHeader, bytes: &[u8]) {

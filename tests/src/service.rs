@@ -32,6 +32,11 @@ impl Service {
         Service { child, port, _stdout: stdout }
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The body of the answer to a GET; a status that is not 200 fails the test.
     pub fn get(&self, path: &str) -> String {
         self.begin(path).answer()

@@ -165,6 +165,7 @@ fn kill_once(shape: [&str; 2], random: u64) {
         // A worker frees the one block that it inherits.
         let inherited = u64::from(file.header.parent_file_id != 0);
         assert!(file.unknown_frees <= inherited, "{} unknown frees", file.unknown_frees);
+        file.assert_table();
         compare(file, &ledger);
     }
     let report = Report::of(&directory);
