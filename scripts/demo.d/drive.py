@@ -1,6 +1,7 @@
-"""Records the leaking app twice, after 10 requests and after 10 and 50 more; prints the difference and a report.
+"""Records the leaking app while it serves, with a mark after 10 requests and one after 50 more; prints what changed between
+the two marks and a report.
 
-drive.py UNFREED DIRECTORY: `unfreed` is the binary, recordings go into DIRECTORY. Run by scripts/demo.
+drive.py UNFREED DIRECTORY: `unfreed` is the binary, the recording goes into DIRECTORY. Run by scripts/demo.
 Ends with status 1 if the difference does not begin with the leak: in `_get_foo`, the line that appends, 50 more
 blocks of 320,000 bytes.
 """
@@ -25,35 +26,47 @@ def say(text):
     print(text, flush=True)
 
 
-def record(unfreed, directory, batches):
-    """Runs the app under `unfreed run`, sends it batches of requests, and ends it."""
-    shutil.rmtree(directory, ignore_errors=True)
+def command_line(words):
+    return "\n$ " + " ".join(str(word) for word in words)
+
+
+def show(*command):
+    """Runs a command and prints what it says."""
+    say(command_line(command))
+    if subprocess.run(command).returncode:
+        sys.exit("demo: that command failed")
+
+
+def demonstrate(unfreed, recording):
+    """Runs the app under `unfreed run` and sends it requests; marks, compares and reports while it serves."""
+    shutil.rmtree(recording, ignore_errors=True)
     app = [os.path.relpath(path) for path in (sys.executable, APP)]
-    command = [unfreed, "run", "-o", str(directory), "--", *app]
-    say("\n$ " + " ".join(command))
+    command = [unfreed, "run", "-o", str(recording), "--", *app]
+    say(command_line(command))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         try:
             port = server.stdout.readline().strip()
             if not port.isdigit():
                 sys.exit("demo: the app did not start: " + server.stderr.read().strip())
-            for count in batches:
+            for count, mark in [(10, "warm"), (50, "end")]:
                 for _ in range(count):
                     requests.get(f"http://127.0.0.1:{port}/foo", timeout=ANSWER_SECONDS).raise_for_status()
                 say(f"  {count} requests of http://127.0.0.1:{port}/foo")
+                show(unfreed, "mark", str(recording), mark)
+            moments = [f"{recording}@{mark}" for mark in ("warm", "end")]
+            show(unfreed, "diff", *moments, "--by", "line", "-n", "3")
+            show(unfreed, "diff", *moments, "-n", "1")
+            check(unfreed, *moments)
         finally:
             server.send_signal(signal.SIGTERM)
             _, said = server.communicate(timeout=ANSWER_SECONDS)
-    # The server's own log of the requests is not shown.
+    say("\nThe app is ended.")
+    # Its own log of the requests is not shown.
     say("\n".join(line for line in said.splitlines() if "HTTP/1.1" not in line))
     if server.returncode:
         sys.exit(f"demo: the app ended with status {server.returncode}")
-
-
-def show(command):
-    """Runs a command and prints what it says."""
-    say("\n$ " + " ".join(command))
-    if subprocess.run(command).returncode:
-        sys.exit("demo: that command failed")
+    show(unfreed, "report", str(recording), "--by", "line", "--phase", "run", "-n", "5")
+    return check(unfreed, *moments)
 
 
 def line_of_the_leak():
@@ -84,13 +97,7 @@ def check(unfreed, old, new):
 
 def main():
     unfreed, directory = sys.argv[1], pathlib.Path(sys.argv[2])
-    old, new = directory / "10-requests", directory / "60-requests"
-    record(unfreed, old, [10])
-    record(unfreed, new, [10, 50])
-    show([unfreed, "diff", str(old), str(new), "--by", "line", "-n", "3"])
-    show([unfreed, "diff", str(old), str(new), "-n", "1"])
-    show([unfreed, "report", str(new), "--by", "line", "--phase", "run", "-n", "5"])
-    leak = check(unfreed, old, new)
+    leak = demonstrate(unfreed, directory / "shop")
     place = f"{APP.name}:{leak['headline']['line']} {leak['headline']['function']}"
     say(f"\nThe leak: {place}, 50 requests, +{leak['delta_blocks']} blocks, +{leak['delta_bytes']:,} bytes")
 
