@@ -13,6 +13,7 @@
 mod serving;
 
 use self::serving::Serving;
+use crate::log::counts::{self, Counts};
 use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
@@ -72,6 +73,7 @@ struct Wiped {
     /// The run's control word as this level saw it last, 0 if it has not; its epoch is the one of the events.
     seen: u64,
     events: Events,
+    counts: Counts,
 }
 
 /// What fork keeps.
@@ -91,6 +93,7 @@ struct Kept {
     next: AtomicPtr<Level>,
     capture: Capture,
     python: Chain,
+    counts: counts::Memory,
     scratch: [u8; LONGEST],
 }
 
@@ -462,6 +465,7 @@ impl Level {
             if realloc {
                 table::end_move(moved);
             }
+            self.wiped.counts.add(&mut self.kept.counts, stack, size, self.wiped.writer);
             self.wiped.events.applied();
         }
     }

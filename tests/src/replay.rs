@@ -40,6 +40,10 @@ pub struct ProcessFile {
     pub events: u64,
     /// Frees of addresses that this process did not allocate: inherited, or from before the recording.
     pub unknown_frees: u64,
+    /// What its writers have counted: allocations and bytes of each stack.
+    pub counts: HashMap<StackId, (u64, u64)>,
+    /// The same out of its events.
+    pub allocated: HashMap<StackId, (u64, u64)>,
     /// Stamps from [`ProcessFile::first_stamps`] on, up to the last of each shard, that no event has.
     pub missing: u64,
     /// The first stamp of each shard that the recording has, if nothing is missing.
@@ -90,6 +94,8 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         live: HashMap::new(),
         events: 0,
         unknown_frees: 0,
+        counts: HashMap::new(),
+        allocated: HashMap::new(),
         missing: 0,
         first_stamps: first_stamps(bytes, process),
         impossible: Vec::new(),
@@ -101,6 +107,7 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         match header.kind {
             ChunkKind::Definitions => file.read_definitions(&header, chunk),
             ChunkKind::Events => file.read_events(&header, chunk, &mut shards),
+            ChunkKind::Counts => file.read_counts(chunk),
             _ => {}
         }
     }
@@ -273,6 +280,15 @@ impl ProcessFile {
         self.check_stop(stop);
     }
 
+    fn read_counts(&mut self, bytes: &[u8]) {
+        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let entries = bytes.chunks_exact(16).map(|entry| (word(&entry[..8]), word(&entry[8..])));
+        for (first, bytes) in entries.take_while(|(first, _)| *first as u32 != 0) {
+            let count = self.counts.entry(StackId(first as u32 - 1)).or_default();
+            *count = (count.0 + (first >> 32), count.1 + bytes);
+        }
+    }
+
     fn note(&mut self, event: Event) {
         if let Event::Thread { number, .. } = event {
             self.threads.insert(number);
@@ -300,6 +316,8 @@ impl ProcessFile {
                 Event::Alloc { address, size, stack, .. }
                 | Event::ReallocEnd { address, size, stack, .. } => {
                     given_back.remove(&address);
+                    let allocated = self.allocated.entry(stack).or_default();
+                    *allocated = (allocated.0 + 1, allocated.1 + size);
                     if self.live.insert(address, Block { size, stack }).is_some() {
                         self.impossible.push(format!("allocated while allocated: {event:x?}"));
                     }

@@ -16,6 +16,18 @@ fn recorded(program: &Program) -> Vec<ProcessFile> {
     replay::read_directory(scratch.path())
 }
 
+/// Rounds of all threads: an allocation in each, and another one in every sixteenth.
+const ROUNDS: u64 = 4 * 200_000;
+
+/// What was allocated is known, whether there are events or not.
+fn assert_counted(file: &ProcessFile) {
+    let many = file.counts.values().filter(|(allocations, _)| *allocations > 10_000);
+    let sum = many.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+    let sizes = |rounds: u64| 4 * (0..rounds / 4).map(|round| 17 + round % 8 * 40).sum::<u64>();
+    let of_sixteenth = ROUNDS / 16 * 17;
+    assert_eq!(sum, (ROUNDS + ROUNDS / 16, sizes(ROUNDS) + of_sixteenth));
+}
+
 #[test]
 fn the_newest_events_are_held() {
     let files = recorded(&churn("1M"));
@@ -30,6 +42,7 @@ fn the_newest_events_are_held() {
     // Of 20 chunks, of which those of the writers may be almost empty, about four bytes an event.
     assert!(file.events as usize > 8 * CHUNK / 4, "{} events", file.events);
     assert_eq!(file.live.values().filter(|block| block.size % 40 == 17).count(), 16);
+    assert_counted(file);
 }
 
 #[test]
@@ -38,7 +51,9 @@ fn a_long_log_holds_all() {
     let [file] = &files[..] else { panic!("{} processes", files.len()) };
     assert_eq!(file.impossible, Vec::<String>::new());
     assert_eq!((file.missing, file.header.reused, file.header.held_monotonic_ns), (0, 0, 0));
-    assert!(file.events >= 2 * 4 * 200_000);
+    assert!(file.events >= 2 * ROUNDS);
+    assert_eq!(file.counts, file.allocated);
+    assert_counted(file);
 }
 
 #[test]
@@ -48,4 +63,5 @@ fn without_a_log_there_are_no_events() {
     assert_eq!((file.events, file.header.reused), (0, 0));
     assert_eq!(file.header.lost, [0; 16]);
     assert!(!file.parents().is_empty(), "there are stacks");
+    assert_counted(file);
 }

@@ -17,7 +17,7 @@ use crate::{clock, config, run, thread};
 use core::slice;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, fence};
-use recording::layout::{CHUNK, HELD_MONOTONIC, HELD_STAMPS, REUSED, SHARDS, StopCause};
+use recording::layout::{CHUNK, ChunkHeader, HELD_MONOTONIC, HELD_STAMPS, REUSED, SHARDS, StopCause};
 use recording::run::LOG_BYTES;
 
 /// A chunk that is the caller's: its header is not begun, and all of it is 0. What of it may not be touched yet is allocated by
@@ -31,6 +31,16 @@ pub struct Chunk {
     pub size: usize,
     /// It was one of events.
     pub is_reused: bool,
+}
+
+impl Chunk {
+    /// Writes its header, whose first word, which says that it is begun, last.
+    pub fn begin(&self, header: ChunkHeader) {
+        for (index, word) in header.to_words().into_iter().enumerate().rev() {
+            // SAFETY: the first page of the chunk may be touched, and nobody else knows of it.
+            unsafe { ((self.at + 8 * index) as *mut u64).write_volatile(word) };
+        }
+    }
 }
 
 /// Chunks of events that a process may have, however long the log is, and as many as it has writers.

@@ -112,13 +112,8 @@ impl Cursor {
         self.leave();
         let size = if memory == Memory::Small { PIECE } else { CHUNK };
         let Some(chunk) = chunks::take(header.kind == ChunkKind::Events, size) else { return false };
-        let words = ChunkHeader { ordinal: self.ordinal, process: file::process(), ..header }.to_words();
+        chunk.begin(ChunkHeader { ordinal: self.ordinal, process: file::process(), ..header });
         self.ordinal += 1;
-        for (index, &word) in words.iter().enumerate().rev() {
-            // SAFETY: the header lies in the allocated piece of a chunk that is this writer's alone. The first
-            // word, which says that the chunk is begun, is stored last.
-            unsafe { ((chunk.at + 8 * index) as *mut u64).write_volatile(word) };
-        }
         self.chunk = chunk.at;
         self.number = chunk.number;
         self.is_of_events = header.kind == ChunkKind::Events;

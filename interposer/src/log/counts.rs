@@ -1,0 +1,301 @@
+//! What a writer has allocated from each stack, in chunks of its own, see [`recording::counts`].
+//!
+//! An entry is changed by one store of 16 bytes: a process that is killed leaves it whole. Which entry is a stack's is
+//! looked up in memory that fork wipes, where a child finds none of its parent's. The chunks stay mapped.
+
+use super::events::Writer;
+use super::{chunks, file};
+use crate::sys;
+use core::arch::asm;
+use core::arch::x86_64::_mm_set_epi64x;
+use core::sync::atomic::Ordering::SeqCst;
+use core::sync::atomic::compiler_fence;
+use recording::counts::{Count, ENTRY};
+use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind};
+use recording::{LostKind, StackId};
+
+/// What is allocated of a chunk at once.
+const PIECE: usize = 4 << 10;
+/// Most chunks of a writer: two million stacks.
+const CHUNKS: usize = 512;
+/// An entry's number is that of the chunk, and where it begins there, in entries.
+const PLACES: usize = CHUNK / ENTRY;
+
+/// log2 of the places of an index: at first, and how many more each time.
+const FIRST_BITS: u32 = 6;
+const MORE_BITS: [u32; 2] = [3, 2];
+
+/// Numbers by stack. All zero is empty.
+#[repr(C)]
+struct Index {
+    /// Address of the places; 0: there are none yet. A place holds a stack plus 1, and above it the number.
+    places: usize,
+    /// 64 less log2 of them.
+    shift: u32,
+    /// How many are used.
+    used: u32,
+    first: [u64; 1 << FIRST_BITS],
+}
+
+/// Memory of an index, which fork wipes but does not take away. All zero is none.
+#[repr(C)]
+#[derive(Default)]
+pub struct Memory {
+    at: usize,
+    bits: u32,
+}
+
+fn key(stack: StackId) -> u32 {
+    stack.0.wrapping_add(1)
+}
+
+impl Index {
+    /// The place where the search for a stack begins.
+    #[inline(always)]
+    fn begin(&self, key: u32) -> usize {
+        (u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+    }
+
+    /// Where a stack is, or the empty place where it would be. There is an empty one.
+    ///
+    /// # Safety
+    /// There are places.
+    #[inline(always)]
+    unsafe fn place(&self, key: u32) -> *mut u64 {
+        let mut number = self.begin(key);
+        loop {
+            let place = (self.places as *mut u64).wrapping_add(number);
+            // SAFETY: a place: its number is below their count.
+            let word = unsafe { *place };
+            if word as u32 == key || word == 0 {
+                return place;
+            }
+            number = (number + 1) & (usize::MAX >> self.shift);
+        }
+    }
+
+    /// The number of a stack.
+    #[inline(always)]
+    fn find(&self, stack: StackId) -> Option<u32> {
+        if self.places == 0 {
+            return None;
+        }
+        // SAFETY: there are places.
+        match unsafe { *self.place(key(stack)) } {
+            0 => None,
+            word => Some((word >> 32) as u32),
+        }
+    }
+
+    fn count(&self) -> usize {
+        (usize::MAX >> self.shift) + 1
+    }
+
+    /// Makes a place for one more; false where there is no memory for it.
+    fn make_room(&mut self, memory: &mut Memory) -> bool {
+        if self.places == 0 {
+            let own = (&raw mut self.first as usize, FIRST_BITS);
+            let (at, bits) = if memory.at == 0 { own } else { (memory.at, memory.bits) };
+            self.shift = 64 - bits;
+            compiler_fence(SeqCst);
+            self.places = at;
+        }
+        let used = self.used as usize + 1;
+        2 * used <= self.count() || self.grow(memory).is_ok() || 8 * used <= 7 * self.count()
+    }
+
+    /// Enters or changes the number of a stack, for which room was made.
+    fn insert(&mut self, stack: StackId, number: u32) {
+        // SAFETY: there are places.
+        let place = unsafe { &mut *self.place(key(stack)) };
+        self.used += u32::from(*place == 0);
+        *place = u64::from(key(stack)) | u64::from(number) << 32;
+    }
+
+    /// Gets more places.
+    fn grow(&mut self, memory: &mut Memory) -> sys::Result<()> {
+        let more = MORE_BITS[usize::from(memory.at != 0)];
+        let bits = 64 - self.shift + more;
+        let size = 8usize << bits;
+        let at = sys::map_private(size)?;
+        if let Err(errno) = sys::advise(at, size, libc::MADV_WIPEONFORK) {
+            // SAFETY: nobody else has seen this mapping.
+            unsafe { sys::unmap(at, size) };
+            return Err(errno);
+        }
+        let larger = Index { places: at, shift: 64 - bits, used: 0, first: [0; 1 << FIRST_BITS] };
+        for number in 0..self.count() {
+            // SAFETY: a place of ours; the new ones are twice as many or more.
+            unsafe {
+                let word = *(self.places as *const u64).wrapping_add(number);
+                if word != 0 {
+                    *larger.place(word as u32) = word;
+                }
+            }
+        }
+        let old = core::mem::replace(memory, Memory { at, bits });
+        // In this order: a hook that is left in between finds less, but nothing outside.
+        self.places = at;
+        compiler_fence(SeqCst);
+        self.shift = 64 - bits;
+        compiler_fence(SeqCst);
+        if old.at != 0 {
+            // SAFETY: mapped in this size, and no longer used.
+            unsafe { sys::unmap(old.at, 8 << old.bits) };
+        }
+        Ok(())
+    }
+}
+
+/// See the module's contract. All zero has counted nothing.
+#[repr(C)]
+pub struct Counts {
+    index: Index,
+    /// Address of the chunk, of its next entry, and of the end of what is allocated of it.
+    chunk: usize,
+    next: usize,
+    end: usize,
+    /// Chunks begun.
+    begun: u32,
+    chunks: [usize; CHUNKS],
+}
+
+/// Adds an allocation to the entry at `at`; false if it has the most that it can.
+///
+/// # Safety
+/// `at` must be the address of an entry that is nobody else's.
+#[inline(always)]
+unsafe fn add_at(at: usize, size: u64) -> bool {
+    // SAFETY: an entry is aligned to its size of 16 bytes; the rest is handed to the caller.
+    unsafe {
+        if *((at + 4) as *const u32) == u32::MAX {
+            return false;
+        }
+        asm!(
+            "paddq {sum}, xmmword ptr [{at}]",
+            "movdqa xmmword ptr [{at}], {sum}",
+            at = in(reg) at,
+            sum = inout(xmm_reg) _mm_set_epi64x(size as i64, 1 << 32) => _,
+            options(nostack, preserves_flags)
+        );
+    }
+    true
+}
+
+impl Counts {
+    /// `writer` has allocated a block.
+    #[inline(always)]
+    pub fn add(&mut self, memory: &mut Memory, stack: StackId, size: u64, writer: Writer) {
+        let is_added = |number: u32| {
+            let chunk = self.chunks[number as usize / PLACES % CHUNKS];
+            // SAFETY: the index has numbers of our own entries.
+            unsafe { add_at(chunk + number as usize % PLACES * ENTRY, size) }
+        };
+        if !self.index.find(stack).is_some_and(is_added) {
+            self.add_entry(memory, Count { stack, allocations: 1, bytes: size }, writer);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_entry(&mut self, memory: &mut Memory, count: Count, writer: Writer) {
+        let has_room = self.next < self.end || self.grow() || self.begin_chunk(writer);
+        if !has_room || !self.index.make_room(memory) {
+            return file::count_lost(LostKind::Count);
+        }
+        let number = (self.begun as usize - 1) * PLACES + (self.next - self.chunk) / ENTRY;
+        let [stack, bytes] = count.to_words();
+        // SAFETY: the entry lies in the allocated part of our own chunk, and nobody has it.
+        unsafe {
+            asm!(
+                "movdqa xmmword ptr [{at}], {words}",
+                at = in(reg) self.next,
+                words = in(xmm_reg) _mm_set_epi64x(bytes as i64, stack as i64),
+                options(nostack, preserves_flags)
+            );
+        }
+        self.next += ENTRY;
+        compiler_fence(SeqCst);
+        self.index.insert(count.stack, number as u32);
+    }
+
+    /// Allocates more of the chunk.
+    fn grow(&mut self) -> bool {
+        if self.chunk == 0 || self.end == self.chunk + CHUNK {
+            return false;
+        }
+        if file::allocate_at(self.end, PIECE).is_err() {
+            chunks::has_not_grown();
+            return false;
+        }
+        self.end += PIECE;
+        true
+    }
+
+    fn begin_chunk(&mut self, writer: Writer) -> bool {
+        let Some(place) = self.chunks.get_mut(self.begun as usize) else { return false };
+        let Some(chunk) = chunks::take(false, PIECE) else { return false };
+        let header = ChunkHeader {
+            kind: ChunkKind::Counts,
+            writer: writer.writer,
+            ordinal: self.begun,
+            thread: writer.thread,
+            tid: writer.tid,
+            clock_ms: 0,
+            first_id: 0,
+            epoch: 0,
+            process: file::process(),
+        };
+        chunk.begin(header);
+        *place = chunk.at;
+        self.begun += 1;
+        self.chunk = chunk.at;
+        self.next = chunk.at + CHUNK_HEADER;
+        self.end = chunk.at + chunk.size;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stack_is_found_again() {
+        let (mut index, mut memory) =
+            (Index { places: 0, shift: 0, used: 0, first: [0; 1 << FIRST_BITS] }, Memory::default());
+        let stack = |number: u32| StackId(number.wrapping_mul(0x9e37_79b1) >> 8);
+        for number in 0..50_000 {
+            assert_eq!(index.find(stack(number)), None, "{number}");
+            assert!(index.make_room(&mut memory));
+            index.insert(stack(number), number);
+            assert_eq!(index.find(stack(number / 2)), Some(number / 2));
+        }
+        assert!((0..50_000).all(|number| index.find(stack(number)) == Some(number)));
+        index.insert(stack(7), 8);
+        assert_eq!((index.find(stack(7)), index.used), (Some(8), 50_000));
+        // In a forked child: the memory is there, what was in it is not.
+        let mut child = Index { places: 0, shift: 0, used: 0, first: [0; 1 << FIRST_BITS] };
+        // SAFETY: the index's own memory, which is not used as such any more.
+        unsafe { core::ptr::write_bytes(memory.at as *mut u64, 0, 1 << memory.bits) };
+        assert!(child.make_room(&mut memory));
+        child.insert(stack(1), 1);
+        assert_eq!((child.find(stack(1)), child.find(stack(2)), child.places), (Some(1), None, memory.at));
+    }
+
+    #[test]
+    fn an_entry_counts_up_to_its_most() {
+        #[repr(align(16))]
+        struct Entry([u64; 2]);
+        let count = Count { stack: StackId(41), allocations: u32::MAX - 1, bytes: u64::MAX - 10 };
+        let mut entry = Entry(count.to_words());
+        let at = &raw mut entry as usize;
+        // SAFETY: an entry of our own.
+        assert!(unsafe { add_at(at, 7) });
+        let expected = Count { allocations: u32::MAX, bytes: u64::MAX - 3, ..count };
+        assert_eq!(entry.0, expected.to_words());
+        // SAFETY: as above.
+        assert!(!unsafe { add_at(at, 1) });
+        assert_eq!(entry.0, expected.to_words());
+    }
+}
