@@ -115,6 +115,7 @@ impl Place {
 #[derive(Clone, Copy)]
 pub struct Found {
     at: *const AtomicU64,
+    next: *const AtomicU64,
     word: Word,
     /// Allocated before Python finalized, and it does now.
     is_early: bool,
@@ -125,17 +126,19 @@ pub struct Found {
 #[repr(C)]
 pub struct Moved {
     address: Address,
-    /// As it was left in the table; empty if it is not there.
+    /// Its word before; empty if it was not in the table.
     word: Word,
+    /// As it was left there.
+    moving: Word,
 }
 
 impl Moved {
     /// No block was.
-    pub const NOTHING: Moved = Moved { address: Address(0), word: Word(0) };
+    pub const NOTHING: Moved = Moved::unknown(Address(0));
 
     /// A block of which nothing is in the table.
-    pub fn unknown(address: Address) -> Moved {
-        Moved { address, word: Word(0) }
+    pub const fn unknown(address: Address) -> Moved {
+        Moved { address, word: Word(0), moving: Word(0) }
     }
 
     /// Whether there is a block.
@@ -177,11 +180,16 @@ impl Found {
     /// As for [`Found::remove`].
     #[inline(always)]
     pub unsafe fn begin_move(self, address: Address) -> Moved {
-        let moving = self.word.0 != 0 && !self.is_early;
-        let word = if moving { self.word.with_kind(Kind::Moving) } else { self.word };
+        if self.word.0 == 0 || self.is_early {
+            return Moved { address, word: self.word, moving: self.word };
+        }
         // SAFETY: as in `remove`.
-        unsafe { (*self.at).store(word.0, Relaxed) };
-        Moved { address, word }
+        unsafe {
+            let size = self.word.size().or_else(|| Word((*self.next).load(Relaxed)).next_size());
+            let moving = self.word.moving(size.unwrap_or(0));
+            (*self.at).store(moving.0, Relaxed);
+            Moved { address, word: self.word, moving }
+        }
     }
 }
 
@@ -256,9 +264,9 @@ impl<P: Pages> Table<P> {
         if !self.is_late()
             && let Some(at) = self.word(false, Plane::Wide, address)
         {
-            let word = Word(at.load(Relaxed));
-            if word.is_block_at(address) {
-                return Found { at, word, is_early: false };
+            let (at, word) = (&raw const *at, Word(at.load(Relaxed)));
+            if word.is_block_at(address) && at as usize % PAGE != PAGE - 8 {
+                return Found { at, next: at.wrapping_add(1), word, is_early: false };
             }
         }
         self.find_elsewhere(address)
@@ -273,11 +281,13 @@ impl<P: Pages> Table<P> {
                 let Some(at) = self.word(late, plane, address) else { continue };
                 let word = Word(at.load(Relaxed));
                 if word.is_block_at(address) {
-                    return Found { at, word, is_early: is_late && !late };
+                    let next = self.word(late, plane, Address(address.0 + (1 << plane.shift())));
+                    let next = next.unwrap_or(&NOWHERE[1]);
+                    return Found { at, next, word, is_early: is_late && !late };
                 }
             }
         }
-        Found { at: &NOWHERE[0], word: Word(0), is_early: false }
+        Found { at: &NOWHERE[0], next: &NOWHERE[1], word: Word(0), is_early: false }
     }
 
     /// `realloc` has come back, and the block is in the table as what it is now: if it is elsewhere, its old word
@@ -288,7 +298,7 @@ impl<P: Pages> Table<P> {
         let is_late = self.is_late();
         self.change(
             moved,
-            |late, word| if is_late && !late { word.with_kind(Kind::FreedLate) } else { Word(0) },
+            |late| if is_late && !late { moved.word.with_kind(Kind::FreedLate) } else { Word(0) },
         );
     }
 
@@ -296,18 +306,18 @@ impl<P: Pages> Table<P> {
     #[cold]
     #[inline(never)]
     fn undo_move(&self, moved: Moved) {
-        self.change(moved, |_, word| word.with_kind(Kind::Block));
+        self.change(moved, |_| moved.word);
     }
 
-    fn change(&self, moved: Moved, change: impl Fn(bool, Word) -> Word) {
-        if moved.word.0 == 0 {
+    fn change(&self, moved: Moved, word: impl Fn(bool) -> Word) {
+        if moved.moving.0 == 0 {
             return;
         }
         for late in [false, true] {
             for plane in PLANES {
                 let Some(at) = self.word(late, plane, moved.address) else { continue };
-                if at.load(Relaxed) == moved.word.0 {
-                    let _ = at.compare_exchange(moved.word.0, change(late, moved.word).0, AcqRel, Acquire);
+                if at.load(Relaxed) == moved.moving.0 {
+                    let _ = at.compare_exchange(moved.moving.0, word(late).0, AcqRel, Acquire);
                 }
             }
         }

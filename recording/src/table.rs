@@ -111,10 +111,15 @@ const ARENA_UNIT: u64 = 4096;
 /// From here on an arena's size is in bytes.
 const ARENA_BYTES: u64 = 512;
 
+/// The kind of a [`Kind::Moving`] word that holds a size of up to 29 bits and no epoch.
+const MOVING_LONG: u64 = 5;
+const LONG_BITS: u32 = 29;
+
 const KIND_BITS: u32 = 3;
 const LOW_SHIFT: u32 = 3;
 const SIZE_SHIFT: u32 = 5;
 const STACK_SHIFT: u32 = 15;
+const SIZE_BITS: u32 = STACK_SHIFT - SIZE_SHIFT;
 const EPOCH_SHIFT: u32 = 45;
 
 /// A word of the table: bits 0 to 2 kind, 3 and 4 the same bits of the address, 5 to 14 size, 15 to 44 stack, 45 to 63 epoch.
@@ -157,10 +162,21 @@ impl Word {
         match self.0 & 7 {
             1 => Some(Kind::Size),
             2 => Some(Kind::Block),
-            3 => Some(Kind::Moving),
+            3 | MOVING_LONG => Some(Kind::Moving),
             4 => Some(Kind::FreedLate),
             _ => None,
         }
+    }
+
+    /// The word of the same block, of this size, while `realloc` has it. What is the next word may be another block's before
+    /// `realloc` has come back: so this one holds the size in any case, but for 512 MiB and more, in place of the epoch.
+    pub const fn moving(self, size: u64) -> Word {
+        if self.size().is_some() || size >> LONG_BITS != 0 {
+            return self.with_kind(Kind::Moving);
+        }
+        let others = self.0 & ((STACKS as u64 - 1) << STACK_SHIFT | 3 << LOW_SHIFT);
+        let size = (size & ((1 << SIZE_BITS) - 1)) << SIZE_SHIFT | size >> SIZE_BITS << EPOCH_SHIFT;
+        Word(MOVING_LONG | others | size)
     }
 
     /// The same block as another kind of word.
@@ -172,7 +188,7 @@ impl Word {
     /// Whether it is the word of an unfreed block at `address`, one of those for which the word stands.
     #[inline(always)]
     pub const fn is_block_at(self, address: Address) -> bool {
-        matches!(self.0 & 7, 2 | 3) && self.0 >> LOW_SHIFT & 3 == address.0 >> LOW_SHIFT & 3
+        matches!(self.0 & 7, 2 | 3 | MOVING_LONG) && self.0 >> LOW_SHIFT & 3 == address.0 >> LOW_SHIFT & 3
     }
 
     /// The address of a block in a page with this tag at this index.
@@ -190,15 +206,21 @@ impl Word {
         StackId((self.0 >> STACK_SHIFT) as u32 % STACKS)
     }
 
-    /// The epoch in which it was allocated.
+    /// The epoch in which it was allocated, 0 if it does not say.
     #[inline(always)]
     pub const fn epoch(self) -> u32 {
+        if self.0 & 7 == MOVING_LONG {
+            return 0;
+        }
         (self.0 >> EPOCH_SHIFT) as u32
     }
 
     /// The block's size if it is in this word; otherwise it is in the next one, see [`Word::next_size`].
     #[inline(always)]
     pub const fn size(self) -> Option<u64> {
+        if self.0 & 7 == MOVING_LONG {
+            return Some(self.0 >> SIZE_SHIFT & ((1 << SIZE_BITS) - 1) | self.0 >> EPOCH_SHIFT << SIZE_BITS);
+        }
         match self.0 >> SIZE_SHIFT & SIZE_ELSEWHERE {
             SIZE_ELSEWHERE => None,
             size if self.stack().0 != StackId::ARENA.0 => Some(size),

@@ -33,6 +33,11 @@ proptest! {
         prop_assert!(word.size().is_none() == next.is_some());
         // Another block for which the same word stands is another one.
         prop_assert!(word.is_block_at(address) && !word.is_block_at(Address(address.0 ^ 8)));
+        let long = word.moving(size);
+        prop_assert!(long.is_block_at(address) && long.stack() == word.stack());
+        prop_assert_eq!(long.kind(), Some(Kind::Moving));
+        prop_assert!(size >> 29 != 0 && word.size().is_none() || long.size() == Some(size));
+        prop_assert!(long.epoch() == word.epoch() || long.epoch() == 0 && word.size().is_none());
         let moving = word.with_kind(Kind::Moving);
         prop_assert!(moving.is_block_at(address) && moving.with_kind(Kind::Block) == word);
         let freed = word.with_kind(Kind::FreedLate);
