@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use e2e::steps::{kept, kept_by_child};
-use e2e::{Program, Report, Scratch, Steps, Unfreed};
+use e2e::{Program, Report, Scratch, Steps, Unfreed, python};
 use serde_json::Value;
 
 fn at(recording: &Path, moment: &str) -> PathBuf {
@@ -132,6 +132,43 @@ fn of_a_program_that_executes_another() {
     assert_eq!(unfreed(&pid, &[])[0], kept(1), "what the program that runs has kept");
     steps.end();
     assert_eq!(unfreed(scratch.path(), &[])[0], kept(4));
+}
+
+/// In C by the header, which does nothing where the program is not recorded.
+#[test]
+fn of_the_programs_themselves() {
+    let mut plain = Steps::of(&Program::c("steps"));
+    plain.step("mark");
+    plain.end();
+    let scratch = Scratch::new("marks");
+    let mut steps = Steps::start(scratch.path());
+    ["pair", "keep", "mark", "keep", "mark", "keep"].into_iter().for_each(|step| steps.step(step));
+    steps.end();
+    assert_eq!(unfreed(&at(scratch.path(), "said"), &[]), both(1));
+    let listed = done(Program::unfreed("marks").arg(scratch.path()));
+    assert!(listed.ends_with("Z  said  (said 2 times)\n") && listed.lines().count() == 1, "{listed}");
+}
+
+#[test]
+fn of_python_programs_themselves() {
+    const PROGRAM: &str = "
+import ctypes, os
+before = bytearray(1_000_003)
+ctypes.CDLL(None).unfreed_mark(b'warm')
+after = bytearray(2_000_003)
+os._exit(0)
+";
+    for python in python::oldest_and_newest() {
+        let scratch = Scratch::new("marks");
+        let program = python.bare().arg("-c").arg(PROGRAM);
+        assert!(program.recorded_to(scratch.path()).run().status.success());
+        let largest = |recording: &Path, options: &[&str]| {
+            let report = Report::with(recording, &[options, &["-n", "1"]].concat());
+            report.sites()[0]["unfreed_bytes"].as_u64().expect("a number")
+        };
+        assert_eq!(largest(&at(scratch.path(), "warm"), &[]), 1_000_004, "{python}");
+        assert_eq!(largest(scratch.path(), &["--born", "warm.."]), 2_000_004, "{python}");
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@
 //   give    that block back
 //   mark    says that this moment is called "said"
 //   exec    itself, which goes on with the input
+#include "../../../include/unfreed.h"
 #include "target.h"
-#include <dlfcn.h>
 #include <sys/wait.h>
 LEAKER(leak_step)
 LEAKER(leak_child)
@@ -67,12 +67,6 @@ static void keep(void) {
         exit(1);
 }
 
-static void mark(void) {
-    void (*say)(const char *) = (void (*)(const char *))dlsym(RTLD_DEFAULT, "unfreed_mark");
-    if (say)
-        say("said");
-}
-
 int main(int argc, char **argv) {
     char line[16];
     while (read(0, line, 5) == 5) {
@@ -84,7 +78,7 @@ int main(int argc, char **argv) {
         case 'k' << 8 | 'e': keep(); break;
         case 't' << 8 | 'a': taken = take_block(7001); break;
         case 'g' << 8 | 'i': free(taken); break;
-        case 'm' << 8 | 'a': mark(); break;
+        case 'm' << 8 | 'a': unfreed_mark("said"); break;
         case 'e' << 8 | 'x':
             if (write(1, line, 5) == 5)
                 execv("/proc/self/exe", argv);
