@@ -87,6 +87,12 @@ pub fn may_begin() -> bool {
     (if is_current { known } else { look() }) & OFF == 0
 }
 
+/// Whether allocations are not recorded, now that the control word is known to have changed.
+#[cold]
+pub fn is_off_now() -> bool {
+    look() & OFF != 0
+}
+
 /// Asks what this process is to do; returns the state.
 #[cold]
 #[inline(never)]

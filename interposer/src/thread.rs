@@ -143,6 +143,12 @@ impl Drop for Entered {
 /// `sp` is the stack pointer at the hook's first instruction.
 #[inline(always)]
 fn enter(level: *mut Level, sp: usize) -> Option<Entered> {
+    enter_for(level, sp, true)
+}
+
+/// The same; with `also_off` of an event that is recorded also while the process is off.
+#[inline(always)]
+fn enter_for(level: *mut Level, sp: usize, also_off: bool) -> Option<Entered> {
     // SAFETY: null, or the thread's own memory, which is never unmapped; the `entered` word keeps a second
     // reference from being made while this one is in use.
     let entered = unsafe {
@@ -160,7 +166,11 @@ fn enter(level: *mut Level, sp: usize) -> Option<Entered> {
     let has_room = level.wiped.events.has_room() || level.make_room();
     // What is freed is given back after this, what is allocated was handed out before.
     let control = run::control();
-    if has_room && (control == level.wiped.seen || level.see(control)) { Some(entered) } else { None }
+    if has_room && (control == level.wiped.seen || level.see(control, also_off)) {
+        Some(entered)
+    } else {
+        None
+    }
 }
 
 /// The thread is inside the recorder already.
@@ -373,16 +383,14 @@ impl Level {
     /// there is again.
     #[cold]
     #[inline(never)]
-    fn see(&mut self, control: u64) -> bool {
-        if control >> 32 != self.wiped.seen >> 32 {
-            switch::look();
-        }
+    fn see(&mut self, control: u64, also_off: bool) -> bool {
+        let is_off = control >> 32 != self.wiped.seen >> 32 && switch::is_off_now();
         let epoch = run::epoch(control);
         if epoch != run::epoch(self.wiped.seen) {
             self.wiped.events.put(|model| model.mark(mark::EPOCH + u64::from(epoch)));
         }
         self.wiped.seen = control;
-        self.make_room_for_events()
+        self.make_room_for_events() && (also_off || !is_off)
     }
 
     fn begin_file(&mut self) -> bool {
@@ -492,11 +500,15 @@ impl Level {
     }
 }
 
-/// Whether an allocation is to be recorded: not while the process is off, unless it is the end of a realloc that was recorded
-/// when it began.
+/// Enters the recorder for an allocation: not while the process is off, unless it is the end of a realloc that was recorded
+/// when it began. With the time.
 #[inline(always)]
-fn records(moved: Moved) -> bool {
-    moved.is_something() || !switch::is_off()
+fn enter_allocation(level: *mut Level, sp: usize, moved: Moved) -> Option<(Entered, Option<u64>)> {
+    if !moved.is_something() && switch::is_off() {
+        return None;
+    }
+    let clock_ms = clock();
+    Some((enter_for(level, sp, moved.is_something())?, clock_ms))
 }
 
 /// Whether what is freed was allocated while the process was off, as far as can be told: nobody knows what a forked child
@@ -542,15 +554,9 @@ impl Thread {
     /// A block was handed out to `caller`, for the one that was `moved` if there is one.
     #[inline(always)]
     pub fn allocated(self, block: usize, size: usize, caller: Caller, spacing: Spacing, moved: Moved) {
-        if switch::is_dormant() {
-            return;
-        }
-        let clock_ms = clock();
-        let Some(entered) = enter(self.0, caller.sp as usize - 8) else { return };
+        let sp = caller.sp as usize - 8;
+        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved) else { return };
         let level = &mut *entered.0;
-        if !records(moved) {
-            return;
-        }
         let (address, size) = (Address(block as u64), size as u64);
         let Some(place) = table::prepare(address, size, spacing) else { return no_space() };
         level.say_thread();

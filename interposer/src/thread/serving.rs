@@ -4,7 +4,7 @@
 //! a block lies in, which is recorded as that block, and memory of their own, which is recorded as arenas are; what
 //! they give back may be either.
 
-use super::{Moved, Spacing, Thread, clock, enter, no_space, records};
+use super::{Moved, Spacing, Thread, enter_allocation, no_space};
 use crate::real::{self, Code};
 use crate::stack::Caller;
 use crate::table;
@@ -186,12 +186,8 @@ impl Thread {
 
     /// Memory was handed out that blocks are made of, or that the making of blocks needs.
     fn arena(self, at: usize, size: usize, sp: usize, moved: Moved) {
-        let clock_ms = clock();
-        let Some(entered) = enter(self.0, sp) else { return };
+        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved) else { return };
         let level = &mut *entered.0;
-        if !records(moved) {
-            return;
-        }
         let (address, size) = (Address(at as u64), size as u64);
         let Some(place) = table::prepare(address, size, Spacing::of_malloc()) else { return no_space() };
         level.say_thread();
