@@ -298,6 +298,28 @@ fn a_program_that_only_its_container_has() {
 }
 
 #[test]
+fn a_program_that_was_removed_while_it_runs() {
+    if fs::read_dir("/proc/self/map_files").map_or(true, |mut files| {
+        files.next().is_none_or(|file| fs::File::open(file.expect("an entry").path()).is_err())
+    }) {
+        return println!("skipped: what a process has mapped may not be opened here");
+    }
+    let machine = Machine::new("pack-removed");
+    let (recording, pack_path) = (machine.path("recording"), machine.path("pack"));
+    let running = Running::start(machine.program().arg("serve").recorded_to(&recording).command());
+    fs::remove_file(machine.app("packed")).expect("removed");
+    fs::remove_file(machine.app("packed.so")).expect("removed");
+    fs::copy(Target::new("c/basic.c").build(), machine.app("packed.so")).expect("an upgrade");
+    let told = pack(&recording, &[], &pack_path);
+    assert!(!told.contains("not in the pack"), "{told}");
+    running.end();
+    assert_eq!(
+        (unfreed_in(&pack_path, "leak_here"), unfreed_in(&pack_path, "leak_in_library")),
+        (OWN, LIBRARY)
+    );
+}
+
+#[test]
 fn what_is_missing_is_said() {
     let machine = Machine::new("pack-missing");
     let recording = machine.record();

@@ -36,7 +36,7 @@ pub struct PackArgs {
     #[arg(long, conflicts_with = "no_modules")]
     pub no_debug: bool,
     /// How hard to compress, from 1 to 19
-    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=i64::from(HIGHEST_LEVEL)))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=i64::from(HIGHEST_LEVEL)))]
     pub level: i32,
     /// Where symbols are looked for.
     #[command(flatten)]

@@ -1,11 +1,16 @@
 //! What a pack holds of the modules on the stacks of a run.
+//!
+//! They are looked for where a report looks, then where a process that runs sees them (its own root, if that is another
+//! one), then behind what it has mapped, which also is there when the file was removed or replaced.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::MODULES;
 use super::index::{Hex, Module, Name, Problem};
 use crate::reader::{Definitions, lookup_address};
-use crate::symbols::{Finder, ModuleFile, Options, Part, Parts, Reason, Role};
+use crate::symbols::{Finder, ModuleFile, Options, Packed, Part, Parts, Reason, Role};
 
 /// The modules of all processes.
 #[derive(Default)]
@@ -16,8 +21,8 @@ pub struct Modules {
 #[derive(Default)]
 struct Wanted {
     addresses: BTreeSet<u64>,
-    /// Processes that run and have it, by their ids here.
-    processes: BTreeSet<u32>,
+    /// Processes that run and have it, by their ids here, and an address in it.
+    processes: BTreeMap<u32, u64>,
 }
 
 /// What was found of them.
@@ -44,7 +49,8 @@ impl Modules {
         for (module, addresses) in definitions.modules.iter().zip(addresses) {
             let wanted = self.wanted.entry((module.path.clone(), module.build_id.clone())).or_default();
             wanted.addresses.extend(addresses);
-            wanted.processes.extend(running);
+            let first = module.ranges.first().map_or(0, |(start, _)| *start);
+            wanted.processes.extend(running.map(|pid| (pid, first)));
         }
     }
 
@@ -53,7 +59,7 @@ impl Modules {
         self.wanted.len()
     }
 
-    /// Looks for all of them: where `options` says, else where a process sees it.
+    /// Looks for all of them.
     pub fn find(self, options: &Options, done: &dyn Fn(usize)) -> Found {
         let finder = Finder::new(options);
         let mut inside: HashMap<u32, Finder> = HashMap::new();
@@ -74,14 +80,17 @@ impl Modules {
             let module = ModuleFile { path: path.clone(), build_id: build_id.clone() };
             let addresses: Vec<u64> = wanted.addresses.into_iter().collect();
             let mut parts = finder.find(&module, &addresses);
-            for pid in wanted.processes {
+            for (pid, address) in wanted.processes {
                 if !parts.files.is_empty() || parts.problem.is_none() {
                     break;
                 }
                 let sysroot = Some(PathBuf::from(format!("/proc/{pid}/root")));
                 let finder =
                     inside.entry(pid).or_insert_with(|| Finder::new(&Options { sysroot, ..options.clone() }));
-                let there = finder.find(&module, &addresses);
+                let mut there = finder.find(&module, &addresses);
+                if there.files.is_empty() {
+                    there = mapped(&module, pid, address, options).find(&module, &addresses);
+                }
                 if !there.files.is_empty() {
                     parts = there;
                 }
@@ -103,6 +112,21 @@ impl Modules {
     }
 }
 
+/// Finds the file that a process has mapped at an address, which may be gone from its directory or replaced.
+fn mapped(module: &ModuleFile, pid: u32, address: u64, options: &Options) -> Finder {
+    let map = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let covers = |line: &&str| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        range.is_some_and(|(start, end)| number(start) <= Some(address) && Some(address) < number(end))
+    };
+    let range = map.lines().find(covers).and_then(|line| line.split(' ').next());
+    let files =
+        range.map(|range| PathBuf::from(format!("/proc/{pid}/map_files/{range}"))).into_iter().collect();
+    let packed = HashMap::from([(module.clone(), Packed { files, problem: None })]);
+    Finder::new(&Options { packed: Arc::new(packed), ..options.clone() })
+}
+
 impl Found {
     /// Adds the files of a module, of which the one at `debug` has debug information; returns the names of its own.
     fn add(&mut self, module: &ModuleFile, files: Vec<Part>, debug: Option<usize>) -> Vec<Name> {
@@ -115,6 +139,8 @@ impl Found {
         let mut with_debug = None;
         for (place, part) in files.into_iter().enumerate() {
             let name = match part.role {
+                // The kernel's name of a mapping is none.
+                Role::Own if part.path().starts_with("/proc") => self.free(&base, &module.path),
                 Role::Own | Role::Linked => self.free(&base, part.path()),
                 Role::Split => self.free(&base.join("split"), part.path()),
                 Role::Alternate => alternate(&part.build_id()),
