@@ -1,14 +1,14 @@
-// Keeps 7 blocks of its own and 5 of the library that it is given. With a second argument it then serves: four threads
-// allocate and free until its input ends; not at full speed, or it would be the log's size that is tested.
+// Keeps 7 blocks of its own and 5 of the library that it is given. With a second argument four threads then allocate and
+// free until its input ends: `storm` at full speed, which is for a log that is bounded, `serve` not.
 #include "target.h"
 #include <dlfcn.h>
 LEAKER(leak_here)
 
-static void *churn(void *unused) {
-    (void)unused;
+static void *churn(void *pause) {
     for (;;) {
         CHURN(100);
-        usleep(1000);
+        if (pause)
+            usleep(1000);
     }
     return NULL;
 }
@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
     if (argc > 2) {
         pthread_t thread;
         for (int i = 0; i < 4; i++)
-            pthread_create(&thread, NULL, churn, NULL);
+            pthread_create(&thread, NULL, churn, strcmp(argv[2], "storm") ? argv : NULL);
         char byte;
         if (write(1, "ready\n", 6) != 6)
             return 1;
