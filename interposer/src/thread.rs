@@ -74,8 +74,9 @@ struct Wiped {
     said_thread: u32,
     /// The run's control word as this level saw it last, 0 if it has not; its epoch is the one of the events.
     seen: u64,
-    events: Events,
+    /// Here, where with a few stacks it needs no page of its own.
     counts: Counts,
+    events: Events,
 }
 
 /// What fork keeps.
@@ -95,8 +96,8 @@ struct Kept {
     next: AtomicPtr<Level>,
     capture: Capture,
     python: Chain,
-    counts: counts::Memory,
     scratch: [u8; LONGEST],
+    counts: counts::Memory,
 }
 
 /// The recorder's memory of a thread at one level of signal handlers. Valid when all zero.

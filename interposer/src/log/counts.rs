@@ -16,14 +16,15 @@ use recording::{LostKind, StackId};
 
 /// What is allocated of a chunk at once.
 const PIECE: usize = 4 << 10;
-/// Most chunks of a writer: two million stacks.
+/// Most chunks of a writer: two million stacks. Of the first ones the addresses lie where all else lies that is used.
 const CHUNKS: usize = 512;
+const NEAR: usize = 4;
 /// An entry's number is that of the chunk, and where it begins there, in entries.
 const PLACES: usize = CHUNK / ENTRY;
 
 /// log2 of the places of an index: at first, and how many more each time.
-const FIRST_BITS: u32 = 6;
-const MORE_BITS: [u32; 2] = [3, 2];
+const FIRST_BITS: u32 = 5;
+const MORE_BITS: [u32; 2] = [4, 2];
 
 /// Numbers by stack. All zero is empty.
 #[repr(C)]
@@ -37,12 +38,14 @@ struct Index {
     first: [u64; 1 << FIRST_BITS],
 }
 
-/// Memory of an index, which fork wipes but does not take away. All zero is none.
+/// What fork keeps. All zero is nothing.
 #[repr(C)]
-#[derive(Default)]
 pub struct Memory {
+    /// Memory of an index, which is wiped but not taken away.
     at: usize,
     bits: u32,
+    /// Addresses of the chunks behind the first ones.
+    chunks: [usize; CHUNKS],
 }
 
 fn key(stack: StackId) -> u32 {
@@ -133,15 +136,15 @@ impl Index {
                 }
             }
         }
-        let old = core::mem::replace(memory, Memory { at, bits });
+        let old = (core::mem::replace(&mut memory.at, at), core::mem::replace(&mut memory.bits, bits));
         // In this order: a hook that is left in between finds less, but nothing outside.
         self.places = at;
         compiler_fence(SeqCst);
         self.shift = 64 - bits;
         compiler_fence(SeqCst);
-        if old.at != 0 {
+        if old.0 != 0 {
             // SAFETY: mapped in this size, and no longer used.
-            unsafe { sys::unmap(old.at, 8 << old.bits) };
+            unsafe { sys::unmap(old.0, 8 << old.1) };
         }
         Ok(())
     }
@@ -157,7 +160,8 @@ pub struct Counts {
     end: usize,
     /// Chunks begun.
     begun: u32,
-    chunks: [usize; CHUNKS],
+    /// Addresses of the first chunks.
+    near: [usize; NEAR],
 }
 
 /// Adds an allocation to the entry at `at`; false if it has the most that it can.
@@ -187,7 +191,10 @@ impl Counts {
     #[inline(always)]
     pub fn add(&mut self, memory: &mut Memory, stack: StackId, size: u64, writer: Writer) {
         let is_added = |number: u32| {
-            let chunk = self.chunks[number as usize / PLACES % CHUNKS];
+            let chunk = match self.near.get(number as usize / PLACES) {
+                Some(chunk) => *chunk,
+                None => memory.chunks[number as usize / PLACES % CHUNKS],
+            };
             // SAFETY: the index has numbers of our own entries.
             unsafe { add_at(chunk + number as usize % PLACES * ENTRY, size) }
         };
@@ -199,7 +206,7 @@ impl Counts {
     #[cold]
     #[inline(never)]
     fn add_entry(&mut self, memory: &mut Memory, count: Count, writer: Writer) {
-        let has_room = self.next < self.end || self.grow() || self.begin_chunk(writer);
+        let has_room = self.next < self.end || self.grow() || self.begin_chunk(memory, writer);
         if !has_room || !self.index.make_room(memory) {
             return file::count_lost(LostKind::Count);
         }
@@ -232,8 +239,11 @@ impl Counts {
         true
     }
 
-    fn begin_chunk(&mut self, writer: Writer) -> bool {
-        let Some(place) = self.chunks.get_mut(self.begun as usize) else { return false };
+    fn begin_chunk(&mut self, memory: &mut Memory, writer: Writer) -> bool {
+        let begun = self.begun as usize;
+        // No page is touched that is not needed.
+        let place = if begun < NEAR { self.near.get_mut(begun) } else { memory.chunks.get_mut(begun) };
+        let Some(place) = place else { return false };
         let Some(chunk) = chunks::take(false, PIECE) else { return false };
         let header = ChunkHeader {
             kind: ChunkKind::Counts,
@@ -262,8 +272,10 @@ mod tests {
 
     #[test]
     fn every_stack_is_found_again() {
-        let (mut index, mut memory) =
-            (Index { places: 0, shift: 0, used: 0, first: [0; 1 << FIRST_BITS] }, Memory::default());
+        let (mut index, mut memory) = (
+            Index { places: 0, shift: 0, used: 0, first: [0; 1 << FIRST_BITS] },
+            Memory { at: 0, bits: 0, chunks: [0; CHUNKS] },
+        );
         let stack = |number: u32| StackId(number.wrapping_mul(0x9e37_79b1) >> 8);
         for number in 0..50_000 {
             assert_eq!(index.find(stack(number)), None, "{number}");
