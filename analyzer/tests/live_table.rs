@@ -149,10 +149,36 @@ fn what_is_read_of_which() {
     assert!(is_table(&r, Options { from: Source::Table, ..default }));
     r.header.reused = 1;
     assert!(is_table(&r, default) && is_table(&r, Options { until: Moment::Epoch(1), ..default }));
-    assert!(!is_table(&r, Options { by_thread: true, ..default }));
+    assert!(is_table(&r, Options { by_thread: true, ..default }));
     assert!(!is_table(&r, Options { from: Source::Events, ..default }));
     r.header.flags = 0;
     assert!(!is_table(&r, Options { from: Source::Table, ..default }), "there is none");
+}
+
+#[test]
+fn threads_are_known_of_what_was_allocated_since_events_are_held() {
+    let (mut r, stack, first) = recorder();
+    let second = r.writer();
+    r.alloc(first, 0x1_0000, 1, stack);
+    r.alloc(second, 0x2_0000, 20, stack);
+    r.hold();
+    r.alloc(first, 0x3_0000, 300, stack);
+    r.alloc(second, 0x4_0000, 4_000, stack);
+    r.free(second, 0x1_0000);
+    r.free(second, 0x3_0000);
+    r.alloc(first, 0x1_0000, 50_000, stack);
+    let of = |options| {
+        let replayed = read(&r, options);
+        assert_eq!((replayed.anomalies.impossible(), replayed.peak_bytes), (0, None));
+        let thread = |block: &replay::Block| replayed.sites[block.site as usize].thread;
+        let mut blocks: Vec<_> = replayed.live.iter().map(|(_, block)| (block.size, thread(block))).collect();
+        blocks.sort_unstable();
+        blocks
+    };
+    let by_thread = Options { by_thread: true, ..Options::default() };
+    assert_eq!(of(by_thread), [(20, replay::UNKNOWN_THREAD), (4_000, 1), (50_000, 0)]);
+    let events = Options { from: Source::Events, ..Options::default() };
+    assert_eq!(of(events), [(4_000, 0), (50_000, 0)]);
 }
 
 /// An allocator's history: which thread does what with which block.

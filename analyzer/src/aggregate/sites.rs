@@ -7,7 +7,7 @@ use super::paths::{PathId, Paths};
 use super::phase::Phase;
 use super::report::{Counts, Process, Site};
 use crate::cli::By;
-use crate::replay::{Replayed, Totals};
+use crate::replay::{Replayed, Totals, UNKNOWN_THREAD};
 
 /// Whose totals are added.
 pub(super) struct Owner<'a> {
@@ -31,6 +31,10 @@ impl Owner<'_> {
             let command = spoken(&self.process.command);
             let command = if command.is_empty() { program } else { &command };
             return group::named(by, self.identity, format!("pid {pid}{parent}: {command}"));
+        }
+        if thread == UNKNOWN_THREAD {
+            let identity = format!("{}\0unknown", self.identity);
+            return group::named(by, &identity, format!("not known any more (pid {pid})"));
         }
         let known = self.replayed.threads.get(&thread);
         let name = known.and_then(|known| known.name.as_deref()).unwrap_or(program);

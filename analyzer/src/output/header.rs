@@ -89,6 +89,14 @@ fn held(processes: &[Process]) -> Option<String> {
     };
     let some = processes.iter().filter(|process| process.known.events_since_ns.is_some()).count();
     Some(match since {
+        _ if none > 0
+            && processes.iter().any(|one| one.known.no_events && one.state == ProcessState::Running) =>
+        {
+            format!(
+                "no events{} are held, by --max-log 0: a block that moved just now may be missing, or twice",
+                which(none)
+            )
+        }
         _ if none > 0 => format!("no events{} are held, by --max-log 0", which(none)),
         Some(since) => format!("events{} are held since {}: --max-log was reached", which(some), utc(since)),
         None => return None,

@@ -12,6 +12,7 @@ mod replayed;
 mod sites;
 mod source;
 mod table;
+mod threads;
 mod window;
 
 pub use arenas::ArenaCounts;
@@ -22,6 +23,7 @@ pub use moment::{Born, BornIn, Edge, Moment, cut, has_epochs};
 pub use replayed::{Anomalies, Options, Replayed, Thread};
 pub use sites::Totals;
 pub use source::Source;
+pub use threads::UNKNOWN_THREAD;
 
 use crate::reader::Recording;
 use table::TableReading;
@@ -38,6 +40,9 @@ pub enum Reading<'r> {
 impl<'r> Reading<'r> {
     /// Begins to read; `progress` is told of bytes read.
     pub fn begin(recording: &'r Recording, options: Options, progress: &dyn Fn(u64)) -> Reading<'r> {
+        if options.by_thread && recording.has_table() && !recording.has_all_events() {
+            return Reading::Done(Box::new(threads::with_threads(recording, &options, progress)));
+        }
         if !Source::is_table(recording, &options) {
             return Reading::Done(Box::new(process::from_events(recording, &options, progress)));
         }

@@ -60,6 +60,7 @@ pub struct Recorder {
     pub command: Vec<String>,
     pub inherited: [u64; SHARDS],
     finalizing: [u64; SHARDS],
+    held: [u64; SHARDS],
     next: [u64; SHARDS],
     chunks: Vec<Vec<u8>>,
     writers: Vec<(Page, Box<EventModel>, u32)>,
@@ -102,6 +103,7 @@ impl Recorder {
             command: vec!["app".into(), "--flag".into()],
             inherited: [0; SHARDS],
             finalizing: [0; SHARDS],
+            held: [0; SHARDS],
             next: [0; SHARDS],
             chunks: Vec::new(),
             writers: Vec::new(),
@@ -142,6 +144,13 @@ impl Recorder {
         let packed = self.writers[writer].1.mark(mark::EPOCH + u64::from(epoch));
         self.packed(writer, packed);
         self.table.iter_mut().for_each(|table| table.epoch = epoch);
+    }
+
+    /// Of what came before only some is there.
+    pub fn hold(&mut self) {
+        self.header.reused += 1;
+        self.header.held_monotonic_ns = self.clock_ms * 1_000_000;
+        self.held = self.next;
     }
 
     /// Python begins to free its globals.
@@ -440,6 +449,7 @@ impl Recorder {
         for (shard, (&inherited, &finalizing)) in self.inherited.iter().zip(&self.finalizing).enumerate() {
             word(layout::INHERITED_STAMPS + 8 * shard, inherited);
             word(layout::FINALIZING_STAMPS + 8 * shard, finalizing);
+            word(layout::HELD_STAMPS + 8 * shard, self.held[shard]);
         }
         let mut at = layout::STRINGS;
         let command: String = self.command.iter().flat_map(|argument| [argument.as_str(), "\0"]).collect();

@@ -1,5 +1,5 @@
 //! Whether the live table says what the events say: of a process that is gone it must, whatever ended it.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use crate::output::{Number, counted};
@@ -32,13 +32,20 @@ pub(super) fn table(recording: &Recording, events: &Replayed, out: &mut dyn Writ
 }
 
 /// How many blocks of the events are not in the table, and how many of the table are not those of the events.
+///
+/// A process may be killed inside a `realloc` that has given the old block back already, whose place another one has taken
+/// since: that is seen in the table alone.
 fn difference(table: &Replayed, events: &Replayed) -> (usize, usize) {
     let blocks = |replayed: &Replayed| -> HashMap<u64, (u64, u32)> {
         let what = |block: &replay::Block| (block.size, replayed.sites[block.site as usize].stack.0);
         replayed.live.iter().map(|(address, block)| (address.0, what(block))).collect()
     };
+    let moving = events.live.iter().filter(|(_, block)| block.moving != 0);
+    let events_moving: HashSet<u64> = moving.map(|(address, _)| address.0).collect();
     let (table, events) = (blocks(table), blocks(events));
-    let missing = events.keys().filter(|address| !table.contains_key(address)).count();
+    let is_moving = |address: &&u64| events_moving.contains(*address);
+    let gone = |address: &&u64| !table.contains_key(*address);
+    let missing = events.keys().filter(gone).filter(|address| !is_moving(address)).count();
     let other = table.iter().filter(|(address, block)| events.get(address) != Some(block)).count();
     (missing, other)
 }
