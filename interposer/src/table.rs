@@ -159,6 +159,12 @@ impl Found {
         self.word.0 != 0
     }
 
+    /// Whether it was given to a `realloc` that has not come back: another block may be there by now, of which nothing is
+    /// known.
+    pub fn is_moving(self) -> bool {
+        self.word.kind() == Some(Kind::Moving)
+    }
+
     /// What it is once it is freed.
     fn freed(self) -> Word {
         if self.is_early { self.word.with_kind(Kind::FreedLate) } else { Word(0) }

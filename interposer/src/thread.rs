@@ -519,7 +519,7 @@ fn enter_allocation(level: *mut Level, sp: usize, moved: Moved) -> Option<(Enter
 #[cold]
 #[inline(never)]
 fn is_unknown(found: Found) -> bool {
-    let is_unknown = !found.is_something() && !process::is_forked();
+    let is_unknown = (!found.is_something() || found.is_moving()) && !process::is_forked();
     if is_unknown && let Some(count) = file::word(UNKNOWN_FREES) {
         count.fetch_add(1, Relaxed);
     }

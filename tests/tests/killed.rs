@@ -2,20 +2,23 @@
 //!
 //! The program, of one thread, of several, or of several processes, keeps a ledger in a file (see `targets/c/ledger.c`)
 //! which outlives it as the recording does. The two may differ only by the one operation that each thread had begun and
-//! not finished.
+//! not finished. Of what was switched off meanwhile the recording has less, and nothing that is not so.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::limits::hold;
 use e2e::{ProcessFile, Program, Report, Scratch, process, replay};
-use recording::Address;
+use recording::layout::flag;
+use recording::{Address, run};
 
 const THREADS: usize = 6;
 const ROWS: usize = 64;
@@ -244,4 +247,62 @@ fn read_while_it_is_written() {
         assert!((1..=(THREADS * HELD + 3 * THREADS) as u64).contains(&blocks), "{blocks} blocks");
     }
     kill(child);
+}
+
+/// The word of a run that switches it on and off. Stays mapped.
+fn control(directory: &Path) -> &'static AtomicU64 {
+    let path = directory.join("live").join(run::RUN);
+    let file = File::options().read(true).write(true).open(path).expect("the run has its words");
+    // SAFETY: a new mapping of a file that is that long; the word is only used atomically.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let at =
+            libc::mmap(std::ptr::null_mut(), run::HEAD, protection, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(at, libc::MAP_FAILED);
+        &*at.byte_add(run::CONTROL).cast::<AtomicU64>()
+    }
+}
+
+/// Returns how many blocks were recorded that the program held.
+fn switch_and_kill(random: u64) -> usize {
+    const SWITCHES: u64 = 60;
+    let scratch = Scratch::new("switched");
+    let (path, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
+    let mut child = start(SEVERAL_THREADS, &path, &directory, None);
+    wait_for_operations(1, &path, &mut child);
+    let control = control(&directory);
+    for number in 1..=SWITCHES + random % 2 {
+        let state = if number % 2 == 0 { 0 } else { run::OFF };
+        let switched = |word: u64| Some(((word & !run::OFF) + run::CHANGE) & !run::OFF | state);
+        control.fetch_update(SeqCst, SeqCst, switched).expect("it is always changed");
+        // At once, or after some work.
+        let more = if number % 3 == 0 { 0 } else { 1 + (random >> 20) % 700 };
+        wait_for_operations(operations(&path) + more, &path, &mut child);
+    }
+    kill(child);
+    let ledger = Ledger::read(&path);
+    let files = replay::read_directory(&directory);
+    assert_eq!(files.len(), 1);
+    let file = &files[0];
+    assert_eq!(file.impossible, Vec::<String>::new());
+    assert_eq!((file.unknown_frees, file.header.flags & flag::WAS_OFF), (0, flag::WAS_OFF));
+    assert!(file.header.unknown_frees > 0, "blocks were freed that had not been seen");
+    file.assert_table();
+    // What is recorded as unfreed is held, or in flight.
+    let (held, in_flight) = (ledger.held(file.header.pid), ledger.in_flight(file.header.pid));
+    let own = || file.live.iter().filter(|(_, block)| block.size % 16 == 5);
+    let doubtful = own().filter(|(address, block)| held.get(address) != Some(&block.size));
+    assert!(doubtful.count() <= in_flight.len(), "{in_flight:x?}");
+    Report::of(&directory).assert_sound();
+    own().count()
+}
+
+#[test]
+fn switched_on_and_off() {
+    let (mut random, mut recorded) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    for _ in 0..4 {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        recorded += switch_and_kill(random);
+    }
+    assert!(recorded > 0, "what was allocated while it was on is there");
 }
