@@ -13,9 +13,10 @@ use crate::launch::{self, Ended, Program};
 use crate::oom::Kills;
 use crate::output::{Number, Size, counted};
 use crate::reader::{self, ProcessState, Recording, Run};
+use crate::replay::Source;
 use crate::{preload, progress, tails, target};
 
-/// Recordings up to this size are replayed for the summary, which takes a fraction of a second.
+/// Of recordings up to this size the events are read for the summary, which takes a fraction of a second; else the live tables.
 const REPLAYED: u64 = 16 << 20;
 
 /// Runs the command; the exit status is its own.
@@ -90,7 +91,9 @@ fn sum_up(args: &RunArgs, directory: &Path, ended: Ended, killed: u64) {
         Ok(run) => {
             print_first(run.unreadable.iter().map(ToString::to_string));
             let is_long = run.recordings.iter().map(|process| process.disk_bytes).sum::<u64>() > REPLAYED;
-            print(&if is_long { brief(&run) } else { totals(&replay(&run)) });
+            let from = if is_long { Source::Table } else { Source::Best };
+            let is_brief = is_long && !run.recordings.iter().all(Recording::has_table);
+            print(&if is_brief { brief(&run) } else { totals(&read(&run, from)) });
             print_first(run.recordings.iter().filter_map(|process| match &process.state {
                 ProcessState::Stopped(why) => {
                     Some(format!("process {}: recording stopped before it ended: {why}", process.header.pid))
@@ -117,12 +120,13 @@ fn why_nothing(args: &RunArgs, shown: &str) -> String {
     }
 }
 
-fn replay(run: &Run) -> Vec<Process> {
+fn read(run: &Run, from: Source) -> Vec<Process> {
     let bar = progress::bytes("summary", run.log_bytes());
-    Loaded::read(run, &Selection::default(), &|bytes| bar.inc(bytes)).processes(run)
+    let selection = Selection { from, ..Selection::default() };
+    Loaded::read(run, &selection, &|bytes| bar.inc(bytes)).processes(run)
 }
 
-/// What is known of a run without replaying it.
+/// What is known of a run without live tables, if its events are not read.
 fn brief(run: &Run) -> String {
     let running = run.recordings.iter().filter(|process| process.state == ProcessState::Running).count();
     let lost = run.recordings.iter().map(Recording::lost);
