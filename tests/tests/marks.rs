@@ -100,6 +100,41 @@ fn of_processes_that_were_killed() {
     assert_eq!(unfreed(scratch.path(), &["--born", "over.."]), both(0));
 }
 
+/// The unfreed blocks are known at each mark, whatever became of the events.
+#[test]
+fn of_a_log_that_is_full() {
+    for limit in ["0", "1M"] {
+        let scratch = Scratch::new("marks");
+        let mut steps =
+            Steps::of(&Program::c("steps").recorded_to(scratch.path()).env("UNFREED_MAX_LOG", limit));
+        ["pair", "keep", "keep"].into_iter().for_each(|step| steps.step(step));
+        mark(scratch.path(), "warm");
+        ["keep", "work", "work", "work", "work"].into_iter().for_each(|step| steps.step(step));
+        mark(scratch.path(), "end");
+        ["work", "work", "work", "work", "keep"].into_iter().for_each(|step| steps.step(step));
+        let check = || {
+            for (moment, options, parent, child) in [
+                ("warm", &[][..], 2, 2),
+                ("end", &[], 403, 3),
+                ("end", &["--born", "warm.."], 401, 1),
+                ("end", &["--born", "..warm"], 2, 2),
+            ] {
+                let found = unfreed(&at(scratch.path(), moment), options);
+                assert_eq!(found, [kept(parent), kept_by_child(child)], "{limit}: {moment} {options:?}");
+            }
+            assert_eq!(unfreed(scratch.path(), &[]), [kept(804), kept_by_child(4)], "{limit}");
+            assert_eq!(
+                unfreed(scratch.path(), &["--born", "end.."]),
+                [kept(401), kept_by_child(1)],
+                "{limit}"
+            );
+        };
+        check();
+        steps.kill();
+        check();
+    }
+}
+
 #[test]
 fn a_process_is_named_by_its_number() {
     let scratch = Scratch::new("marks");
