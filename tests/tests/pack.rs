@@ -332,6 +332,51 @@ fn a_program_that_was_removed_while_it_runs() {
     );
 }
 
+/// Debug information that is not in the program: flags of the compiler, and what is done with the program then.
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("-gsplit-dwarf -gdwarf-5", ""),
+    ("-gsplit-dwarf -gdwarf-4", ""),
+    ("-gsplit-dwarf", "llvm-dwp -e $f -o $f.dwp && rm *.dwo"),
+    ("", "dwz -m shared.debug $f packed.so"),
+    ("", "objcopy --only-keep-debug $f $f.debug && strip $f && objcopy --add-gnu-debuglink=$f.debug $f"),
+    (
+        "-Wl,--build-id=none",
+        "objcopy --only-keep-debug $f $f.debug && strip $f && objcopy --add-gnu-debuglink=$f.debug $f",
+    ),
+];
+
+#[test]
+fn debug_information_in_other_files() {
+    for (flags, then) in ELSEWHERE {
+        let machine = Machine::new("pack-debug");
+        let script = format!(
+            "set -e; cd \"$1\"; f=packed; gcc -std=gnu17 -g -O1 {flags} -I\"$2\" -o $f \"$2/packed.c\" -ldl -pthread; {then}"
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, "sh"]).arg(machine.app("")).arg(artifacts::sources().join("c"));
+        let made = shell.output().expect("sh runs");
+        let tool = then.split(' ').next().filter(|tool| !tool.is_empty() && !artifacts::in_path(tool));
+        if let Some(tool) = tool {
+            println!("skipped: no {tool}");
+            continue;
+        }
+        assert!(made.status.success(), "{flags} {then}: {}", said(&made));
+        let (recording, pack_path) = (machine.record(), machine.path("pack"));
+        let expected = report(&recording);
+        pack(&recording, &[], &pack_path);
+        fs::remove_dir_all(machine.app("")).expect("removed");
+        assert_eq!(report(&pack_path), expected, "{flags} {then}");
+        let has_line = Report::of(&pack_path).sites_with("leak_here").any(|site| {
+            site["stack"]
+                .as_array()
+                .expect("a stack")
+                .iter()
+                .any(|frame| frame["line"].is_u64() && frame["function"] == "main")
+        });
+        assert!(has_line, "{flags} {then}");
+    }
+}
+
 #[test]
 fn what_is_missing_is_said() {
     let machine = Machine::new("pack-missing");

@@ -111,12 +111,10 @@ impl Unpacked {
         let recording = Path::new(RECORDING);
         let files = self.files().filter(|(file, _)| file.name.0.starts_with(recording));
         let mut damaged = self.index.files.len().saturating_sub(self.members.len());
-        fs::create_dir(self.directory.path().join(recording))
-            .map_err(|why| fail(PackError::Unpack(self.directory.path().to_owned(), why)))?;
+        let unwritten = |why| fail(PackError::Unpack(std::env::temp_dir(), why));
+        fs::create_dir(self.directory.path().join(recording)).map_err(unwritten)?;
         for (file, member) in files {
-            let unpacked = self.unpack(file, member);
-            let whole =
-                unpacked.map_err(|why| fail(PackError::Unpack(self.directory.path().to_owned(), why)))?;
+            let whole = self.unpack(file, member).map_err(unwritten)?;
             damaged += usize::from(whole.is_none());
         }
         let count = self.index.files.len();
