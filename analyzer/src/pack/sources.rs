@@ -5,11 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use recording::layout::LIVE_DIRECTORY;
+use recording::run::RUN;
 
 use crate::reader::{self, Run};
-
-/// What lies beside the files of processes when none runs any more.
-const BESIDE: [&str; 1] = ["run"];
 
 /// The files of a recording.
 pub struct Sources {
@@ -56,15 +54,12 @@ fn of_directory(directory: &Path) -> io::Result<Vec<Source>> {
     let named = |path: PathBuf| Some(Source { name: path.strip_prefix(directory).ok()?.to_owned(), path });
     let mut files: Vec<Source> = processes.into_iter().filter_map(named).collect();
     files.extend(others(&reader::live(directory), |_| true)?);
-    let is_beside = |name: &OsStr| BESIDE.iter().any(|beside| name == *beside);
-    files.extend(
-        others(directory, is_beside)?
-            .into_iter()
-            .map(|file| Source { name: file.path.file_name().unwrap_or_default().into(), ..file }),
-    );
+    // If it is itself the directory of what runs.
+    files.extend(others(directory, |name| name == RUN)?);
     // What is neither file nor directory cannot be read.
     files.retain(|file| reader::with_file(&file.path, |path| fs::metadata(path)).is_ok_and(|m| m.is_file()));
     files.sort_by(|a, b| a.name.cmp(&b.name));
+    files.dedup_by(|a, b| a.name == b.name);
     Ok(files)
 }
 
