@@ -4,6 +4,7 @@
 //! standard output and exit status must be the same, and the report must say exactly what was left unfreed.
 //!
 //! - [`artifacts`]: what is built once: `unfreed`, its library, the targets.
+//! - [`ledger`]: a program that is killed, and what it held.
 //! - [`libcs`]: other C libraries that targets can be built for.
 //! - [`limits`]: numbers that must not be exceeded.
 //! - [`process`]: starts and ends programs, with a limit of time.
@@ -16,6 +17,7 @@
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
+pub mod ledger;
 pub mod libcs;
 pub mod limits;
 pub mod live_table;

@@ -4,155 +4,29 @@
 //! which outlives it as the recording does. The two may differ only by the one operation that each thread had begun and
 //! not finished. Of what was switched off meanwhile the recording has less, and nothing that is not so.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use e2e::ledger::{
+    HELD, Ledger, compare, kill, operations, program, start, wait_for_files, wait_for_operations,
+};
 use e2e::limits::hold;
-use e2e::{ProcessFile, Program, Report, Scratch, process, replay};
+use e2e::{ProcessFile, Report, Scratch, replay};
 use recording::layout::flag;
-use recording::{Address, run};
+use recording::run;
 
 const THREADS: usize = 6;
-const ROWS: usize = 64;
-const HELD: usize = 512;
-/// Words of a row.
-const ROW: usize = 4 + 2 * HELD;
-/// Only a hang reaches it.
-const LIMIT: Duration = Duration::from_secs(60);
 
 const ONE_THREAD: [&str; 2] = ["threads", "1"];
 const SEVERAL_THREADS: [&str; 2] = ["threads", "6"];
 const PROCESSES: [&str; 2] = ["processes", "30"];
 
-/// `struct ledger`, as it was when the program was killed.
-struct Ledger(Vec<u64>);
-
-/// What a thread was doing.
-#[derive(Debug)]
-struct InFlight {
-    operation: u64,
-    address: Address,
-    size: u64,
-}
-
-impl Ledger {
-    fn read(path: &Path) -> Ledger {
-        let mut bytes = vec![0; 8 * (1 + ROWS * ROW)];
-        let file = File::open(path).expect("the ledger is there");
-        file.read_exact_at(&mut bytes, 0).expect("the ledger can be read");
-        let word = |chunk: &[u8]| u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
-        Ledger(bytes.chunks_exact(8).map(word).collect())
-    }
-
-    /// The rows of the threads of a process.
-    fn rows(&self, pid: u32) -> impl Iterator<Item = &[u64]> {
-        self.0[1..].chunks_exact(ROW).filter(move |row| row[0] == u64::from(pid))
-    }
-
-    fn pids(&self) -> impl Iterator<Item = u32> {
-        self.0[1..].chunks_exact(ROW).map(|row| row[0] as u32).filter(|pid| *pid != 0)
-    }
-
-    fn in_flight(&self, pid: u32) -> Vec<InFlight> {
-        let all =
-            self.rows(pid).map(|row| InFlight { operation: row[1], address: Address(row[2]), size: row[3] });
-        all.filter(|row| row.operation != 0).collect()
-    }
-
-    fn held(&self, pid: u32) -> HashMap<Address, u64> {
-        let entries = self.rows(pid).flat_map(|row| row[4..].chunks_exact(2));
-        entries.filter(|entry| entry[0] != 0).map(|entry| (Address(entry[0]), entry[1])).collect()
-    }
-}
-
-/// The first word of the ledger; 0 until the program has made it.
-fn operations(ledger: &Path) -> u64 {
-    let Ok(file) = File::open(ledger) else { return 0 };
-    let mut word = [0; 8];
-    file.read_exact_at(&mut word, 0).map_or(0, |()| u64::from_le_bytes(word))
-}
-
-/// Starts the program, which works for ever or does so many operations and waits.
-fn start(shape: [&str; 2], ledger: &Path, directory: &Path, most_operations: Option<u64>) -> Child {
-    std::fs::create_dir(directory).expect("the directory can be made");
-    let mut program = Program::c("ledger").arg(ledger).arg(shape[0]).arg(shape[1]);
-    if let Some(most) = most_operations {
-        program = program.arg(most.to_string());
-    }
-    let mut command = program.recorded_to(directory).command();
-    command.stdin(Stdio::null()).process_group(0);
-    command.spawn().expect("the program starts")
-}
-
-fn wait_for_operations(wanted: u64, ledger: &Path, child: &mut Child) {
-    let begun = Instant::now();
-    while operations(ledger) < wanted {
-        assert!(begun.elapsed() < LIMIT && still_runs(child), "the program stopped working");
-        thread::yield_now();
-    }
-}
-
-/// Kills the program with all its processes.
-fn kill(child: Child) {
-    // SAFETY: no memory is touched; the group was begun for this child, which is not yet waited for.
-    assert_eq!(unsafe { libc::kill(-(child.id() as i32), libc::SIGKILL) }, 0);
-    let status = process::wait(child, LIMIT).expect("a killed program ends");
-    assert_eq!(status.signal(), Some(libc::SIGKILL));
-}
-
-fn still_runs(child: &mut Child) -> bool {
-    child.try_wait().expect("a child can be asked").is_none()
-}
-
-/// Whether the difference between ledger and recording is explained by what was in flight.
-fn compare(file: &ProcessFile, ledger: &Ledger) {
-    let pid = file.header.pid;
-    let (held, in_flight) = (ledger.held(pid), ledger.in_flight(pid));
-    for (address, size) in &held {
-        let recorded = file.live.get(address).map(|block| block.size);
-        assert_eq!(recorded, Some(*size), "block {address:x?} of the ledger; in flight: {in_flight:x?}");
-    }
-    // An allocation in flight may be recorded and not yet in the ledger, once for each thread.
-    let mut expected: Vec<u64> =
-        in_flight.iter().filter(|row| row.operation != 2).map(|row| row.size).collect();
-    for (address, block) in &file.live {
-        let own = block.size % 16 == 5;
-        let being_freed = in_flight.iter().any(|row| row.operation != 1 && row.address == *address);
-        if !own || held.contains_key(address) || being_freed {
-            continue;
-        }
-        let found = expected.iter().position(|size| *size == block.size);
-        let found =
-            found.unwrap_or_else(|| panic!("{address:x?} {block:x?} is not in the ledger; {in_flight:x?}"));
-        expected.swap_remove(found);
-    }
-}
-
-/// Waits until none of the killed processes has the recording's files open: the first one's end is not that of all.
-fn wait_for_files(directory: &Path, ledger: &Ledger) {
-    let begun = Instant::now();
-    let is_there = |pid: u32| {
-        let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.contains(&directory.display().to_string())
-    };
-    while ledger.pids().any(is_there) {
-        assert!(begun.elapsed() < LIMIT, "a killed process is still there");
-        thread::yield_now();
-    }
-}
-
 fn kill_once(shape: [&str; 2], random: u64) {
     let scratch = Scratch::new("killed");
     let (path, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-    let mut child = start(shape, &path, &directory, None);
+    let mut child = start(&program(&path, shape), &directory, None);
     // At the beginning too.
     let most = if random.is_multiple_of(4) { 100 } else { 100_000 };
     wait_for_operations(1 + (random >> 33) % most, &path, &mut child);
@@ -169,7 +43,7 @@ fn kill_once(shape: [&str; 2], random: u64) {
         let inherited = u64::from(file.header.parent_file_id != 0);
         assert!(file.unknown_frees <= inherited, "{} unknown frees", file.unknown_frees);
         file.assert_table();
-        compare(file, &ledger);
+        compare(file.header.pid, &file.live, &ledger);
     }
     let report = Report::of(&directory);
     report.assert_sound();
@@ -234,7 +108,7 @@ fn read_while_it_is_written() {
     const STEP: u64 = 20_000;
     let scratch = Scratch::new("live");
     let (ledger, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-    let mut child = start(SEVERAL_THREADS, &ledger, &directory, Some(READINGS * STEP));
+    let mut child = start(&program(&ledger, SEVERAL_THREADS), &directory, Some(READINGS * STEP));
     for reading in 1..=READINGS {
         wait_for_operations(reading * STEP, &ledger, &mut child);
         let report = Report::of(&directory);
@@ -268,7 +142,7 @@ fn switch_and_kill(random: u64) -> usize {
     const SWITCHES: u64 = 60;
     let scratch = Scratch::new("switched");
     let (path, directory) = (scratch.path().join("ledger"), scratch.path().join("recording"));
-    let mut child = start(SEVERAL_THREADS, &path, &directory, None);
+    let mut child = start(&program(&path, SEVERAL_THREADS), &directory, None);
     wait_for_operations(1, &path, &mut child);
     let control = control(&directory);
     for number in 1..=SWITCHES + random % 2 {

@@ -1,8 +1,10 @@
-// Threads that allocate and free, mostly their own blocks, and leave some.
+// Threads that allocate and free, mostly their own blocks, and leave some; in several processes, if asked for, of which all
+// but the first are forked.
 //
-//   churn THREADS ROUNDS
+//   churn THREADS ROUNDS [PROCESSES]
 #include "target.h"
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 enum { SLOTS = 64 };
 
@@ -32,6 +34,12 @@ static void *work(void *number) {
 int main(int argc, char **argv) {
     int threads = argc > 1 ? atoi(argv[1]) : 1;
     rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 1000;
+    int processes = argc > 3 ? atoi(argv[3]) : 1;
+    for (int process = 1; process < processes; process++) {
+        if (fork() == 0) {
+            processes = 1;
+        }
+    }
     pthread_t handles[64];
     for (long number = 0; number < threads; number++) {
         if (pthread_create(&handles[number], NULL, work, (void *)number)) {
@@ -40,6 +48,8 @@ int main(int argc, char **argv) {
     }
     for (int number = 0; number < threads; number++) {
         pthread_join(handles[number], NULL);
+    }
+    while (processes > 1 && wait(NULL) > 0) {
     }
     return 0;
 }
