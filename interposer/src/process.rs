@@ -395,11 +395,12 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
     };
     let mut at = layout::STRINGS;
     let mut put = |tag: u8, text: &[u8]| {
-        let Some(place) = header.get_mut(at..at + 4 + text.len()) else { return };
+        let end = at + 4 + text.len();
+        let Some(place) = header.get_mut(at..end).filter(|_| file::has_room_for_strings(end)) else { return };
         let [low, high] = (text.len() as u16).to_le_bytes();
         place[..4].copy_from_slice(&[tag, 0, low, high]);
         place[4..].copy_from_slice(text);
-        at += 4 + text.len();
+        at = end;
     };
     let parents = |wanted| {
         layout::strings(parents_strings).find(|&(tag, _)| tag == wanted).map_or(&[][..], |(_, text)| text)

@@ -32,6 +32,10 @@ const SIZE_AHEAD: usize = 16 << 30;
 const CHUNKS_AFTER_EXIT: usize = 64;
 /// Of the header chunk, the pages that are used.
 const HEADER_SIZE: usize = (FINALIZING_STAMPS + 8 * SHARDS).next_multiple_of(4096);
+/// What it needs from the beginning: the first page, and those behind the strings, most of which fit in the first.
+const HEADER_PARTS: [(usize, usize); 2] = [(0, PAGE), (STRINGS_END, HEADER_SIZE - STRINGS_END)];
+const PAGE: usize = 4096;
+const _: () = assert!(STRINGS_END.is_multiple_of(PAGE));
 /// Less is not worth keeping ready.
 const RESERVE_MIN: usize = 4 * CHUNK;
 
@@ -140,8 +144,10 @@ fn map(fd: &Fd) -> sys::Result<Begun> {
         return Err(Errno(libc::EFBIG));
     }
     let header = segments::map_first(fd)?;
-    let by_file = || fd.allocate(0, HEADER_SIZE as u64);
-    match sys::make_writable(header, CHUNK).and_then(|()| allocate(header, HEADER_SIZE, || false, by_file)) {
+    let allocate = |(offset, size): (usize, usize)| {
+        allocate(header + offset, size, || false, || fd.allocate(offset as u64, size as u64))
+    };
+    match sys::make_writable(header, CHUNK).and_then(|()| HEADER_PARTS.into_iter().try_for_each(allocate)) {
         Ok(()) => Ok(Begun { header, size }),
         Err(errno) => {
             // SAFETY: nobody has used the new mapping.
@@ -344,6 +350,11 @@ fn word_of(header: usize, offset: usize) -> Option<&'static AtomicU64> {
 pub unsafe fn header_bytes() -> &'static mut [u8] {
     // SAFETY: mapped and allocated by `begin` or `join`, exclusive by the caller's word.
     unsafe { core::slice::from_raw_parts_mut(HEADER.load(Relaxed) as *mut u8, HEADER_SIZE) }
+}
+
+/// Whether the header has room for strings that end at this offset.
+pub fn has_room_for_strings(end: usize) -> bool {
+    end <= PAGE || allocate_at(HEADER.load(Relaxed) + PAGE, STRINGS_END - PAGE).is_ok()
 }
 
 /// The strings of the header; empty before there is one.
