@@ -228,6 +228,12 @@ impl ProcessFile {
         self.live.values().map(|block| block.size).sum()
     }
 
+    /// Whether no event was left out: the log was not too long, and the process not switched off.
+    pub fn has_all_events(&self) -> bool {
+        let left_out = layout::flag::NO_EVENTS | layout::flag::WAS_OFF;
+        self.header.reused == 0 && self.header.flags & left_out == 0
+    }
+
     /// The live table says what the replay of all events gives.
     pub fn assert_table(&self) {
         let Some(table) = &self.table else { panic!("{} keeps no live table", self.path.display()) };
