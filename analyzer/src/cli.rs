@@ -32,10 +32,11 @@ use crate::replay::Source;
 #[command(name = "unfreed", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  unfreed run -o before -- ./server --port 8000   record a program
-  unfreed report before                           what it has not freed, largest first
-  unfreed diff before after                       what changed between two recordings
-  unfreed pack before                             one file, to be read on another machine
+  unfreed run -o rec -- ./server --port 8000      record a program
+  unfreed report rec                              what it has not freed, largest first
+  unfreed mark rec warm                           name this moment; some work later:
+  unfreed diff rec@warm rec                       what grew since
+  unfreed pack rec                                one file, to be read on another machine
   unfreed install /opt/unfreed                    the library, for services and containers
 
 'unfreed VERB --help' explains a verb.")]

@@ -93,7 +93,7 @@ fn usage_errors_are_one_line_with_status_2() {
 fn no_verb_shows_the_help() {
     let output = unfreed(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("unfreed run -o before"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unfreed run -o rec"));
 }
 
 #[test]
