@@ -476,7 +476,8 @@ impl Level {
             if realloc {
                 table::end_move(moved);
             }
-            self.wiped.counts.add(&mut self.kept.counts, stack, size, self.wiped.writer);
+            let epoch = self.wiped.definitions.epoch();
+            self.wiped.counts.add(&mut self.kept.counts, stack, size, self.wiped.writer, epoch);
             self.wiped.events.applied();
         }
     }

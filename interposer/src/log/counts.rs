@@ -115,6 +115,21 @@ impl Index {
         *place = u64::from(key(stack)) | u64::from(number) << 32;
     }
 
+    /// Forgets all.
+    fn clear(&mut self) {
+        let places = if self.places == 0 { 0 } else { self.count() };
+        if places == self.first.len() {
+            self.first.fill(0);
+        } else if places != 0 {
+            // Memory of its own becomes 0, and leaves the process.
+            if sys::advise(self.places, 8 * places, libc::MADV_DONTNEED).is_err() {
+                // SAFETY: the places are ours.
+                unsafe { core::ptr::write_bytes(self.places as *mut u64, 0, places) };
+            }
+        }
+        self.used = 0;
+    }
+
     /// Gets more places.
     fn grow(&mut self, memory: &mut Memory) -> sys::Result<()> {
         let more = MORE_BITS[usize::from(memory.at != 0)];
@@ -160,6 +175,8 @@ pub struct Counts {
     end: usize,
     /// Chunks begun.
     begun: u32,
+    /// The epoch of the module map that the stacks in the index are of: in another one the same stacks have other ids.
+    epoch: u32,
     /// Addresses of the first chunks.
     near: [usize; NEAR],
 }
@@ -187,9 +204,9 @@ unsafe fn add_at(at: usize, size: u64) -> bool {
 }
 
 impl Counts {
-    /// `writer` has allocated a block.
+    /// `writer` has allocated a block, in this epoch of the module map.
     #[inline(always)]
-    pub fn add(&mut self, memory: &mut Memory, stack: StackId, size: u64, writer: Writer) {
+    pub fn add(&mut self, memory: &mut Memory, stack: StackId, size: u64, writer: Writer, epoch: u32) {
         let is_added = |number: u32| {
             let chunk = match self.near.get(number as usize / PLACES) {
                 Some(chunk) => *chunk,
@@ -199,13 +216,17 @@ impl Counts {
             unsafe { add_at(chunk + number as usize % PLACES * ENTRY, size) }
         };
         if !self.index.find(stack).is_some_and(is_added) {
-            self.add_entry(memory, Count { stack, allocations: 1, bytes: size }, writer);
+            self.add_entry(memory, Count { stack, allocations: 1, bytes: size }, writer, epoch);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn add_entry(&mut self, memory: &mut Memory, count: Count, writer: Writer) {
+    fn add_entry(&mut self, memory: &mut Memory, count: Count, writer: Writer, epoch: u32) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.index.clear();
+        }
         let has_room = self.next < self.end || self.grow() || self.begin_chunk(memory, writer);
         if !has_room || !self.index.make_room(memory) {
             return file::count_lost(LostKind::Count);
@@ -235,6 +256,8 @@ impl Counts {
             chunks::has_not_grown();
             return false;
         }
+        // What is not counted on any more need not be in the process's memory.
+        file::let_go(self.chunk, self.end - self.chunk);
         self.end += PIECE;
         true
     }
@@ -258,6 +281,9 @@ impl Counts {
         };
         chunk.begin(header);
         *place = chunk.at;
+        if self.chunk != 0 {
+            file::let_go(self.chunk, CHUNK);
+        }
         self.begun += 1;
         self.chunk = chunk.at;
         self.next = chunk.at + CHUNK_HEADER;
@@ -284,6 +310,12 @@ mod tests {
             assert_eq!(index.find(stack(number / 2)), Some(number / 2));
         }
         assert!((0..50_000).all(|number| index.find(stack(number)) == Some(number)));
+        index.clear();
+        assert!((0..50_000).all(|number| index.find(stack(number)).is_none()));
+        assert!((0..50_000).all(|number| {
+            index.insert(stack(number), number);
+            index.find(stack(number)) == Some(number)
+        }));
         index.insert(stack(7), 8);
         assert_eq!((index.find(stack(7)), index.used), (Some(8), 50_000));
         // In a forked child: the memory is there, what was in it is not.

@@ -242,6 +242,11 @@ impl Definitions {
         }
     }
 
+    /// The epoch of the module map that captures are in.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// The writer was left in the middle of a record: begins anew in another chunk.
     pub fn abandon(&mut self) {
         self.cursor.close();
