@@ -67,7 +67,8 @@ pub enum Verb {
     /// Report what a recording says was not freed, largest first
     ///
     /// For each site: unfreed bytes and blocks, allocations, frees and total bytes, and its stack, innermost frame
-    /// first. The recording may be of a program that still runs, ended, or was killed.
+    /// first. The recording may be of a program that still runs, ended, or was killed. Processes that run are reported as
+    /// of one moment: what each thread is doing then is in the report or not.
     Report(ReportArgs),
     /// Compare two recordings, or two moments of one, largest change first
     ///
