@@ -238,7 +238,7 @@ pub struct ChunkHeader {
     pub clock_ms: u64,
     /// Definitions: the id of the first node.
     pub first_id: u32,
-    /// Definitions: the epoch of the module map of the first records.
+    /// Definitions: the epoch of the module map of the first records. Events: the run's epoch when it was begun; 0 unknown.
     pub epoch: u32,
     /// The process whose chunk it is: which chunk of the file its header is, 0 for the one that began the file.
     pub process: u32,
