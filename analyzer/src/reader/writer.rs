@@ -120,6 +120,10 @@ impl<'r> Writer<'r> {
             self.reader.read(place, &mut self.records)
         };
         self.losses.extend(loaded.err());
+        // A process that runs may have used it again meanwhile.
+        if running && !self.reader.is_same(place) {
+            self.records.clear();
+        }
         let header = &place.header;
         self.at = EventDecoder::new(&self.records, header.clock_ms, &mut self.model).position();
         let epoch = match header.epoch {
