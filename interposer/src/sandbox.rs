@@ -5,7 +5,7 @@
 //! - Its program is copied, and from then on every call of ours is tried on the copies first ([`allows`]): one that would
 //!   not simply be made is refused with EPERM, and the kernel does not see it.
 //! - If recording could not go on, what it needs is prepared ahead: a reserve of the file, memory for threads and
-//!   tables. It goes on until that is used up, and stops then.
+//!   tables. When that is used up the oldest events make room for new ones.
 //!
 //! Filters count for the whole process, though one may be installed in a single thread: which threads descend from it
 //! cannot be seen. A forked child inherits them as it does the kernel's. Those of a child that shares our memory (vfork) are
@@ -14,7 +14,7 @@
 pub mod bpf;
 pub mod inherited;
 
-use crate::log::{file, segments};
+use crate::log::{chunks, file, segments};
 use crate::{config, intern, modules, process, python, sys, table, thread};
 use bpf::{Data, Instruction};
 use core::slice;
@@ -111,6 +111,7 @@ pub fn announced(request: Request) -> Option<&'static Filter> {
     }
     if is_recording && !can_go_on(program) {
         file::reserve(config::sandbox_reserve());
+        chunks::reserve();
         thread::reserve();
         intern::reserve();
         python::code::reserve();

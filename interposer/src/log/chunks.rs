@@ -219,6 +219,12 @@ fn ready_again(number: u32, size: usize) -> sys::Result<usize> {
     }
 }
 
+/// Prepares for when no memory can be mapped any more.
+#[cold]
+pub fn reserve() {
+    let _ = Left::of(file::id());
+}
+
 /// Its writer has turned to another chunk than this one of events, of which `size` bytes are allocated.
 pub fn left(number: u32, size: usize) {
     let process = file::id();
