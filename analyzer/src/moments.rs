@@ -4,7 +4,7 @@ use recording::run::OFF;
 use crate::cli::{At, BornRange, ViewArgs, duration};
 use crate::error::Failure;
 use crate::output::{self, utc};
-use crate::reader::{Mark, Run};
+use crate::reader::{self, Mark, ProcessState, Run};
 use crate::replay::{Born, Edge, Moment};
 use crate::subject::Subject;
 
@@ -87,7 +87,14 @@ fn edge(text: &str, subject: &Subject, run: &Run) -> Result<Edge, Failure> {
     match text.strip_prefix('+') {
         Some(since) => {
             let since = duration(since).map_err(|why| fail(format!("'{text}' is no moment"), why))?;
-            Ok(Edge::Time(begun_ms(run).saturating_add(since.as_millis() as u64)))
+            let (begun, since) = (begun_ms(run), since.as_millis() as u64);
+            match lasted_ms(run, begun) {
+                Some(lasted) if since > lasted => {
+                    let lasted = output::duration(lasted.saturating_mul(1_000_000));
+                    Err(fail(format!("'{text}' is later than its end"), format!("the run lasted {lasted}")))
+                }
+                _ => Ok(Edge::Time(begun.saturating_add(since))),
+            }
         }
         None => Err(fail(format!("there is no mark '{text}'"), which(subject, marks))),
     }
@@ -117,6 +124,16 @@ pub fn begun_ms(run: &Run) -> u64 {
         0 => first().unwrap_or(0) / 1_000_000,
         begun => begun,
     }
+}
+
+/// How long the run has lasted, ms, as far as it is known: nobody noted when a process was killed.
+fn lasted_ms(run: &Run, begun_ms: u64) -> Option<u64> {
+    let ends = run.recordings.iter().chain(&run.others).map(|process| match &process.state {
+        ProcessState::Running => Some(reader::monotonic_ns()),
+        _ => Some(process.header.end_monotonic_ns).filter(|end| *end != 0),
+    });
+    let last = ends.collect::<Option<Vec<u64>>>()?.into_iter().max()?;
+    (last / 1_000_000).checked_sub(begun_ms)
 }
 
 /// Whether processes of the run that are not switched by themselves record nothing.

@@ -76,7 +76,14 @@ pub fn find(pid: u32) -> Result<(Recorded, PathBuf), Failure> {
         }
         io::ErrorKind::PermissionDenied => {
             let owner = fs::metadata(format!("/proc/{pid}")).map_or(0, |metadata| metadata.uid());
-            fail(&format!("it is of user {owner}"), "ask as that user or as root")
+            // SAFETY: takes no argument and cannot fail.
+            match unsafe { libc::geteuid() } {
+                // It has more rights than this process, as those outside of a container have.
+                user if user == 0 || user == owner => {
+                    fail("what it has mapped may not be read from here", "name the recording's directory")
+                }
+                _ => fail(&format!("it is of user {owner}"), "ask as that user or as root"),
+            }
         }
         _ => fail(&reason(&why), "name the recording's directory"),
     })?;

@@ -85,6 +85,7 @@ fn moments() {
         ("rec@1@+10s", &[21]),
         ("rec@1@+55s", &[4_320]),
         ("rec@1@+1m10s", &[600_000, 4_320]),
+        ("rec@1@+1m29s", &[600_000, 54_020]),
         ("rec@1/live@warm", &[21]),
         ("rec@1/live/10.unfreed@end", &[4_320]),
     ] {
@@ -126,12 +127,12 @@ fn the_difference_of_two_moments() {
         "old rec@1@warm
   1 process, 7 events, lost 0, window 18.9 s, log 12.2 KiB
   as of mark warm, 2026-11-18T11:07:00Z, 19.0 s after the run began
-  pid 10 exited: 21 B in 2 blocks  app --flag
+  pid 10 running then: 21 B in 2 blocks  app --flag
 new rec@1@end
   2 processes, 8 events, lost 0, window 1m 18s, log 24.3 KiB
   as of mark end, 2026-11-18T11:08:00Z, 1m 19s after the run began
-  pid 10 exited: 4320 B in 3 blocks  app --flag
-    pid 11 exited: 586 KiB in 1 block  app --flag
+  pid 10 running then: 4320 B in 3 blocks  app --flag
+    pid 11 running then: 586 KiB in 1 block  app --flag
 unfreed +590 KiB (+2 blocks): 21 B in 2 -> 590 KiB in 4
 selected +590 KiB (+3 blocks): 0 B in 0 -> 590 KiB in 3"
     );
@@ -158,6 +159,7 @@ fn what_is_refused() {
             &["report", "rec@1@+x"],
             "rec@1: '+x' is no moment; expected a number and a unit, such as 500ms, 90s, 10m, 1h30m or 2d",
         ),
+        (&["report", "rec@1@+1m30s"], "rec@1: '+1m30s' is later than its end; the run lasted 1m 29s"),
         (
             &["report", "rec@1@warm", "--at", "end"],
             "rec@1@warm: a process that began to exit before the moment counts as of before that; leave out --at end",

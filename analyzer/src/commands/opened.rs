@@ -1,5 +1,6 @@
 //! From what was typed for REC to the processes that are meant.
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::cli::ViewArgs;
 use crate::error::Failure;
@@ -38,7 +39,10 @@ pub(super) fn open(text: &OsStr) -> Result<(Subject, Run), Failure> {
 /// Leaves the processes of `--process`.
 pub(super) fn only(run: &mut Run, subject: &Subject, view: &ViewArgs) -> Result<(), Failure> {
     let is_named = |recording: &Recording, name: &String| {
-        name.parse() == Ok(recording.header.pid) || recording.program() == *name
+        // A script's name stands behind its interpreter's: python3 -m gunicorn.
+        let mut words = recording.command.iter().take(3).filter_map(|word| Path::new(word).file_name());
+        let is_pid = name.parse() == Ok(recording.header.pid);
+        is_pid || recording.program() == *name || words.any(|word| word == name.as_str())
     };
     for name in &view.processes {
         if !run.recordings.iter().any(|recording| is_named(recording, name)) {

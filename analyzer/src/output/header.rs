@@ -169,6 +169,10 @@ fn inherited(process: &Process) -> Option<String> {
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
 fn state(process: &Process) -> String {
+    // What became of it came later.
+    if matches!(process.at, Moment::Epoch(_) | Moment::Time(_)) && process.state != ProcessState::Running {
+        return "running then".to_string();
+    }
     let when = process.ended_ns.map_or_else(String::new, |ns| format!(" {}", utc(ns)));
     match &process.state {
         ProcessState::Killed => format!("ended abruptly{when}"),
@@ -184,7 +188,8 @@ const WORTH_KILLING: u64 = 16 << 20;
 
 /// Of the killed process that held most: whether that was all that it ever held. Then memory may be what it died of.
 fn died_of_memory(processes: &[Process]) -> Option<String> {
-    let killed = processes.iter().filter(|process| process.state == ProcessState::Killed);
+    let is_killed = |process: &&Process| process.state == ProcessState::Killed && process.at == Moment::End;
+    let killed = processes.iter().filter(is_killed);
     let largest = killed.max_by_key(|process| process.counts.unfreed_bytes)?;
     let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes?);
     (held >= WORTH_KILLING && held >= most / 10 * 9).then(|| {

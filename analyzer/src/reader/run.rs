@@ -107,7 +107,8 @@ impl RunWords {
 impl Mark {
     fn of(mark: &run::Mark) -> Mark {
         Mark {
-            name: String::from_utf8_lossy(mark.name).into_owned(),
+            // Programs may say anything, and it is printed.
+            name: String::from_utf8_lossy(mark.name).replace(char::is_control, " "),
             epoch: mark.epoch,
             realtime_ns: mark.realtime_ns,
             monotonic_ns: mark.monotonic_ns,

@@ -49,6 +49,7 @@ impl Sink for Replay<'_> {
     fn event(&mut self, place: Place, event: &Event) {
         if self.until.is_before(&place, event) {
             self.out.events += 1;
+            self.out.last_clock_ms = self.out.last_clock_ms.max(place.clock_ms);
             return self.after_the_moment(place.writer, event);
         }
         match *event {
