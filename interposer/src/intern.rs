@@ -1,4 +1,5 @@
-//! Stack nodes by (parent, what they are): so that a frame called by the same frame is written once.
+//! Stack nodes by (parent, what they are): so that a frame called by the same frame is written once; and Python's code by what
+//! describes it.
 //!
 //! A node found after [`clear`] by a thread that was already looking is still right: its frames were on a stack
 //! and so in modules that are still mapped (see `modules`).
@@ -67,6 +68,12 @@ impl Key {
     #[inline(always)]
     pub fn of_merged(python: StackId) -> Key {
         Key(1 << 61 | python.0 as u64)
+    }
+
+    /// The key of code with a description of this hash, whose parent is its interpreter's number.
+    #[inline(always)]
+    pub fn of_code(hash: u64) -> Key {
+        Key(1 << 60 | hash >> 4)
     }
 
     /// A hash of the key and a parent, well mixed in its upper bits.

@@ -2,7 +2,8 @@
 //!
 //! A code object is known by its address until it is freed: the hook of Python's object allocator tells
 //! [`freed`], which looks at one byte for each block. The number is forgotten then, and the [`epoch`] changes, which
-//! voids what threads keep of their stacks.
+//! voids what threads keep of their stacks. A program may compile the same text again and again, as templates are: code
+//! objects with the same description have one number, so that a recording does not grow with their count.
 //!
 //! The table is lock-free and open-addressed, in levels, each larger than the one before. A slot gets its address by
 //! a compare-and-swap from 0 and keeps it for good; `number` is 0 while the code is not known. It is stored after
@@ -12,11 +13,12 @@
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 
-use recording::{CodeLines, CodeObject, LONGEST};
+use recording::{CodeLines, CodeObject, LONGEST, StackId};
 
 use super::Sink;
 use super::memory::{self, is_readable};
 use super::version::{BYTES_DATA, BYTES_LENGTH, Layout, OBJECT_TYPE};
+use crate::intern::{self, Key};
 use crate::sys;
 
 /// Slots of the levels, as powers of two: from 128 KiB, enough for the code that most programs run, to 64 MiB.
@@ -237,13 +239,19 @@ pub fn define(code: u64, kind: Kind, scratch: &mut Scratch, sink: &mut impl Sink
     let text = |offset: u16, out| memory::text_of(memory::word(code + u64::from(offset)), layout, out);
     let (file, name) = (text(layout.file, &mut scratch.file), text(layout.name, &mut scratch.name));
     let table = line_table(memory::word(code + u64::from(layout.lines)));
+    let first_line = memory::word(code + u64::from(layout.first_line)) as i32;
+    let hash = [&first_line.to_le_bytes()[..], file, name, table].into_iter().fold(0, mix);
+    let (key, interpreter) = (Key::of_code(hash), StackId(kind.interpreter));
+    if let Some(StackId(known)) = intern::find(key, interpreter) {
+        return Some(insert(code, known));
+    }
     let room = LONGEST - CodeObject::FIXED - file.len() - name.len();
     let (first, rest) = table.split_at(table.len().min(room));
     let number = GIVEN.fetch_add(1, Relaxed) + 1;
     sink.code_object(&CodeObject {
         number,
         interpreter: kind.interpreter,
-        first_line: memory::word(code + u64::from(layout.first_line)) as i32,
+        first_line,
         lines_size: table.len() as u32,
         file,
         name,
@@ -254,7 +262,18 @@ pub fn define(code: u64, kind: Kind, scratch: &mut Scratch, sink: &mut impl Sink
         sink.code_lines(&CodeLines { number, offset, lines });
         offset += lines.len() as u32;
     }
-    Some(insert(code, number))
+    Some(insert(code, intern::insert(key, interpreter, StackId(number)).0))
+}
+
+/// A hash of `bytes` and what was before, well mixed in all bits: what differs has another one, but in one of 10^18 cases.
+fn mix(before: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, word: u64| {
+        let product = u128::from(hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        (product >> 64) as u64 ^ product as u64
+    };
+    bytes.chunks(8).fold(step(before, bytes.len() as u64 + 1), |hash, chunk| {
+        step(hash, chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
+    })
 }
 
 /// The bytes of the `bytes` object at `object`; none if there cannot be one.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use recording::{Address, CodeLines, CodeObject, EvalLoop, FrameKind, Interpreter, Module};
@@ -141,7 +142,11 @@ struct Image {
     calls: Vec<Call>,
     chain: Box<Chain>,
     nodes: Nodes,
+    /// Of no other image: code of the same description is known from it.
+    file: String,
 }
+
+static IMAGES: AtomicU32 = AtomicU32::new(0);
 
 /// `_co_firsttraceable` of all code here, in bytes.
 const FIRST_TRACEABLE: i32 = 6;
@@ -161,6 +166,7 @@ impl Image {
             // SAFETY: all-zero memory is a valid chain.
             chain: unsafe { Box::new_zeroed().assume_init() },
             nodes: Nodes::default(),
+            file: format!("dir/é/{}.py", IMAGES.fetch_add(1, Relaxed)),
         };
         for number in 0..=codes {
             image.add_code(&format!("name {number}"), vec![number as u8; 40]);
@@ -169,7 +175,7 @@ impl Image {
     }
 
     fn add_code(&mut self, name: &str, lines: Vec<u8>) {
-        let (file, name) = (self.str(&"x/é/file.py".replace('x', "dir")), self.str(name));
+        let (file, name) = (self.str(&self.file.clone()), self.str(name));
         let mut table = Block::new(BYTES_DATA as usize + lines.len() + 1);
         table.set_word(BYTES_LENGTH, lines.len() as u64);
         table.set(BYTES_DATA, &lines);
@@ -506,7 +512,7 @@ fn code_at_an_address_that_was_freed_is_another() {
     image.check();
     assert_eq!(image.nodes.codes.len(), 1);
     let (number, file, name, first_line, lines) = image.nodes.codes[0].clone();
-    assert_eq!((file.as_str(), name.as_str(), first_line), ("dir/é/file.py", "name 1", 7));
+    assert_eq!((file.as_str(), name.as_str(), first_line), (image.file.as_str(), "name 1", 7));
     assert_eq!(lines, [1; 40]);
     // Another name at the same address, with all words of the frames as before.
     let other = image.str("名前\u{1f600}");
@@ -519,6 +525,24 @@ fn code_at_an_address_that_was_freed_is_another() {
     assert_eq!(second.2, "名前\u{1f600}");
     assert!(second.0 > number);
     assert!(image.nodes.stack(id).0.iter().all(|frame| frame.0 == second.2));
+}
+
+/// As when a template is compiled for each request.
+#[test]
+fn code_of_the_same_description_is_the_same() {
+    let _alone = alone();
+    let mut image = Image::new(0x030c_00f0, 1);
+    image.push(Call { code: 1, instruction: 10, first: true, generator: false, place: 0 });
+    let first = image.take();
+    image.add_code("name 1", vec![1; 40]);
+    image.add_code("name 1", vec![2; 40]);
+    image.calls[0].code = 2;
+    image.write(0);
+    assert_eq!((image.take(), image.nodes.codes.len()), (first, 1));
+    // Another line table is another description.
+    image.calls[0].code = 3;
+    image.write(0);
+    assert!(image.take() != first && image.nodes.codes.len() == 2);
 }
 
 #[test]
