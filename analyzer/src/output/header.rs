@@ -98,7 +98,11 @@ fn held(processes: &[Process]) -> Option<String> {
             )
         }
         _ if none > 0 => format!("no events{} are held, by --max-log 0", which(none)),
-        Some(since) => format!("events{} are held since {}: --max-log was reached", which(some), utc(since)),
+        Some(since) => format!(
+            "events{} are held since {}: --max-log was reached, or the file could not grow",
+            which(some),
+            utc(since)
+        ),
         None => return None,
     })
 }
