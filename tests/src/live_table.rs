@@ -18,6 +18,9 @@ pub struct LiveTable {
     pub blocks: HashMap<Address, Block>,
     /// Events that were recorded and not in the table.
     pub in_flight: Vec<Event>,
+    /// Blocks that `realloc` had. Its own work, which is in no event, may have freed them, and another block may have had their
+    /// words since: then they are not in the table.
+    pub in_realloc: Vec<Address>,
     /// Pages, of both planes.
     pub pages: usize,
     /// What cannot be.
@@ -57,6 +60,7 @@ impl LiveTable {
             for (index, (header, chunk)) in chunks.iter().enumerate() {
                 table.apply_rest(header, chunk, index + 1 == chunks.len(), &mut begun);
             }
+            table.in_realloc.extend(begun);
         }
         table
     }

@@ -238,7 +238,10 @@ impl ProcessFile {
     pub fn assert_table(&self) {
         let Some(table) = &self.table else { panic!("{} keeps no live table", self.path.display()) };
         assert_eq!(table.impossible, Vec::<String>::new(), "{}", self.path.display());
-        let differs = |(address, block): &(&Address, &Block)| table.blocks.get(address) != Some(block);
+        let differs = |(address, block): &(&Address, &Block)| match table.blocks.get(address) {
+            None => !table.in_realloc.contains(address),
+            Some(found) => found != *block,
+        };
         let missing: Vec<_> = self.live.iter().filter(differs).take(5).collect();
         let extra: Vec<_> =
             table.blocks.iter().filter(|(address, _)| !self.live.contains_key(address)).take(5).collect();
