@@ -351,6 +351,12 @@ pub fn finalizing() {
     }
 }
 
+/// Whether what is allocated now is of the time after Python began to finalize.
+#[inline(always)]
+pub fn is_late() -> bool {
+    TABLE.is_late()
+}
+
 /// Python was initialised again: the state before it finalized is not that before exit.
 #[cold]
 pub fn initialized() {

@@ -12,11 +12,16 @@ pub const ENTRY: usize = 16;
 /// Entries in a chunk.
 pub const ENTRIES: usize = (CHUNK - CHUNK_HEADER) / ENTRY;
 
-/// `u32` stack plus 1, `u32` allocations; `u64` bytes. Both words are stored at once.
+/// Bit of the stack in an entry of what was allocated after Python began to finalize.
+pub const LATE: u32 = 1 << 31;
+
+/// `u32` stack, with [`LATE`], plus 1, `u32` allocations; `u64` bytes. Both words are stored at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Count {
-    /// The stack.
+    /// The stack: of these at most the first [`LATE`].
     pub stack: StackId,
+    /// Allocated after Python began to finalize.
+    pub late: bool,
     /// Blocks allocated.
     pub allocations: u32,
     /// Their bytes.
@@ -27,14 +32,21 @@ impl Count {
     /// As stored. The stack is not the last possible id.
     #[inline(always)]
     pub const fn to_words(self) -> [u64; 2] {
-        [self.stack.0.wrapping_add(1) as u64 | (self.allocations as u64) << 32, self.bytes]
+        let stack = if self.late { self.stack.0 | LATE } else { self.stack.0 };
+        [stack.wrapping_add(1) as u64 | (self.allocations as u64) << 32, self.bytes]
     }
 
     /// Reads the entry of this index in a chunk; `None` where there is none.
     pub fn read(chunk: &[u8], index: usize) -> Option<Count> {
         let at = CHUNK_HEADER + ENTRY * index;
         let word = u64_at(chunk, at)?;
-        let stack = StackId((word as u32).checked_sub(1)?);
-        Some(Count { stack, allocations: (word >> 32) as u32, bytes: u64_at(chunk, at + 8)? })
+        let stack = (word as u32).checked_sub(1)?;
+        let late = stack & LATE != 0;
+        Some(Count {
+            stack: StackId(stack & !LATE),
+            late,
+            allocations: (word >> 32) as u32,
+            bytes: u64_at(chunk, at + 8)?,
+        })
     }
 }

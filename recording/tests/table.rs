@@ -66,8 +66,8 @@ proptest! {
     }
 
     #[test]
-    fn counts_come_back(stack in 0..u32::MAX, allocations: u32, bytes: u64, index in 0usize..4092) {
-        let count = Count { stack: StackId(stack), allocations, bytes };
+    fn counts_come_back(stack in 0..u32::MAX >> 1, late: bool, allocations: u32, bytes: u64, index in 0usize..4092) {
+        let count = Count { stack: StackId(stack), late, allocations, bytes };
         let mut chunk = vec![0; CHUNK];
         let at = CHUNK_HEADER + 16 * index;
         for (place, word) in chunk[at..].chunks_exact_mut(8).zip(count.to_words()) {

@@ -293,7 +293,8 @@ impl ProcessFile {
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         let entries = bytes.chunks_exact(16).map(|entry| (word(&entry[..8]), word(&entry[8..])));
         for (first, bytes) in entries.take_while(|(first, _)| *first as u32 != 0) {
-            let count = self.counts.entry(StackId(first as u32 - 1)).or_default();
+            let count =
+                self.counts.entry(StackId((first as u32 - 1) & !recording::counts::LATE)).or_default();
             *count = (count.0 + (first >> 32), count.1 + bytes);
         }
     }

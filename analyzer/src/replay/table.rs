@@ -72,10 +72,12 @@ impl<'r> TableReading<'r> {
     }
 
     fn read_counts(&mut self, recording: &Recording) {
+        let before_exit = cut_of(recording, self.options.until).is_some();
         let mut chunk = Vec::new();
         for place in &recording.counts {
             self.out.losses.extend(self.reader.whole(place, &mut chunk).err());
-            for count in (0..ENTRIES).map_while(|index| Count::read(&chunk, index)) {
+            let counts = (0..ENTRIES).map_while(|index| Count::read(&chunk, index));
+            for count in counts.filter(|count| !(before_exit && count.late)) {
                 self.out.events = self.out.events.saturating_add(count.allocations.into());
                 if count.stack == StackId::ARENA {
                     continue;

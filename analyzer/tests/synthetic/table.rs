@@ -64,13 +64,15 @@ impl LiveTable {
         // A realloc may leave a block where it is.
         self.free(address);
         self.blocks.insert((address, self.late), Kept { size, stack, epoch: self.epoch, kind: Kind::Block });
-        let of_stack = |(of, count): &&mut (usize, Count)| *of == writer && count.stack == stack;
+        let late = self.late;
+        let of_stack =
+            |(of, count): &&mut (usize, Count)| *of == writer && (count.stack, count.late) == (stack, late);
         match self.counts.iter_mut().find(of_stack) {
             Some((_, count)) => {
                 count.allocations += 1;
                 count.bytes += size;
             }
-            None => self.counts.push((writer, Count { stack, allocations: 1, bytes: size })),
+            None => self.counts.push((writer, Count { stack, late, allocations: 1, bytes: size })),
         }
     }
 

@@ -5,12 +5,12 @@
 
 use super::events::Writer;
 use super::{chunks, file};
-use crate::sys;
+use crate::{sys, table};
 use core::arch::asm;
 use core::arch::x86_64::_mm_set_epi64x;
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::compiler_fence;
-use recording::counts::{Count, ENTRY};
+use recording::counts::{Count, ENTRY, LATE};
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind};
 use recording::{LostKind, StackId};
 
@@ -46,6 +46,12 @@ pub struct Memory {
     bits: u32,
     /// Addresses of the chunks behind the first ones.
     chunks: [usize; CHUNKS],
+}
+
+/// What stands for the stack in its entry.
+#[inline(always)]
+fn entry_of(stack: StackId, late: bool) -> StackId {
+    StackId(if late { stack.0 | LATE } else { stack.0 })
 }
 
 fn key(stack: StackId) -> u32 {
@@ -215,8 +221,9 @@ impl Counts {
             // SAFETY: the index has numbers of our own entries.
             unsafe { add_at(chunk + number as usize % PLACES * ENTRY, size) }
         };
-        if !self.index.find(stack).is_some_and(is_added) {
-            self.add_entry(memory, Count { stack, allocations: 1, bytes: size }, writer, epoch);
+        let late = table::is_late();
+        if !self.index.find(entry_of(stack, late)).is_some_and(is_added) {
+            self.add_entry(memory, Count { stack, late, allocations: 1, bytes: size }, writer, epoch);
         }
     }
 
@@ -244,7 +251,7 @@ impl Counts {
         }
         self.next += ENTRY;
         compiler_fence(SeqCst);
-        self.index.insert(count.stack, number as u32);
+        self.index.insert(entry_of(count.stack, count.late), number as u32);
     }
 
     /// Allocates more of the chunk.
@@ -331,7 +338,8 @@ mod tests {
     fn an_entry_counts_up_to_its_most() {
         #[repr(align(16))]
         struct Entry([u64; 2]);
-        let count = Count { stack: StackId(41), allocations: u32::MAX - 1, bytes: u64::MAX - 10 };
+        let count =
+            Count { stack: StackId(41), late: false, allocations: u32::MAX - 1, bytes: u64::MAX - 10 };
         let mut entry = Entry(count.to_words());
         let at = &raw mut entry as usize;
         // SAFETY: an entry of our own.
