@@ -18,8 +18,13 @@ fn words() -> Vec<u8> {
 
 /// Two processes that allocate before, between and after the marks; sizes tell the blocks.
 fn recorded() -> Scratch {
+    recorded_with(|_| {})
+}
+
+fn recorded_with(prepare: fn(&mut Recorder)) -> Scratch {
     let scratch = Scratch::new();
     let mut server = Recorder::new(10);
+    prepare(&mut server);
     let stack = server.stack(&[0x1000]);
     let thread = server.writer();
     let at = |server: &mut Recorder, epoch, ms| {
@@ -125,17 +130,47 @@ fn the_difference_of_two_moments() {
     assert_eq!(
         header,
         "old rec@1@warm
-  1 process, 7 events, lost 0, window 18.9 s, log 12.2 KiB
+  1 process, 2 events, lost 0, window 18.9 s, log 12.2 KiB
   as of mark warm, 2026-11-18T11:07:00Z, 19.0 s after the run began
   pid 10 running then: 21 B in 2 blocks  app --flag
 new rec@1@end
-  2 processes, 8 events, lost 0, window 1m 18s, log 24.3 KiB
+  2 processes, 6 events, lost 0, window 1m 18s, log 24.3 KiB
   as of mark end, 2026-11-18T11:08:00Z, 1m 19s after the run began
   pid 10 running then: 4320 B in 3 blocks  app --flag
     pid 11 running then: 586 KiB in 1 block  app --flag
 unfreed +590 KiB (+2 blocks): 21 B in 2 -> 590 KiB in 4
 selected +590 KiB (+3 blocks): 0 B in 0 -> 590 KiB in 3"
     );
+}
+
+/// A table has what is there of the moment; how much was allocated, and how often, is of the end.
+#[test]
+fn what_is_not_known_of_a_moment_is_not_told() {
+    let scratch = recorded_with(Recorder::keep_table);
+    let table =
+        |more: &[&str]| done(&scratch, &[&["report", "rec@1@warm", "--from", "table"], more].concat());
+    let text = table(&[]);
+    let (header, sites) = text.split_once("\n\n").expect("an empty line");
+    assert_eq!(
+        header,
+        "rec@1@warm
+  1 process, lost 0, window 18.9 s, log 76.1 KiB
+  as of mark warm, 2026-11-18T11:07:00Z, 19.0 s after the run began
+  pid 10 running then: 20 B in 1 block  app --flag
+    pid 10: what was freed since is not known any more, and left out
+unfreed 20 B in 1 block"
+    );
+    assert!(sites.contains("\n  20 B unfreed in 1 block\n"), "{sites}");
+    let lines = table(&["--by", "process"]);
+    assert!(lines.contains("      20 B         1           ?           ?     ?  pid 10"), "{lines}");
+    let lines = table(&["--format", "csv"]);
+    assert!(lines.contains(",20,1,,,,"), "{lines}");
+    let report: serde_json::Value = serde_json::from_str(&table(&["--format", "json"])).expect("JSON");
+    for of in [&report["totals"], &report["sites"][0]] {
+        assert_eq!(of["unfreed_bytes"], 20);
+        assert!(["allocated_bytes", "allocations", "frees"].iter().all(|name| of[name].is_null()), "{of}");
+    }
+    assert!(report["totals"]["events"].is_null() && report["recording"]["processes"][0]["events"].is_null());
 }
 
 #[test]

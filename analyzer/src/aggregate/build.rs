@@ -187,12 +187,12 @@ pub(crate) fn begin_epoch(recording: &Recording) -> Option<u32> {
 }
 
 fn totals(processes: &[Process]) -> SumTotals {
-    let mut totals = SumTotals { peak_bytes: Some(0), ..SumTotals::default() };
+    let mut totals = SumTotals { peak_bytes: Some(0), events: Some(0), ..SumTotals::default() };
     for process in processes {
         totals.counts.add(&process.counts);
         totals.peak_bytes =
             totals.peak_bytes.zip(process.peak_bytes).map(|(sum, peak)| sum.saturating_add(peak));
-        totals.events = totals.events.saturating_add(process.events);
+        totals.events = totals.events.zip(process.events).map(|(sum, events)| sum.saturating_add(events));
         totals.lost = totals.lost.saturating_add(process.lost);
         totals.log_bytes += process.log_bytes;
         totals.arenas.add(&process.arenas);

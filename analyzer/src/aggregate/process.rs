@@ -68,7 +68,7 @@ pub(super) fn process(
         exe: recording.exe.as_deref().map(text),
         command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         state: recording.state.clone(),
-        events: replayed.events,
+        events: (!is_later(replayed, options, moment_ns.is_some())).then_some(replayed.events),
         lost: replayed.lost,
         without_stack: replayed.without_stack,
         counts,
@@ -104,18 +104,24 @@ fn moment_ns(recording: &Recording, replayed: &Replayed, at: Moment) -> Option<u
     finalizing.into_iter().chain(asked).min()
 }
 
+/// Whether the moment that was named is an earlier one than that of the table, whose counts are of the end.
+fn is_later(replayed: &Replayed, options: replay::Options, is_earlier: bool) -> bool {
+    replayed.is_table && is_earlier && matches!(options.until, Moment::Epoch(_) | Moment::Time(_))
+}
+
 /// What of a process is known, and what is not any more.
 fn known(recording: &Recording, replayed: &Replayed, options: replay::Options, is_earlier: bool) -> Known {
     let header = &recording.header;
     let held = recording.held.as_deref().map(|held| held.monotonic_ns.saturating_sub(header.monotonic_ns));
-    let is_moment = matches!(options.until, Moment::Epoch(_) | Moment::Time(_));
+    let is_later = is_later(replayed, options, is_earlier);
+    let has_counts = !replayed.is_table || !recording.counts.is_empty() || replayed.sites.is_empty();
     Known {
         from_table: replayed.is_table,
         events_since_ns: held.map(|since| header.realtime_ns.saturating_add(since)),
         no_events: recording.has(flag::NO_EVENTS),
-        is_counted: !replayed.is_table || !recording.counts.is_empty() || replayed.sites.is_empty(),
+        is_counted: has_counts && !is_later,
         is_inexact: replayed.is_inexact,
-        without_freed: replayed.is_table && is_moment && is_earlier,
+        without_freed: is_later,
         is_partial: !replayed.is_table && recording.held.is_some(),
         unknown_frees: header.unknown_frees,
         was_off: recording.has(flag::WAS_OFF),

@@ -50,8 +50,8 @@ pub struct Process {
     pub command: Vec<String>,
     /// What became of it.
     pub state: ProcessState,
-    /// Events of blocks.
-    pub events: u64,
+    /// Events of blocks, to the moment if one was named; `None`: not known any more.
+    pub events: Option<u64>,
     /// Events that could not be recorded.
     pub lost: u64,
     /// Events recorded without a stack.
@@ -94,7 +94,7 @@ pub struct Known {
     pub events_since_ns: Option<u64>,
     /// No events are kept at all.
     pub no_events: bool,
-    /// How much each stack allocated is known; otherwise what is unfreed stands for it.
+    /// How much each stack allocated is known; otherwise [`Counts`] has some other number in its place.
     pub is_counted: bool,
     /// Its log was dropped while it was read.
     pub is_inexact: bool,
@@ -153,8 +153,8 @@ pub struct SumTotals {
     pub arenas: ArenaCounts,
     /// Counts of the processes with Python, by [`Phase`].
     pub phases: [Counts; 3],
-    /// Events of blocks.
-    pub events: u64,
+    /// Events of blocks; `None` if those of one are not known.
+    pub events: Option<u64>,
     /// Events that could not be recorded.
     pub lost: u64,
     /// Bytes of log.
@@ -188,6 +188,11 @@ impl Site {
 }
 
 impl Report {
+    /// Whether it is known how much was allocated and freed.
+    pub fn is_counted(&self) -> bool {
+        self.processes.iter().all(|process| process.known.is_counted)
+    }
+
     /// The frame that a site is named after, by its number in `paths`.
     pub fn headline(&self, site: &Site) -> Option<u32> {
         self.own.headline(&self.paths, site.path)

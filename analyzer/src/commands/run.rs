@@ -159,7 +159,7 @@ fn totals(processes: &[Process]) -> String {
     let (mut events, mut lost, mut log, mut running) = (0u64, 0u64, 0, 0);
     for process in processes {
         counts.add(&process.counts);
-        events = events.saturating_add(process.events);
+        events = events.saturating_add(process.events.unwrap_or(0));
         lost = lost.saturating_add(process.lost);
         log += process.log_bytes;
         running += u64::from(process.state == ProcessState::Running);

@@ -1,5 +1,5 @@
 //! CSV as in RFC 4180, with a header line. The stack is one field: `function (file:line) [module]`, innermost first,
-//! joined by ` < `.
+//! joined by ` < `. A number that is not known is empty.
 use std::io::{self, Write};
 
 use super::folding::without_interpreter;
@@ -11,16 +11,14 @@ pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Wri
     out.write_all(
         b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack,headline,phase\r\n",
     )?;
+    let is_counted = report.is_counted();
     for site in report.sites.iter().take(limit) {
         let counts = &site.counts;
-        let numbers = [
-            counts.unfreed_bytes,
-            counts.unfreed_blocks,
-            counts.allocated_bytes,
-            counts.allocations,
-            counts.frees,
-        ];
-        row(report, site, &numbers.map(i128::from), all_frames, out)?;
+        let unfreed = [counts.unfreed_bytes, counts.unfreed_blocks].map(Some);
+        let counted = [counts.allocated_bytes, counts.allocations, counts.frees];
+        let numbers = unfreed.into_iter().chain(counted.map(|count| is_counted.then_some(count)));
+        let numbers: Vec<_> = numbers.map(|number| number.map(i128::from)).collect();
+        row(report, site, &numbers, all_frames, out)?;
     }
     Ok(())
 }
@@ -39,7 +37,7 @@ pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) ->
             new.unfreed_blocks.into(),
             change.blocks(),
         ];
-        row(report, site, &numbers, all_frames, out)?;
+        row(report, site, &numbers.map(Some), all_frames, out)?;
     }
     Ok(())
 }
@@ -47,13 +45,13 @@ pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) ->
 fn row(
     report: &Report,
     site: &Site,
-    counts: &[i128],
+    counts: &[Option<i128>],
     all_frames: bool,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     write!(out, "{},{}", site.id(), quoted(site.name.as_deref().unwrap_or("")))?;
     for count in counts {
-        write!(out, ",{count}")?;
+        write!(out, ",{}", count.map_or_else(String::new, |count| count.to_string()))?;
     }
     let mut numbers: Vec<u32> = report.paths.frame_numbers(site.path).collect();
     if !all_frames {

@@ -29,12 +29,12 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         lost = format!("{lost} and {}", counted(unread, "unreadable part"));
     }
     let lost = if totals.lost > 0 || unread > 0 { style.paint("31", &lost) } else { lost };
+    let events = totals.events.map_or_else(String::new, |events| format!("{}, ", counted(events, "event")));
     writeln!(out, "{}", style.bold(&report.recording))?;
     writeln!(
         out,
-        "  {}, {}, {lost}, window {}, log {}",
+        "  {}, {events}{lost}, window {}, log {}",
         counted(report.processes.len() as u64, "process"),
-        counted(totals.events, "event"),
         duration(totals.window_ns),
         Size(totals.log_bytes),
     )?;
@@ -254,7 +254,7 @@ fn unknown(known: &Known) -> Vec<String> {
     say(known.was_off, "it was off for some time: what it allocated then is not known");
     say(known.without_freed, "what was freed since is not known any more, and left out");
     say(known.is_partial, "what was allocated before events are held is left out");
-    say(!known.is_counted, "allocations and frees are not counted: shown is what is unfreed");
+    say(!known.is_counted && !known.without_freed, "how much was allocated and freed is not known");
     say(known.is_inexact, "its log was dropped while it was read: what changed meanwhile may be wrong");
     if known.unknown_frees > 0 {
         lines.push(format!("{} of blocks from while it was off", counted(known.unknown_frees, "free")));

@@ -42,7 +42,7 @@ struct ProcessJson<'a> {
     exe: Option<&'a str>,
     cmdline: Option<&'a [String]>,
     state: String,
-    events: u64,
+    events: Option<u64>,
     lost: u64,
     file: &'a str,
     unfreed_bytes: u64,
@@ -103,11 +103,11 @@ struct UnfreedJson {
 struct TotalsJson {
     unfreed_bytes: u64,
     unfreed_blocks: u64,
-    allocated_bytes: u64,
-    allocations: u64,
-    frees: u64,
+    allocated_bytes: Option<u64>,
+    allocations: Option<u64>,
+    frees: Option<u64>,
     peak_bytes: Option<u64>,
-    events: u64,
+    events: Option<u64>,
     lost: u64,
 }
 
@@ -134,9 +134,9 @@ struct SiteJson<'a> {
 struct CountsJson {
     unfreed_bytes: u64,
     unfreed_blocks: u64,
-    allocated_bytes: u64,
-    allocations: u64,
-    frees: u64,
+    allocated_bytes: Option<u64>,
+    allocations: Option<u64>,
+    frees: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -199,7 +199,7 @@ fn is_zero(number: &usize) -> bool {
 /// Prints a report with its first `limit` sites; of Python stacks the interpreter's frames too if `all_frames`.
 pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     let totals = &report.totals;
-    let counts = counts(&totals.counts);
+    let counts = counts(&totals.counts, report.is_counted());
     let written = Written::new(report, all_frames)?;
     let json = ReportJson {
         schema: "unfreed.report/1",
@@ -269,12 +269,13 @@ fn report_sites<S: Serializer>(
     &(report, written, limit): &(&Report, &Written, usize),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
+    let is_counted = report.is_counted();
     serializer.collect_seq(report.sites.iter().take(limit).map(|site| {
         let (stack, left_out) = written.stack(report, site);
         SiteJson {
             id: site.id(),
             name: site.name.as_deref(),
-            counts: counts(&site.counts),
+            counts: counts(&site.counts, is_counted),
             headline: written.headline(report, site),
             phase: site.phase.map(Phase::name),
             stack,
@@ -397,13 +398,14 @@ fn seconds(ns: u64) -> f64 {
     (ns / 1_000_000) as f64 / 1000.0
 }
 
-fn counts(counts: &Counts) -> CountsJson {
+fn counts(counts: &Counts, is_counted: bool) -> CountsJson {
+    let known = |count: u64| is_counted.then_some(count);
     CountsJson {
         unfreed_bytes: counts.unfreed_bytes,
         unfreed_blocks: counts.unfreed_blocks,
-        allocated_bytes: counts.allocated_bytes,
-        allocations: counts.allocations,
-        frees: counts.frees,
+        allocated_bytes: known(counts.allocated_bytes),
+        allocations: known(counts.allocations),
+        frees: known(counts.frees),
     }
 }
 

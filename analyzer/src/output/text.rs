@@ -49,13 +49,15 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         style.bold(&Size(counts.unfreed_bytes).to_string()),
         counted(counts.unfreed_blocks, "block"),
     )?;
-    writeln!(
-        out,
-        "allocated {} in {}, {} freed",
-        Size(counts.allocated_bytes),
-        counted(counts.allocations, "block"),
-        Number(counts.frees),
-    )?;
+    if report.is_counted() {
+        writeln!(
+            out,
+            "allocated {} in {}, {} freed",
+            Size(counts.allocated_bytes),
+            counted(counts.allocations, "block"),
+            Number(counts.frees),
+        )?;
+    }
     phases(&report.totals.phases, out)?;
     let holding: Vec<&Site> = report.sites.iter().filter(|site| site.counts.unfreed_blocks > 0).collect();
     if report.filtered {
@@ -74,7 +76,7 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
             folded |= stack_site(report, site, style, out)?;
         }
     } else {
-        table(report.by, &holding[..limit.min(holding.len())], style, out)?;
+        table(report, &holding[..limit.min(holding.len())], style, out)?;
     }
     let rest = holding.get(limit..).unwrap_or(&[]);
     let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
@@ -206,15 +208,18 @@ fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
 fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
     title(report, site, "", style, out)?;
     let counts = &site.counts;
-    writeln!(
-        out,
-        "  {} unfreed in {}, of {} in {}, {} freed",
-        style.bold(&Size(counts.unfreed_bytes).to_string()),
-        counted(counts.unfreed_blocks, "block"),
-        Size(counts.allocated_bytes),
-        counted(counts.allocations, "allocation"),
-        Number(counts.frees),
-    )?;
+    let unfreed = style.bold(&Size(counts.unfreed_bytes).to_string());
+    write!(out, "  {unfreed} unfreed in {}", counted(counts.unfreed_blocks, "block"))?;
+    if report.is_counted() {
+        write!(
+            out,
+            ", of {} in {}, {} freed",
+            Size(counts.allocated_bytes),
+            counted(counts.allocations, "allocation"),
+            Number(counts.frees),
+        )?;
+    }
+    writeln!(out)?;
     if site.stacks > 1 {
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
         writeln!(out, "{}", style.dim(&note))?;
@@ -232,8 +237,9 @@ fn column(by: By) -> &'static str {
     }
 }
 
-fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let what = column(by);
+fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let what = column(report.by);
+    let is_counted = report.is_counted();
     let heading = format!(
         "{:>10} {:>9}  {:>10} {:>11} {:>5}  {what}",
         "unfreed", "blocks", "allocated", "allocations", "freed"
@@ -242,13 +248,19 @@ fn table(by: By, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Resu
     for site in sites {
         let counts = &site.counts;
         let freed = (counts.frees as u128 * 100).checked_div(counts.allocations.into()).unwrap_or(0);
+        let [allocated, allocations, freed] = match is_counted {
+            true => [
+                Size(counts.allocated_bytes).to_string(),
+                Number(counts.allocations).to_string(),
+                format!("{freed}%"),
+            ],
+            false => ["?", "?", "?"].map(str::to_owned),
+        };
         writeln!(
             out,
-            "{:>10} {:>9}  {:>10} {:>11} {freed:>4}%  {}{}",
+            "{:>10} {:>9}  {allocated:>10} {allocations:>11} {freed:>5}  {}{}",
             Size(counts.unfreed_bytes),
             Number(counts.unfreed_blocks),
-            Size(counts.allocated_bytes),
-            Number(counts.allocations),
             site.name.as_deref().unwrap_or("?"),
             tag(site),
         )?;

@@ -8,7 +8,7 @@ use super::live::Birth;
 use super::merge::Place;
 use crate::reader::{Cut, Recording};
 
-/// The moment of which to speak. Later events are only counted.
+/// The moment of which to speak. Later events are counted at most.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Moment {
     /// The end of what was recorded, or now.

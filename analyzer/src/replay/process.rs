@@ -9,7 +9,7 @@ use recording::{Address, Event, StackId};
 use super::arenas::Arenas;
 use super::live::{Birth, Block, Live};
 use super::merge::{Place, Sink, in_order};
-use super::moment::Until;
+use super::moment::{Moment, Until};
 use super::replayed::{Options, Replayed};
 use super::sites::SiteIndex;
 use crate::reader::Recording;
@@ -30,6 +30,8 @@ type Pending = Option<Address>;
 
 struct Replay<'p> {
     by_thread: bool,
+    /// Events after the moment are counted too.
+    counts_later: bool,
     until: Until<'p>,
     forked: bool,
     /// Not all events are there, so that frees may be of blocks that are not known.
@@ -48,7 +50,7 @@ impl Sink for Replay<'_> {
     #[inline(always)]
     fn event(&mut self, place: Place, event: &Event) {
         if self.until.is_before(&place, event) {
-            self.out.events += 1;
+            self.out.events += u64::from(self.counts_later);
             self.out.last_clock_ms = self.out.last_clock_ms.max(place.clock_ms);
             return self.after_the_moment(place.writer, event);
         }
@@ -90,6 +92,7 @@ impl<'p> Replay<'p> {
     fn new(recording: &'p Recording, options: &Options, progress: &'p dyn Fn(u64)) -> Self {
         Replay {
             by_thread: options.by_thread,
+            counts_later: matches!(options.until, Moment::End | Moment::BeforeExit),
             until: Until::of(recording, options.until),
             forked: recording.is_forked(),
             partial: recording.header.reused != 0,

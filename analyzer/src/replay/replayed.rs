@@ -70,7 +70,7 @@ pub struct Replayed {
     pub arenas: ArenaCounts,
     /// The addresses that a forked process freed of what it had inherited, if its events were replayed.
     pub inherited_freed: Vec<u64>,
-    /// Events of blocks, to the end of the recording; a realloc is two.
+    /// Events of blocks, to the end of the recording or the moment that was named; a realloc is two.
     pub events: u64,
     /// Events that could not be recorded.
     pub lost: u64,
