@@ -20,7 +20,7 @@ fn the_library_and_its_environment() {
         );
         assert!(stderr(&output).contains(&format!("unfreed report {base}/recordings")));
     }
-    assert_eq!(scratch.names("opt/unfreed"), ["libunfreed.so", "recordings"]);
+    assert_eq!(scratch.names("opt/unfreed"), ["libunfreed.so", "recordings", "unfreed.h"]);
     let library = scratch.join("opt/unfreed/libunfreed.so");
     assert_eq!(fs::metadata(&library).expect("written").permissions().mode() & 0o777, 0o755);
     let loaded = output(

@@ -77,7 +77,7 @@ extern "C" fn free(block: *mut c_void) {
     if modules::freed(block as u64)
         && let Some(thread) = state::enter()
     {
-        modules::unloaded(block as u64, &mut thread.nodes);
+        modules::unloaded(block as u64, |number, epoch| thread.nodes.module_gone(number, epoch));
         thread.busy = false;
     }
     // SAFETY: as the caller asked.
