@@ -5,7 +5,7 @@ use std::arch::naked_asm;
 use std::ffi::c_void;
 
 use interposer::modules;
-use interposer::stack::Caller;
+use interposer::stack::{Caller, Sink};
 
 use crate::{compare, report, state};
 
