@@ -173,6 +173,28 @@ unfreed 20 B in 1 block"
     assert!(report["totals"]["events"].is_null() && report["recording"]["processes"][0]["events"].is_null());
 }
 
+/// Of the end of a worker that had ended before the mark, and of a server that ran on.
+#[test]
+fn what_ended_processes_have_is_told() {
+    let scratch = recorded();
+    let mut worker = Recorder::new(12);
+    worker.header.monotonic_ns = 3_000_000_000;
+    worker.header.end_monotonic_ns = 9_000_000_000;
+    let stack = worker.stack(&[0x1000]);
+    let thread = worker.writer();
+    worker.clock(thread, 4_000);
+    worker.begin_epoch(thread, 1);
+    worker.alloc(thread, 0x10000, 100, stack);
+    worker.write(&scratch.join("rec@1/live"));
+    let text = done(&scratch, &["report", "rec@1@warm"]);
+    assert!(text.contains("\n  of all unfreed 100 B in 1 block in a process that has ended\n"), "{text}");
+    let report = done(&scratch, &["report", "rec@1@warm", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+    assert_eq!(report["recording"]["ended_processes"]["unfreed_bytes"], 100);
+    let text = done(&scratch, &["report", "rec@1"]);
+    assert!(!text.contains("of all unfreed"), "none runs: {text}");
+}
+
 #[test]
 fn marks_are_listed() {
     let scratch = recorded();

@@ -48,6 +48,14 @@ pub(super) fn process(
         _ => last_clock,
     };
     let moment_ns = moment_ns(recording, replayed, at).filter(|moment| *moment < end);
+    let had_ended =
+        recording.state != ProcessState::Running && asked_ns(recording, at).is_some_and(|ns| ns >= end);
+    let at = match moment_ns {
+        None => Moment::End,
+        Some(_) if had_ended => Moment::BeforeExit,
+        Some(_) => at,
+    };
+    let is_later = replayed.is_table && matches!(at, Moment::Epoch(_) | Moment::Time(_));
     let end = moment_ns.unwrap_or(end);
     let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
     let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
@@ -68,19 +76,19 @@ pub(super) fn process(
         exe: recording.exe.as_deref().map(text),
         command: recording.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         state: recording.state.clone(),
-        events: (!is_later(replayed, options, moment_ns.is_some())).then_some(replayed.events),
+        events: (!is_later).then_some(replayed.events),
         lost: replayed.lost,
         without_stack: replayed.without_stack,
         counts,
         peak_bytes: replayed.peak_bytes,
-        at: if moment_ns.is_some() { at } else { Moment::End },
+        at,
         arenas: replayed.arenas,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
         ended_ns: (recording.state != ProcessState::Running).then_some(ended),
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + definitions.bytes_used,
         anomalies: replayed.anomalies,
         inherited: Inherited::Nothing,
-        known: known(recording, replayed, options, moment_ns.is_some()),
+        known: known(recording, replayed, is_later),
         losses: replayed.losses.clone(),
         notes: recording.notes.iter().cloned().chain(python_notes).collect(),
         python: PythonStacks {
@@ -90,30 +98,29 @@ pub(super) fn process(
     }
 }
 
+/// When the moment that was named was, monotonic ns.
+fn asked_ns(recording: &Recording, at: Moment) -> Option<u64> {
+    let ms = match at {
+        Moment::End | Moment::BeforeExit => None,
+        Moment::Epoch(epoch) => recording.words.time_of(epoch),
+        Moment::Time(ms) => Some(ms),
+    };
+    ms.map(|ms| ms.saturating_mul(1_000_000))
+}
+
 /// When the moment was, monotonic ns; `None`: at the end, as far as is known.
 fn moment_ns(recording: &Recording, replayed: &Replayed, at: Moment) -> Option<u64> {
     // A table may be without the blocks before exit.
     let has_cut = !replayed.is_table || recording.has(flag::BEFORE_EXIT);
     let finalizing = replay::cut(recording, at).filter(|_| has_cut).map(|cut| cut.monotonic_ns);
-    let words = &recording.words;
-    let asked = match at {
-        Moment::End | Moment::BeforeExit => None,
-        Moment::Epoch(epoch) => words.time_of(epoch).map(|ms| ms.saturating_mul(1_000_000)),
-        Moment::Time(ms) => Some(ms.saturating_mul(1_000_000)),
-    };
-    finalizing.into_iter().chain(asked).min()
+    finalizing.into_iter().chain(asked_ns(recording, at)).min()
 }
 
-/// Whether the moment that was named is an earlier one than that of the table, whose counts are of the end.
-fn is_later(replayed: &Replayed, options: replay::Options, is_earlier: bool) -> bool {
-    replayed.is_table && is_earlier && matches!(options.until, Moment::Epoch(_) | Moment::Time(_))
-}
-
-/// What of a process is known, and what is not any more.
-fn known(recording: &Recording, replayed: &Replayed, options: replay::Options, is_earlier: bool) -> Known {
+/// What of a process is known, and what is not any more. `is_later`: the counts beside its table are of a later moment than
+/// that of which to speak.
+fn known(recording: &Recording, replayed: &Replayed, is_later: bool) -> Known {
     let header = &recording.header;
     let held = recording.held.as_deref().map(|held| held.monotonic_ns.saturating_sub(header.monotonic_ns));
-    let is_later = is_later(replayed, options, is_earlier);
     let has_counts = !replayed.is_table || !recording.counts.is_empty() || replayed.sites.is_empty();
     Known {
         from_table: replayed.is_table,

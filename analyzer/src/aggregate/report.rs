@@ -187,7 +187,23 @@ impl Site {
     }
 }
 
+impl Process {
+    /// Whether it had ended at the moment of which the report speaks: the system has its memory back.
+    pub fn has_ended(&self) -> bool {
+        let is_gone = matches!(self.state, ProcessState::Exited | ProcessState::Killed | ProcessState::Exec);
+        is_gone && matches!(self.at, Moment::End | Moment::BeforeExit)
+    }
+}
+
 impl Report {
+    /// The processes that had ended, if others ran.
+    pub fn ended(&self) -> Option<(usize, Counts)> {
+        let ended: Vec<&Process> = self.processes.iter().filter(|process| process.has_ended()).collect();
+        let mut counts = Counts::default();
+        ended.iter().for_each(|process| counts.add(&process.counts));
+        (!ended.is_empty() && ended.len() < self.processes.len()).then_some((ended.len(), counts))
+    }
+
     /// Whether it is known how much was allocated and freed.
     pub fn is_counted(&self) -> bool {
         self.processes.iter().all(|process| process.known.is_counted)

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::text::{COLUMNS, Style};
 use super::units::{Number, Size, counted, duration, utc};
-use crate::aggregate::{ArenaCounts, Inherited, Known, Process, Report, cut, spoken, tree};
+use crate::aggregate::{ArenaCounts, Counts, Inherited, Known, Process, Report, cut, spoken, tree};
 use crate::reader::ProcessState;
 use crate::replay::Moment;
 
@@ -39,7 +39,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         Size(totals.log_bytes),
     )?;
     let named = report.moment.as_ref().map(|moment| format!("as of {moment}"));
-    let lines = [named, moment(&report.processes), held(&report.processes), arenas(&totals.arenas)];
+    let lines = [named, moment(report), ended(report), held(&report.processes), arenas(&totals.arenas)];
     for line in lines.into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
@@ -69,14 +69,29 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
 }
 
 /// Which moment the numbers are of, where it is not the end.
-fn moment(processes: &[Process]) -> Option<String> {
+fn moment(report: &Report) -> Option<String> {
+    let processes = &report.processes;
     let cut = processes.iter().filter(|process| process.at == Moment::BeforeExit).count();
     let which = match cut {
         0 => return None,
         cut if cut == processes.len() => String::new(),
         cut => format!(" ({} of {})", counted(cut as u64, "process"), Number(processes.len() as u64)),
     };
-    Some(format!("as of before Python's exit freed globals{which}; --at end: after it"))
+    let other = if report.moment.is_some() { "" } else { "; --at end: after it" };
+    Some(format!("as of before Python's exit freed globals{which}{other}"))
+}
+
+/// What is unfreed in processes that have ended, where others run: nobody's memory any more.
+fn ended(report: &Report) -> Option<String> {
+    let (count, Counts { unfreed_bytes, unfreed_blocks, .. }) = report.ended()?;
+    let blocks = counted(unfreed_blocks, "block");
+    let which = if count == 1 {
+        "a process that has".into()
+    } else {
+        format!("{} processes that have", Number(count as u64))
+    };
+    (unfreed_blocks > 0)
+        .then(|| format!("of all unfreed {} in {blocks} in {which} ended", Size(unfreed_bytes)))
 }
 
 /// From when on events are held, where not all are. The unfreed blocks are, and the counts of stacks.

@@ -30,6 +30,8 @@ struct RecordingJson<'a> {
     python_arenas: ArenasJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     python_phases: Option<PhasesJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_processes: Option<UnfreedJson>,
     processes: Vec<ProcessJson<'a>>,
     unreadable: &'a [String],
     without_symbols: &'a [String],
@@ -325,6 +327,7 @@ fn recording(report: &Report) -> RecordingJson<'_> {
         log_bytes: report.totals.log_bytes,
         python_arenas: arenas(&report.totals.arenas),
         python_phases: report.processes.iter().any(has_python).then(|| phases(&report.totals.phases)),
+        ended_processes: report.ended().map(|(_, counts)| unfreed(&counts)),
         processes: report.processes.iter().map(process).collect(),
         unreadable: &report.unreadable,
         without_symbols: &report.problems,
@@ -383,11 +386,12 @@ fn has_python(process: &Process) -> bool {
 }
 
 fn phases(phases: &[Counts; 3]) -> PhasesJson {
-    let unfreed = |phase: Phase| {
-        let Counts { unfreed_bytes, unfreed_blocks, .. } = phases[phase as usize];
-        UnfreedJson { unfreed_bytes, unfreed_blocks }
-    };
+    let unfreed = |phase: Phase| unfreed(&phases[phase as usize]);
     PhasesJson { start_up: unfreed(Phase::StartUp), import: unfreed(Phase::Import), run: unfreed(Phase::Run) }
+}
+
+fn unfreed(&Counts { unfreed_bytes, unfreed_blocks, .. }: &Counts) -> UnfreedJson {
+    UnfreedJson { unfreed_bytes, unfreed_blocks }
 }
 
 fn arenas(counts: &ArenaCounts) -> ArenasJson {
