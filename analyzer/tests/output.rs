@@ -271,3 +271,44 @@ fn json_is_as_the_schemas_say() {
         }
     }
 }
+
+/// Killed processes with long command lines, one of them the other's child.
+#[test]
+fn what_is_told_of_processes_fits_into_80_columns() {
+    let scratch = Scratch::new("columns");
+    for (pid, size) in [(4_194_302, 90 << 20), (4_194_303, 20 << 20)] {
+        let mut r = Recorder::new(pid);
+        r.header.state = Some(recording::layout::State::Recording);
+        r.header.parent_pid = 4_194_302;
+        r.header.end_monotonic_ns = 0;
+        r.command =
+            ["/opt/venv/bin/python3", "/opt/venv/bin/gunicorn", "--workers=200", "shop.wsgi:application"]
+                .map(String::from)
+                .into();
+        let (stack, main) = (r.stack(&[0x1000]), r.writer());
+        r.clock(main, 100_000);
+        (0..1_000).for_each(|block| r.alloc(main, 0x10_0000 * block, size / 1_000, stack));
+        r.write(&scratch.0);
+    }
+    for arguments in [
+        &["report", "."][..],
+        &["report", ".", "--by", "process"],
+        &["diff", ".", "./4194302.unfreed", "--by", "process"],
+    ] {
+        let text = stdout(&scratch, arguments);
+        let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{arguments:?}: {long:#?}");
+        assert!(
+            text.contains("pid 4194302 ended abruptly: 90.0 MiB in 1,000 blocks  python3 gunicorn"),
+            "{text}"
+        );
+        assert!(text.contains("    it ended at 2026-") && text.contains(" or later\n"), "{text}");
+        assert!(text.contains(" held 90.0 MiB as it ended, 100 % of its peak:\n"), "{text}");
+    }
+}
+
+#[test]
+fn no_change_is_told() {
+    let scratch = two_recordings();
+    assert_eq!(stdout(&scratch, &["diff", "new", "new", "--by", "line"]), "# no line changed\n");
+}

@@ -90,7 +90,7 @@ pub struct Process {
 pub struct Known {
     /// Its unfreed blocks were read from its live table: the peak and the threads are not known.
     pub from_table: bool,
-    /// Its log was full: events are held from here on. Wall clock, ns since 1970; `None`: all of them.
+    /// Its log was full, or its file could not grow: events are held from here on. Wall clock, ns since 1970; `None`: all of them.
     pub events_since_ns: Option<u64>,
     /// No events are kept at all.
     pub no_events: bool,

@@ -17,7 +17,7 @@ const UNREADABLE: usize = 8;
 
 /// Generations of processes that are told by how far their lines are indented.
 const DEEPEST: usize = 6;
-/// Characters of a command line that are shown, be the line too long or not.
+/// Characters of a command line; where there are less, it has a line of its own.
 const COMMAND: usize = 24;
 
 /// Prints it.
@@ -43,7 +43,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
     for line in lines.into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
-    let mut remarks: Vec<String> = died_of_memory(&report.processes).into_iter().collect();
+    let mut remarks: Vec<String> = died_of_memory(&report.processes).into_iter().flatten().collect();
     let (listed, rest) = largest(&report.processes);
     for (process, depth) in listed {
         process_lines(process, depth, style, out)?;
@@ -108,13 +108,13 @@ fn held(processes: &[Process]) -> Option<String> {
             && processes.iter().any(|one| one.known.no_events && one.state == ProcessState::Running) =>
         {
             format!(
-                "no events{} are held, by --max-log 0: a block that moved just now may be missing, or twice",
+                "no events{} are held, by --max-log 0:\n    a block that moved just now may be missing, or twice",
                 which(none)
             )
         }
         _ if none > 0 => format!("no events{} are held, by --max-log 0", which(none)),
         Some(since) => format!(
-            "events{} are held since {}: --max-log was reached, or the file could not grow",
+            "events{} are held since {}:\n    --max-log was reached, or the file could not grow",
             which(some),
             utc(since)
         ),
@@ -156,16 +156,20 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
     );
-    let room = COLUMNS.saturating_sub(numbers.chars().count() + 2).max(COMMAND);
+    let beside = COLUMNS.saturating_sub(numbers.chars().count() + 2);
+    let (room, between) = match beside {
+        ..COMMAND => (COLUMNS - indent - 2, format!("\n{:indent$}", "")),
+        _ => (beside, String::new()),
+    };
     let command = match (&process.exe, command.chars().count()) {
         (Some(exe), 0) => exe.clone(),
         (None, 0) => "?".to_string(),
         (_, width) if width > room => spoken(&process.command),
         _ => command,
     };
-    writeln!(out, "{numbers}  {}", style.dim(&cut(&command, room)))?;
-    if let Some(inherited) = inherited(process) {
-        writeln!(out, "{:indent$}  {}", "", style.dim(&inherited))?;
+    writeln!(out, "{numbers}{between}  {}", style.dim(&cut(&command, room)))?;
+    for line in end(process).into_iter().chain(inherited(process)) {
+        writeln!(out, "{:indent$}  {}", "", style.dim(&line))?;
     }
     for problem in problems(process) {
         writeln!(out, "    {}", style.paint("33", &problem))?;
@@ -186,19 +190,30 @@ fn inherited(process: &Process) -> Option<String> {
     })
 }
 
+/// Whether what became of the process came later than the moment of which all speaks.
+fn ran_then(process: &Process) -> bool {
+    matches!(process.at, Moment::Epoch(_) | Moment::Time(_)) && process.state != ProcessState::Running
+}
+
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
 fn state(process: &Process) -> String {
-    // What became of it came later.
-    if matches!(process.at, Moment::Epoch(_) | Moment::Time(_)) && process.state != ProcessState::Running {
-        return "running then".to_string();
-    }
-    let when = process.ended_ns.map_or_else(String::new, |ns| format!(" {}", utc(ns)));
     match &process.state {
-        ProcessState::Killed => format!("ended abruptly{when}"),
-        ProcessState::Stopped(why) => format!("stopped{when}: {why}"),
+        _ if ran_then(process) => "running then".to_string(),
+        ProcessState::Killed => "ended abruptly".to_string(),
+        ProcessState::Stopped(_) => "stopped".to_string(),
         ProcessState::Copied => "copied while it ran".to_string(),
         ProcessState::Exec => "became another program".to_string(),
         state => state.to_string(),
+    }
+}
+
+/// When it ended, and why, where that is to be told. Nobody notes when a process is killed: it may have been idle before.
+fn end(process: &Process) -> Option<String> {
+    let when = process.ended_ns.filter(|_| !ran_then(process)).map(utc)?;
+    match &process.state {
+        ProcessState::Killed => Some(format!("it ended at {when} or later")),
+        ProcessState::Stopped(why) => Some(format!("recording stopped {when}: {why}")),
+        _ => None,
     }
 }
 
@@ -206,19 +221,17 @@ fn state(process: &Process) -> String {
 const WORTH_KILLING: u64 = 16 << 20;
 
 /// Of the killed process that held most: whether that was all that it ever held. Then memory may be what it died of.
-fn died_of_memory(processes: &[Process]) -> Option<String> {
+fn died_of_memory(processes: &[Process]) -> Option<[String; 2]> {
     let is_killed = |process: &&Process| process.state == ProcessState::Killed && process.at == Moment::End;
     let killed = processes.iter().filter(is_killed);
     let largest = killed.max_by_key(|process| process.counts.unfreed_bytes)?;
     let (held, most) = (largest.counts.unfreed_bytes, largest.peak_bytes?);
     (held >= WORTH_KILLING && held >= most / 10 * 9).then(|| {
-        format!(
-            "pid {} held {} as it ended, {} % of its peak: if the OOM killer ended it, dmesg and its cgroup's \
-             memory.events say so",
-            largest.pid,
-            Size(held),
-            u128::from(held) * 100 / u128::from(most.max(1)),
-        )
+        let percent = u128::from(held) * 100 / u128::from(most.max(1));
+        [
+            format!("pid {} held {} as it ended, {percent} % of its peak:", largest.pid, Size(held)),
+            "if the OOM killer ended it, dmesg and its cgroup's memory.events say so".to_string(),
+        ]
     })
 }
 

@@ -93,7 +93,17 @@ fn phases(phases: &[Counts; 3], out: &mut dyn Write) -> io::Result<()> {
         let counts = &phases[phase as usize];
         format!("{} {} in {}", phase.name(), Size(counts.unfreed_bytes), Number(counts.unfreed_blocks))
     };
-    writeln!(out, "of which Python: {}", Phase::ALL.map(part).join(", "))
+    let [first, rest @ ..] = Phase::ALL.map(part);
+    let mut line = format!("of which Python: {first}");
+    for part in rest {
+        if line.len() + ", ".len() + part.len() > COLUMNS {
+            writeln!(out, "{line},")?;
+            line = format!("  {part}");
+        } else {
+            line = format!("{line}, {part}");
+        }
+    }
+    writeln!(out, "{line}")
 }
 
 /// How to see what was left out.
@@ -130,6 +140,9 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
             if report.totals.lost != 0 || is_damaged || !report.unreadable.is_empty() {
                 writeln!(out, "# {name}: lost {}: not all is counted", Number(report.totals.lost))?;
             }
+        }
+        if changed.is_empty() {
+            return writeln!(out, "# no line changed");
         }
         return changed.iter().take(limit).try_for_each(|change| line_change(diff, change, out));
     }
@@ -181,6 +194,7 @@ fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Wr
     writeln!(out, "\n{}", style.bold(&heading))?;
     for change in changes {
         let (site, _) = diff.site(change);
+        let (name, command) = row_name(diff.new.by, site, CHANGE_ROW);
         writeln!(
             out,
             "{:>11} {:>10}  {:>10} {:>10}  {:>9}  {}{}{}",
@@ -189,10 +203,13 @@ fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Wr
             Size(change.old_counts.unfreed_bytes),
             Size(change.new_counts.unfreed_bytes),
             Number(change.new_counts.unfreed_blocks),
-            site.name.as_deref().unwrap_or("?"),
+            name,
             tag(site),
             style.bold(mark(change)),
         )?;
+        if let Some(command) = command {
+            writeln!(out, "{:ROW_INDENT$}{}", "", style.dim(command))?;
+        }
     }
     Ok(())
 }
@@ -248,6 +265,7 @@ fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) ->
     for site in sites {
         let counts = &site.counts;
         let freed = (counts.frees as u128 * 100).checked_div(counts.allocations.into()).unwrap_or(0);
+        let (name, command) = row_name(report.by, site, ROW);
         let [allocated, allocations, freed] = match is_counted {
             true => [
                 Size(counts.allocated_bytes).to_string(),
@@ -261,11 +279,32 @@ fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) ->
             "{:>10} {:>9}  {allocated:>10} {allocations:>11} {freed:>5}  {}{}",
             Size(counts.unfreed_bytes),
             Number(counts.unfreed_blocks),
-            site.name.as_deref().unwrap_or("?"),
+            name,
             tag(site),
         )?;
+        if let Some(command) = command {
+            writeln!(out, "{:ROW_INDENT$}{}", "", style.dim(command))?;
+        }
     }
     Ok(())
+}
+
+/// What stands before the names of a table's rows.
+const ROW: usize = 52;
+/// The same of a table of changes.
+const CHANGE_ROW: usize = 58;
+/// How far the parent and the command of a process are indented that do not fit beside its numbers.
+const ROW_INDENT: usize = 20;
+
+/// The name of a table's row that stands behind so many characters, and of a process its parent and command if these have no place
+/// there.
+fn row_name(by: By, site: &Site, before: usize) -> (&str, Option<&str>) {
+    let name = site.name.as_deref().unwrap_or("?");
+    let is_long = by == By::Process && before + name.chars().count() + tag(site).len() > COLUMNS;
+    match name.split_once([',', ':']).filter(|_| is_long) {
+        Some((pid, rest)) => (pid, Some(rest.trim_start())),
+        None => (name, None),
+    }
 }
 
 /// `+15.3 MiB (+100 blocks): 3.0 MiB in 24 -> 18.3 MiB in 124`
@@ -298,5 +337,26 @@ fn line_change(diff: &Diff, change: &Change, out: &mut dyn Write) -> io::Result<
     match size.checked_div(count) {
         Some(average) => writeln!(out, ", average={}", Size(average)),
         None => writeln!(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_of_large_programs_have_two_lines() {
+        let of = |unfreed_bytes, unfreed_blocks| Counts {
+            unfreed_bytes,
+            unfreed_blocks,
+            allocations: 1,
+            ..Counts::default()
+        };
+        let mut out = Vec::new();
+        phases(&[of(1 << 20, 9_922), of(25 << 20, 203_761), of(17 << 20, 54_868)], &mut out).expect("memory");
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "of which Python: start-up 1024 KiB in 9,922, import 25.0 MiB in 203,761,\n  run 17.0 MiB in 54,868\n"
+        );
     }
 }
