@@ -1,7 +1,9 @@
 //! Pages of the table in the process's file: chunks of them, which stay mapped.
 //!
 //! Chunks are taken in runs, the longer the more there are: among the chunks of events, whose segments are unmapped once they
-//! are written, single ones would hold many of them. While there are few, their blocks are allocated page by page.
+//! are written, single ones would hold many of them. While there are few, their blocks are allocated page by page. Where
+//! there are many, those of long ago leave the process's memory until they are needed again: an allocator that goes on to
+//! ever new addresses leaves pages behind that never are.
 
 use super::{Page, Pages};
 use crate::log::{chunks, file};
@@ -17,6 +19,9 @@ const SMALL: u32 = 4;
 /// Most chunks in a run: as many as are in a segment.
 const RUN: usize = 32;
 
+/// Chunks that stay in the process's memory, the latest ones.
+const LATEST: usize = 64;
+
 /// See the module's contract. All zero is one without pages.
 pub struct FilePages {
     /// Offsets in the file.
@@ -27,6 +32,8 @@ pub struct FilePages {
     begun: AtomicU32,
     /// A page that was given back, and in its low bits its number in the chunk; 0 if there is none.
     unused: AtomicUsize,
+    /// Addresses of the latest chunks.
+    latest: [AtomicUsize; LATEST],
 }
 
 /// The tag of a page.
@@ -44,6 +51,7 @@ impl FilePages {
             pages: Runs::new(),
             begun: AtomicU32::new(0),
             unused: AtomicUsize::new(0),
+            latest: [const { AtomicUsize::new(0) }; LATEST],
         }
     }
 
@@ -53,6 +61,7 @@ impl FilePages {
         self.pages.reset();
         self.begun.store(0, Relaxed);
         self.unused.store(0, Relaxed);
+        self.latest.iter().for_each(|chunk| chunk.store(0, Relaxed));
     }
 
     /// The next page of a chunk that is not used.
@@ -100,6 +109,10 @@ impl FilePages {
             // SAFETY: the first page of the chunk is allocated, and nobody else knows of it. The first word, which
             // says that the chunk is begun, is stored last.
             unsafe { ((at + 8 * index) as *mut u64).write_volatile(word) };
+        }
+        let of_long_ago = self.latest[ordinal as usize % LATEST].swap(at, AcqRel);
+        if of_long_ago != 0 {
+            file::let_go(of_long_ago, CHUNK);
         }
         Some(Run::new(at, pages))
     }
