@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,7 +16,8 @@ use recording::layout::LIVE_DIRECTORY;
 use recording::run::{self, Mark, Switch};
 use recording::table::EPOCHS;
 
-use crate::error::{Failure, reason};
+use crate::error::{Failure, owner, reason};
+use crate::pack;
 use crate::reader::{live, monotonic_ns};
 
 /// The words of a run, mapped.
@@ -45,6 +45,10 @@ impl Control {
                 "nothing has been recorded there, or by an older unfreed",
                 "name the directory of 'unfreed run -o', or UNFREED_DIR",
             ),
+            false if pack::is_pack(recording) => {
+                let advice = "name the recording that it was made of";
+                Failure::new(recording.display(), "a pack cannot be marked or switched", advice)
+            }
             false => Failure::new(recording.display(), "is not the directory of a recording", ""),
         })
     }
@@ -234,10 +238,9 @@ fn run_files(recording: &Path) -> Vec<PathBuf> {
 /// Why `path` of a recording cannot be changed.
 fn refused(recording: &Path, path: &Path, why: &io::Error) -> Failure {
     let advice = match why.kind() {
-        io::ErrorKind::PermissionDenied => match path.ancestors().find_map(|path| path.metadata().ok()) {
-            Some(metadata) => format!("it is of user {}, who may change it", metadata.uid()),
-            None => String::new(),
-        },
+        io::ErrorKind::PermissionDenied => {
+            owner(path).map_or_else(String::new, |owner| format!("it is of user {owner}, who may change it"))
+        }
         io::ErrorKind::StorageFull => "free some space".to_string(),
         _ => String::new(),
     };

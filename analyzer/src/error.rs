@@ -4,6 +4,8 @@
 //! and `main` prints the chain as one line.
 use std::fmt;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// A failure that can be told in one line: `THING: REASON; ADVICE`.
 #[derive(Debug)]
@@ -51,6 +53,11 @@ pub fn reason(error: &std::io::Error) -> String {
         Some(end) => text[..end].to_string(),
         None => text,
     }
+}
+
+/// The user whom a path belongs to, or that what of it can be seen does.
+pub fn owner(path: &Path) -> Option<u32> {
+    path.ancestors().find_map(|path| path.metadata().ok()).map(|metadata| metadata.uid())
 }
 
 /// Prints one line to standard error. Nobody can be told if that fails.

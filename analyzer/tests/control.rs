@@ -202,4 +202,18 @@ fn who_may_not_write_may_not_mark() {
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(stderr(&output), "unfreed: rec: Permission denied; it is of user 0, who may change it\n");
     }
+    for command in [
+        &["report", "rec"][..],
+        &["diff", "rec", "rec"],
+        &["inspect", "rec"],
+        &["pack", "rec", "-o", "x"],
+        &["marks", "rec"],
+    ] {
+        let output = output(scratch.unfreed(command).uid(65_534).gid(65_534));
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        let told = stderr(&output);
+        let advice =
+            "Permission denied; it is of user 0: ask as that user or as root, or record with --mode 640";
+        assert!(told.starts_with("unfreed: rec") && told.contains(advice), "{command:?}: {told}");
+    }
 }

@@ -210,6 +210,22 @@ fn an_index_that_lies_does_no_harm() {
 }
 
 #[test]
+fn a_pack_is_not_changed() {
+    let packed = Packed::new();
+    for (command, more) in [("mark", Some("x")), ("on", None), ("off", None)] {
+        let pack = packed.pack.to_string_lossy();
+        let arguments: Vec<&str> = [command, &pack].into_iter().chain(more).collect();
+        let output = packed.unfreed(&arguments, &[], u64::MAX);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            said(&output).contains("a pack cannot be marked or switched; name the recording"),
+            "{}",
+            said(&output)
+        );
+    }
+}
+
+#[test]
 fn a_signal_leaves_nothing() {
     let packed = Packed::new();
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {

@@ -1,9 +1,10 @@
 //! From what was typed for REC to the processes that are meant.
 use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 use crate::cli::ViewArgs;
-use crate::error::Failure;
+use crate::error::{Failure, owner};
 use crate::moments::{is_off, path};
 use crate::reader::{self, ReadError, Recording, Run, RunWords, Unreadable};
 use crate::subject::Subject;
@@ -65,5 +66,17 @@ fn which(run: &Run) -> String {
 
 /// An unreadable recording as one line.
 pub(super) fn failure(error: ReadError) -> Failure {
-    Failure::new(error.path.display(), &error.why, error.why.advice())
+    let is_denied =
+        matches!(&error.why, Unreadable::Io(why) if why.kind() == io::ErrorKind::PermissionDenied);
+    // SAFETY: takes no argument and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    let advice = match owner(&error.path).filter(|owner| is_denied && *owner != user) {
+        Some(owner) => {
+            format!(
+                "it is of user {owner}: ask as that user or as root, or record with --mode 640 for its group"
+            )
+        }
+        None => error.why.advice().to_string(),
+    };
+    Failure::new(error.path.display(), &error.why, advice)
 }

@@ -20,7 +20,7 @@ mod sources;
 mod write;
 
 pub use archive::HIGHEST_LEVEL;
-pub use read::{PackError, Unpacked, open};
+pub use read::{PackError, Unpacked, is_pack, open};
 pub use write::{Request, Summary, WriteError, write};
 
 /// Where a pack has the files of the recording, below which their paths are the same.

@@ -73,17 +73,24 @@ pub struct Unpacked {
     modules: OnceLock<Arc<HashMap<ModuleFile, Packed>>>,
 }
 
+/// The file at `path`, if it is a pack.
+fn file(path: &Path) -> Option<File> {
+    // Asked before it is opened: the opening of a named pipe waits for a writer.
+    fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;
+    let file = File::open(path).ok()?;
+    let mut start = [0; INDEX.len()];
+    file.read_exact_at(&mut start, 0).ok()?;
+    archive::is_pack(&start).then_some(file)
+}
+
+/// Whether the file at `path` is a pack.
+pub fn is_pack(path: &Path) -> bool {
+    file(path).is_some()
+}
+
 /// Opens the recording in a pack; `None` if the file at `path` is no pack.
 pub fn open(path: &Path) -> Result<Option<Run>, ReadError> {
-    // Asked before it is opened: the opening of a named pipe waits for a writer.
-    if !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(None);
-    }
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    let mut start = [0; INDEX.len()];
-    if file.read_exact_at(&mut start, 0).is_err() || !archive::is_pack(&start) {
-        return Ok(None);
-    }
+    let Some(file) = file(path) else { return Ok(None) };
     let unpacked = Unpacked::new(path, file);
     let fail = |why| ReadError { path: path.to_path_buf(), why: Unreadable::Pack(why) };
     unpacked.map_err(fail)?.run().map(Some)
