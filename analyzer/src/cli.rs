@@ -178,15 +178,6 @@ pub struct ViewArgs {
         allow_negative_numbers = true
     )]
     pub limit: Option<usize>,
-    /// Only stacks with a frame that matches RE
-    ///
-    /// RE is a regular expression (syntax of the Rust crate `regex`), looked for in the function, file and module of
-    /// each frame.
-    #[arg(long, value_name = "RE", value_parser = regular_expression)]
-    pub focus: Option<Regex>,
-    /// No stacks with a frame that matches RE
-    #[arg(long, value_name = "RE", value_parser = regular_expression)]
-    pub ignore: Option<Regex>,
     /// Only blocks allocated at least this long before the end, or the moment: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
@@ -195,9 +186,6 @@ pub struct ViewArgs {
     /// Each is the name of a mark, or a time since the run began. What is shown was allocated then and is unfreed still.
     #[arg(long, value_name = "FROM..TO", value_parser = born, allow_hyphen_values = true)]
     pub born: Option<BornRange>,
-    /// Only this process, by its number or its program's name; may be given again
-    #[arg(long = "process", value_name = "PID|NAME")]
-    pub processes: Vec<String>,
     /// Only what Python allocated in these phases: start-up,import,run
     ///
     /// The frames tell: start-up is what the interpreter does before any program, import what a module's import calls, run
@@ -220,13 +208,6 @@ pub struct ViewArgs {
     /// Where the unfreed blocks are read from: best, table or events.
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
     pub from: Source,
-    /// Take code below PATH as yours too, to name stacks after; may be given again
-    ///
-    /// A stack is named after its innermost frame of your code. Python code is yours unless it is of the standard
-    /// library or in site-packages, native code unless it is the interpreter or a library of the system. PATH is looked
-    /// for among the components of the files and modules of frames: site-packages/mylib, mylib, libmine.so.
-    #[arg(long = "own", value_name = "PATH")]
-    pub own: Vec<String>,
     /// Print every frame of a stack
     ///
     /// Otherwise of a Python stack the interpreter's own frames are left out, and in text the middle of a deep one.
@@ -235,9 +216,9 @@ pub struct ViewArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
-    /// Where symbols are looked for.
+    /// Of which processes and stacks.
     #[command(flatten)]
-    pub symbols: SymbolArgs,
+    pub which: WhichArgs,
 }
 
 impl ViewArgs {
@@ -249,6 +230,33 @@ impl ViewArgs {
             (None, Format::Text) => 20, // two or three screens; the rest is summed up
         }
     }
+}
+
+/// Of which processes and stacks to speak, and what they are called.
+#[derive(Args, Debug)]
+pub struct WhichArgs {
+    /// Only this process, by its number or its program's name; may be given again
+    #[arg(long = "process", value_name = "PID|NAME")]
+    pub processes: Vec<String>,
+    /// Only stacks with a frame that matches RE
+    ///
+    /// RE is a regular expression (syntax of the Rust crate `regex`), looked for in the function, file and module of
+    /// each frame.
+    #[arg(long, value_name = "RE", value_parser = regular_expression)]
+    pub focus: Option<Regex>,
+    /// No stacks with a frame that matches RE
+    #[arg(long, value_name = "RE", value_parser = regular_expression)]
+    pub ignore: Option<Regex>,
+    /// Take code below PATH as yours too, to name stacks after; may be given again
+    ///
+    /// A stack is named after its innermost frame of your code. Python code is yours unless it is of the standard
+    /// library or in site-packages, native code unless it is the interpreter or a library of the system. PATH is looked
+    /// for among the components of the files and modules of frames: site-packages/mylib, mylib, libmine.so.
+    #[arg(long = "own", value_name = "PATH")]
+    pub own: Vec<String>,
+    /// Where symbols are looked for.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
 }
 
 /// Where to look for symbols.

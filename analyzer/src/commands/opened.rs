@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use crate::cli::ViewArgs;
+use crate::cli::WhichArgs;
 use crate::error::{Failure, owner};
 use crate::moments::{is_off, path};
 use crate::reader::{self, ReadError, Recording, Run, RunWords, Unreadable};
@@ -38,26 +38,26 @@ pub(super) fn open(text: &OsStr) -> Result<(Subject, Run), Failure> {
 }
 
 /// Leaves the processes of `--process`.
-pub(super) fn only(run: &mut Run, subject: &Subject, view: &ViewArgs) -> Result<(), Failure> {
+pub(super) fn only(run: &mut Run, subject: &Subject, which: &WhichArgs) -> Result<(), Failure> {
     let is_named = |recording: &Recording, name: &String| {
         // A script's name stands behind its interpreter's: python3 -m gunicorn.
         let mut words = recording.command.iter().take(3).filter_map(|word| Path::new(word).file_name());
         let is_pid = name.parse() == Ok(recording.header.pid);
         is_pid || recording.program() == *name || words.any(|word| word == name.as_str())
     };
-    for name in &view.processes {
+    for name in &which.processes {
         if !run.recordings.iter().any(|recording| is_named(recording, name)) {
             let why = format!("there is no process '{name}'");
-            return Err(Failure::new(path(subject), why, which(run)));
+            return Err(Failure::new(path(subject), why, named(run)));
         }
     }
-    if !view.processes.is_empty() {
-        run.keep(|recording| view.processes.iter().any(|name| is_named(recording, name)));
+    if !which.processes.is_empty() {
+        run.keep(|recording| which.processes.iter().any(|name| is_named(recording, name)));
     }
     Ok(())
 }
 
-fn which(run: &Run) -> String {
+fn named(run: &Run) -> String {
     let name = |recording: &Recording| format!("{} {}", recording.header.pid, recording.program());
     let names: Vec<String> = run.recordings.iter().take(NAMED).map(name).collect();
     let more = if run.recordings.len() > NAMED { " and more" } else { "" };

@@ -31,7 +31,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
     let selection = selection(&subject, &run, view)?;
-    opened::only(&mut run, &subject, view)?;
+    opened::only(&mut run, &subject, &view.which)?;
     let moment_ns = moments::monotonic_ns(&run, selection.at);
     run.keep(|process| process.header.monotonic_ns <= moment_ns);
     let bar = progress::bytes("reading", run.log_bytes());
@@ -45,12 +45,12 @@ pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report>
 }
 
 fn selection(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Selection, Failure> {
-    let (focus, ignore, phases) = (view.focus.clone(), view.ignore.clone(), view.phases.clone());
+    let (focus, ignore, phases) = (view.which.focus.clone(), view.which.ignore.clone(), view.phases.clone());
     let born = moments::born(view.born.as_ref(), subject, run)?;
     let filter = Filter { focus, ignore, older: view.older, born, phases };
-    let symbols = symbols(&view.symbols);
+    let symbols = symbols(&view.which.symbols);
     let at = moments::moment(subject, run, view)?;
-    Ok(Selection { by: view.by, at, from: view.from, own: Own::new(&view.own), filter, symbols })
+    Ok(Selection { by: view.by, at, from: view.from, own: Own::new(&view.which.own), filter, symbols })
 }
 
 /// Where symbols are, as it was typed.
