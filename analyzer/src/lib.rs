@@ -7,6 +7,7 @@ pub mod destination;
 pub mod diff;
 pub mod error;
 mod fast_map;
+pub mod growth;
 pub mod launch;
 pub mod moments;
 pub mod oom;

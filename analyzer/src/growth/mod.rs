@@ -1,0 +1,10 @@
+//! Whether what a site has unfreed grows: numbers in, a verdict with its reasons out. The rules are in docs/growth.md.
+//!
+//! Pure: nothing here knows of recordings, stacks or output.
+mod judge;
+mod judgement;
+mod series;
+
+pub use judge::judge;
+pub use judgement::{Confidence, Doubt, Estimate, Growth, Judgement, ProcessJudgement, Reason, Verdict};
+pub use series::{Amount, Bucket, Lifetimes, ProcessSeries, Series, Window};

@@ -1,0 +1,144 @@
+//! What is known of one site in one process over a window of time.
+//!
+//! A window is cut into buckets of equal length; those of all sites of a process are the same.
+use std::ops::{Add, AddAssign};
+
+/// Blocks, and the bytes that were asked for with them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Amount {
+    /// Blocks.
+    pub blocks: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// Of one block.
+    pub fn block(bytes: u64) -> Amount {
+        Amount { blocks: 1, bytes }
+    }
+}
+
+impl Add for Amount {
+    type Output = Amount;
+
+    fn add(self, other: Amount) -> Amount {
+        Amount { blocks: self.blocks + other.blocks, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl AddAssign for Amount {
+    fn add_assign(&mut self, other: Amount) {
+        *self = *self + other;
+    }
+}
+
+/// What happened at a site within one bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Bucket {
+    /// Allocated.
+    pub born: Amount,
+    /// Freed, whenever it was born.
+    pub freed: Amount,
+    /// Of the freed: inside Python's cyclic collector.
+    pub collected: Amount,
+    /// Of the born: unfreed at the end of the window.
+    pub unfreed: Amount,
+}
+
+/// How long the blocks that were freed within a window had lived: a logarithmic histogram.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Lifetimes {
+    /// Entry 0: less than 1 ms by the recorded clock; entry `n`: from 2^(n-1) ms to less than 2^n ms; the last: all that is longer.
+    pub blocks: [u64; Lifetimes::CLASSES],
+}
+
+impl Lifetimes {
+    /// The last holds what lived for 12 days and longer.
+    pub const CLASSES: usize = 32;
+
+    /// Counts blocks that were freed after so many ms.
+    pub fn add(&mut self, lived_ms: u64, blocks: u64) {
+        self.blocks[Self::class(lived_ms)] += blocks;
+    }
+
+    /// Those of another process, or of another stack of the same line.
+    pub fn merge(&mut self, other: &Lifetimes) {
+        self.blocks.iter_mut().zip(other.blocks).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Blocks that were freed although they had lived for at least 2^`power` ms.
+    pub fn at_least(&self, power: u32) -> u64 {
+        self.blocks.iter().skip(power as usize + 1).sum()
+    }
+
+    fn class(lived_ms: u64) -> usize {
+        ((u64::BITS - lived_ms.leading_zeros()) as usize).min(Self::CLASSES - 1)
+    }
+}
+
+/// One site in one process over the process's part of the window.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Series {
+    /// Live when the window began. A forked process begins with nothing: what it inherited is its parent's.
+    pub before: Amount,
+    /// Of these, unfreed at the end of the window.
+    pub before_unfreed: Amount,
+    /// From the beginning of the process's part of the window to its end, without gaps; as many as [`Window::allocations`].
+    pub buckets: Vec<Bucket>,
+    /// Of all blocks that were freed in the window, those born before it as well; `None` if not known.
+    pub lifetimes: Option<Lifetimes>,
+    /// Whether all that this site allocated belongs to the start of the program, as far as its stacks tell (imports,
+    /// the interpreter's initialization); `None` if they do not.
+    pub is_startup: Option<bool>,
+    /// Only the unfreed blocks and when they were born are known, not what was freed: the log was bounded. Then of the
+    /// born only the unfreed are there, and nothing was freed.
+    pub only_unfreed: bool,
+}
+
+impl Series {
+    /// Adds another series of the same process and window: another stack of the same line.
+    pub fn merge(&mut self, other: &Series) {
+        self.before += other.before;
+        self.before_unfreed += other.before_unfreed;
+        self.buckets.resize(self.buckets.len().max(other.buckets.len()), Bucket::default());
+        for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
+            mine.born += theirs.born;
+            mine.freed += theirs.freed;
+            mine.collected += theirs.collected;
+            mine.unfreed += theirs.unfreed;
+        }
+        self.lifetimes = match (self.lifetimes, &other.lifetimes) {
+            (Some(mut mine), Some(theirs)) => {
+                mine.merge(theirs);
+                Some(mine)
+            }
+            _ => None,
+        };
+        self.is_startup = match (self.is_startup, other.is_startup) {
+            (Some(mine), Some(theirs)) => Some(mine && theirs),
+            _ => None,
+        };
+        self.only_unfreed |= other.only_unfreed;
+    }
+}
+
+/// The part of the window in which a process lived: what all of its sites have in common.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Window {
+    /// Length of a bucket, ms; at least 1.
+    pub bucket_ms: u64,
+    /// The process's activity: blocks that it allocated in each bucket, at all sites.
+    pub allocations: Vec<u64>,
+    /// The window begins with the process: what comes first is its start-up.
+    pub from_birth: bool,
+}
+
+/// What is judged: a site in one process.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessSeries<'a> {
+    /// The process's part of the window.
+    pub window: &'a Window,
+    /// The site.
+    pub series: &'a Series,
+}
