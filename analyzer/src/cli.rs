@@ -178,6 +178,33 @@ pub struct ViewArgs {
         allow_negative_numbers = true
     )]
     pub limit: Option<usize>,
+    /// Print every frame of a stack
+    ///
+    /// Otherwise of a Python stack the interpreter's own frames are left out, and in text the middle of a deep one.
+    #[arg(long)]
+    pub all_frames: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// What of the recording.
+    #[command(flatten)]
+    pub select: SelectArgs,
+}
+
+impl ViewArgs {
+    /// How many sites to print at most.
+    pub fn limit(&self) -> usize {
+        match (self.limit, self.format) {
+            (Some(0), _) | (None, Format::Json | Format::Csv) => usize::MAX,
+            (Some(limit), _) => limit,
+            (None, Format::Text) => 20, // two or three screens; the rest is summed up
+        }
+    }
+}
+
+/// Which blocks to speak of.
+#[derive(Args, Debug)]
+pub struct SelectArgs {
     /// Only blocks allocated at least this long before the end, or the moment: 90s, 10m, 1h30m, 2d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub older: Option<Duration>,
@@ -208,28 +235,9 @@ pub struct ViewArgs {
     /// Where the unfreed blocks are read from: best, table or events.
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
     pub from: Source,
-    /// Print every frame of a stack
-    ///
-    /// Otherwise of a Python stack the interpreter's own frames are left out, and in text the middle of a deep one.
-    #[arg(long)]
-    pub all_frames: bool,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
     /// Of which processes and stacks.
     #[command(flatten)]
     pub which: WhichArgs,
-}
-
-impl ViewArgs {
-    /// How many sites to print at most.
-    pub fn limit(&self) -> usize {
-        match (self.limit, self.format) {
-            (Some(0), _) | (None, Format::Json | Format::Csv) => usize::MAX,
-            (Some(limit), _) => limit,
-            (None, Format::Text) => 20, // two or three screens; the rest is summed up
-        }
-    }
 }
 
 /// Of which processes and stacks to speak, and what they are called.

@@ -1,7 +1,7 @@
 //! Moments as they are typed: the name of a mark, or `+10m` since the run began.
 use recording::run::OFF;
 
-use crate::cli::{At, BornRange, ViewArgs, duration};
+use crate::cli::{At, BornRange, SelectArgs, duration};
 use crate::error::Failure;
 use crate::output::{self, utc};
 use crate::reader::{self, Mark, ProcessState, Run};
@@ -12,8 +12,8 @@ use crate::subject::Subject;
 const NAMED: usize = 8;
 
 /// The moment to report of a subject.
-pub fn moment(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Moment, Failure> {
-    Ok(match (&subject.moment, view.at) {
+pub fn moment(subject: &Subject, run: &Run, select: &SelectArgs) -> Result<Moment, Failure> {
+    Ok(match (&subject.moment, select.at) {
         (Some(_), Some(At::End)) => {
             let why = "a process that began to exit before the moment counts as of before that";
             return Err(Failure::new(&subject.shown, why, "leave out --at end"));

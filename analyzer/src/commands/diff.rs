@@ -9,12 +9,12 @@ use crate::output;
 
 /// Does it.
 pub fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let old = load(&args.old, &args.view)?;
-    let diff = Diff::new(old, load(&args.new, &args.view)?);
+    let old = load(&args.old, args.view.by, &args.view.select)?;
+    let diff = Diff::new(old, load(&args.new, args.view.by, &args.view.select)?);
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {
-            Format::Text => output::diff_text(&diff, limit, style(&args.view), out)?,
+            Format::Text => output::diff_text(&diff, limit, style(args.view.all_frames), out)?,
             Format::Json => output::diff_json(&diff, limit, args.view.all_frames, out)?,
             Format::Csv => output::diff_csv(&diff, limit, args.view.all_frames, out)?,
         }

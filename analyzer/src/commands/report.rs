@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
-use crate::cli::{Format, ReportArgs, SymbolArgs, ViewArgs};
+use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
 use crate::error::Failure;
 use crate::output::{self, Style};
 use crate::reader::Run;
@@ -14,11 +14,11 @@ use crate::{moments, progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let report = load(&args.recording, &args.view)?;
+    let report = load(&args.recording, args.view.by, &args.view.select)?;
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {
-            Format::Text => output::report_text(&report, limit, style(&args.view), out)?,
+            Format::Text => output::report_text(&report, limit, style(args.view.all_frames), out)?,
             Format::Json => output::report_json(&report, limit, args.view.all_frames, out)?,
             Format::Csv => output::report_csv(&report, limit, args.view.all_frames, out)?,
         }
@@ -28,10 +28,10 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Opens, replays, symbolises and groups a recording.
-pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report> {
+pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let selection = selection(&subject, &run, view)?;
-    opened::only(&mut run, &subject, &view.which)?;
+    let selection = selection(&subject, &run, by, select)?;
+    opened::only(&mut run, &subject, &select.which)?;
     let moment_ns = moments::monotonic_ns(&run, selection.at);
     run.keep(|process| process.header.monotonic_ns <= moment_ns);
     let bar = progress::bytes("reading", run.log_bytes());
@@ -44,13 +44,14 @@ pub(super) fn load(recording: &OsStr, view: &ViewArgs) -> anyhow::Result<Report>
     Ok(report)
 }
 
-fn selection(subject: &Subject, run: &Run, view: &ViewArgs) -> Result<Selection, Failure> {
-    let (focus, ignore, phases) = (view.which.focus.clone(), view.which.ignore.clone(), view.phases.clone());
-    let born = moments::born(view.born.as_ref(), subject, run)?;
-    let filter = Filter { focus, ignore, older: view.older, born, phases };
-    let symbols = symbols(&view.which.symbols);
-    let at = moments::moment(subject, run, view)?;
-    Ok(Selection { by: view.by, at, from: view.from, own: Own::new(&view.which.own), filter, symbols })
+fn selection(subject: &Subject, run: &Run, by: By, select: &SelectArgs) -> Result<Selection, Failure> {
+    let SelectArgs { older, phases, from, which, .. } = select;
+    let born = moments::born(select.born.as_ref(), subject, run)?;
+    let (focus, ignore, phases) = (which.focus.clone(), which.ignore.clone(), phases.clone());
+    let filter = Filter { focus, ignore, older: *older, born, phases };
+    let at = moments::moment(subject, run, select)?;
+    let symbols = symbols(&which.symbols);
+    Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols })
 }
 
 /// Where symbols are, as it was typed.
@@ -60,9 +61,9 @@ pub(super) fn symbols(args: &SymbolArgs) -> symbols::Options {
 }
 
 /// Colours on a terminal that wants them.
-pub(super) fn style(view: &ViewArgs) -> Style {
+pub(super) fn style(all_frames: bool) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stdout().is_terminal() && !refused && !dumb;
-    Style { colour, all_frames: view.all_frames }
+    Style { colour, all_frames }
 }
