@@ -141,4 +141,8 @@ pub struct ProcessSeries<'a> {
     pub window: &'a Window,
     /// The site.
     pub series: &'a Series,
+    /// How much the code that leads to the site worked in each bucket: blocks that were allocated *and freed again* beneath the
+    /// outermost own line of each of the site's stacks (the request's handler, the loop in `main`), at all sites. With
+    /// it, code that is no longer called is told from a store that is full. `None`: the process's activity serves.
+    pub calls: Option<&'a [u64]>,
 }
