@@ -4,9 +4,10 @@ mod synthetic;
 use std::collections::HashMap;
 
 use analyzer::reader::{self, Recording};
-use analyzer::replay::{self, ArenaCounts, Moment, Options, Replayed};
+use analyzer::replay::{self, ArenaCounts, Moment, Options, Place, Replayed, Sink, Source};
 use proptest::prelude::*;
-use recording::StackId;
+use recording::resource::Resource;
+use recording::{Event, StackId};
 use synthetic::{Recorder, Scratch};
 
 fn replay(recorder: &Recorder) -> Replayed {
@@ -332,5 +333,78 @@ proptest! {
         prop_assert!(replayed.anomalies.gaps.missing <= killed);
         prop_assert_eq!(replayed.events, events);
         prop_assert_eq!(replayed.losses.len(), 0);
+    }
+}
+
+/// The addresses that were freed, and whether the collector did it.
+#[derive(Default)]
+struct Frees(Vec<(u64, bool)>);
+
+impl Sink for Frees {
+    fn event(&mut self, place: Place, event: &Event) {
+        if let Event::Free { address, .. } = event {
+            self.0.push((address.0, place.collecting));
+        }
+    }
+
+    fn thread(&mut self, _number: u32, _tid: u32) {}
+}
+
+#[test]
+fn what_the_collector_frees_is_told_apart() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let (a, b) = (r.writer(), r.writer());
+    for block in 0..6u64 {
+        r.alloc(a, 0x10000 + 64 * block, 32, stack);
+    }
+    r.free(a, 0x10000);
+    r.collector(a, true);
+    r.free(a, 0x10040);
+    r.free(b, 0x10080);
+    r.collector(a, false);
+    r.free(a, 0x100c0);
+    r.collector(b, true);
+    r.free(b, 0x10100);
+    // In another chunk, where it is not said again.
+    for block in 0..40_000u64 {
+        r.alloc(b, 0x80_0000 + 64 * block, 32, stack);
+    }
+    r.free(b, 0x10140);
+    let scratch = Scratch::new("replay");
+    let recording = Recording::open(&r.write(&scratch.0)).expect("it is a recording");
+    let mut frees = Frees::default();
+    replay::in_order(&recording, &mut frees);
+    frees.0.sort_unstable();
+    let expected = [false, true, false, false, true, false];
+    let expected = expected.iter().enumerate().map(|(block, by)| (0x10000 + 64 * block as u64, *by));
+    assert_eq!(frees.0, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn descriptors_and_mappings_are_no_blocks() {
+    let mut r = Recorder::new(1);
+    let stack = r.stack(&[0x1000]);
+    let a = r.writer();
+    r.keep_table();
+    r.alloc(a, 0x10000, 32, stack);
+    r.open(a, Resource::Descriptor(7), 1, stack);
+    r.open(a, Resource::Descriptor(8), 1, stack);
+    r.close(a, Resource::Descriptor(8));
+    r.open(a, Resource::Mapping(0x7f00_0000_0000), 1 << 20, stack);
+    r.open(a, Resource::Mapping(0x7f00_0000_0000), 1 << 19, StackId::UNMAPPED);
+    r.free(a, 0x10040);
+    r.close(a, Resource::Descriptor(9));
+    let scratch = Scratch::new("replay");
+    let recording = Recording::open(&r.write(&scratch.0)).expect("it is a recording");
+    for from in [Source::Events, Source::Table] {
+        let options = Options { until: Moment::End, from, ..Default::default() };
+        let replayed = replay::replay(&recording, options, &|_| {});
+        assert_eq!(live(&replayed), HashMap::from([(0x10000, 32)]), "{from:?}");
+        assert_eq!(replayed.live_bytes, 32);
+        if !replayed.is_table {
+            assert_eq!((replayed.events, replayed.anomalies.unknown_frees), (2, 1));
+            assert_eq!((replayed.sites.len(), replayed.peak_bytes), (1, Some(32)));
+        }
     }
 }

@@ -19,6 +19,9 @@ impl StackId {
     /// which are recorded themselves.
     pub const ARENA: StackId = StackId(64);
 
+    /// In place of the stack of a [mapping's](crate::resource::Resource::Mapping) event: the range is not mapped any more.
+    pub const UNMAPPED: StackId = StackId(65);
+
     /// Whether this is a frame and not the end of a stack.
     pub const fn is_frame(self) -> bool {
         self.0 >= Self::FIRST.0

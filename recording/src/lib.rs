@@ -21,6 +21,7 @@ pub mod layout;
 mod long;
 mod model;
 mod record;
+pub mod resource;
 pub mod run;
 pub mod table;
 mod varint;

@@ -85,6 +85,10 @@ pub(crate) const EVAL_LOOP: u8 = 0x27;
 pub mod mark {
     /// The exit handlers of the process have begun.
     pub const EXIT: u64 = 1;
+    /// From here on: what this writer does is done by Python's cyclic collector, up to [`COLLECTED`] or the chunk's end.
+    pub const COLLECTING: u64 = 2;
+    /// From here on it is not any more.
+    pub const COLLECTED: u64 = 3;
     /// From here on: what follows happened in the epoch that is the mark less this, see [`crate::run`].
     pub const EPOCH: u64 = 256;
 }
@@ -168,6 +172,12 @@ impl Event {
             | Event::Mark(_)
             | Event::Lost(_) => None,
         }
+    }
+
+    /// Whether it is of no block but of a [resource](crate::resource).
+    #[inline(always)]
+    pub const fn is_of_resource(&self) -> bool {
+        matches!(self.place(), Some((address, _)) if crate::resource::is_resource(address))
     }
 }
 

@@ -110,6 +110,9 @@ impl LiveTable {
         let mut decoder = EventDecoder::new(&chunk[CHUNK_HEADER..], header.clock_ms, &mut model);
         let mut missing = 0;
         while let Ok(event) = decoder.next_event() {
+            if event.is_of_resource() {
+                continue;
+            }
             let is_applied = CHUNK_HEADER + decoder.position() <= applied;
             if event.place().is_some() && !is_applied {
                 self.in_flight.push(event);

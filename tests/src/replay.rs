@@ -50,6 +50,8 @@ pub struct ProcessFile {
     pub first_stamps: Vec<u64>,
     /// Sequences that cannot be, and chunks that do not decode.
     pub impossible: Vec<String>,
+    /// The events of descriptors and mappings in their order.
+    pub resources: Vec<Event>,
     /// Threads that have events.
     pub threads: HashSet<u32>,
     /// What its live table says, where it keeps one.
@@ -99,6 +101,7 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         missing: 0,
         first_stamps: first_stamps(bytes, process),
         impossible: Vec::new(),
+        resources: Vec::new(),
         threads: HashSet::new(),
         parents: HashMap::new(),
     };
@@ -320,6 +323,10 @@ impl ProcessFile {
         for &(stamp, event) in events {
             if last_stamp.replace(stamp) == Some(stamp) {
                 self.impossible.push(format!("stamp {stamp} twice: {event:x?}"));
+            }
+            if event.is_of_resource() {
+                self.resources.push(event);
+                continue;
             }
             self.events += 1;
             match event {

@@ -169,7 +169,7 @@ impl Printer<'_> {
 
 impl Sink for Printer<'_> {
     fn event(&mut self, place: Place, event: &Event) {
-        let Place { writer, thread, clock_ms, epoch } = place;
+        let Place { writer, thread, clock_ms, epoch, collecting: _ } = place;
         let stack = |stack: StackId| format!("stack {}", stack.0);
         let what = match *event {
             Event::Alloc { address, size, stack: id, stamp } => {

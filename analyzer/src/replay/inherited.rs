@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use recording::layout::SHARDS;
+use recording::resource::is_resource;
 use recording::{Address, Event, StackId, shard_of};
 
 use super::merge::{Place, Sink, in_order};
@@ -261,6 +262,7 @@ impl Sink for Reading {
         let shard = shard_of(address);
         self.answer(shard, stamp);
         match *event {
+            _ if is_resource(address) => {}
             Event::Alloc { address, size, stack, .. } => self.insert(address, size, stack),
             Event::Free { address, .. } => _ = self.remove(address),
             Event::ReallocBegin { address, .. } => {

@@ -29,6 +29,8 @@ pub struct Place {
     pub clock_ms: u64,
     /// The run's epoch; 0 if it is not known.
     pub epoch: u32,
+    /// Whether Python's cyclic collector did it.
+    pub collecting: bool,
 }
 
 /// Takes the events.
@@ -101,11 +103,12 @@ struct Cursor<'r> {
     thread: u32,
     clock_ms: u64,
     epoch: u32,
+    collecting: bool,
 }
 
 impl<'r> Cursor<'r> {
     fn new(writer: Writer<'r>) -> Cursor<'r> {
-        Cursor { writer, head: None, thread: 0, clock_ms: 0, epoch: 0 }
+        Cursor { writer, head: None, thread: 0, clock_ms: 0, epoch: 0, collecting: false }
     }
 }
 
@@ -168,10 +171,16 @@ impl<'r> Merge<'r> {
 
     /// Runs a writer until it is parked, ahead of another one's clock, or at its end.
     fn run(&mut self, index: usize, cursor: &mut Cursor, sink: &mut impl Sink) {
-        let Cursor { writer, head, thread, clock_ms, epoch } = cursor;
+        let Cursor { writer, head, thread, clock_ms, epoch, collecting } = cursor;
         let mut limit = self.ready.peek().map_or(u64::MAX, |Reverse((clock, _))| *clock);
         if let Some(event) = head.take() {
-            let place = Place { writer: index, thread: *thread, clock_ms: *clock_ms, epoch: *epoch };
+            let place = Place {
+                writer: index,
+                thread: *thread,
+                clock_ms: *clock_ms,
+                epoch: *epoch,
+                collecting: *collecting,
+            };
             if !self.apply(place, &event, &mut limit, sink) {
                 *head = Some(event);
                 return;
@@ -184,6 +193,7 @@ impl<'r> Merge<'r> {
                     *thread = number;
                     *clock_ms = clock.max(*clock_ms);
                     *epoch = said.max(*epoch);
+                    *collecting = false;
                     sink.thread(number, tid);
                     sink.progress(CHUNK as u64);
                     return !sink.is_done();
@@ -201,15 +211,25 @@ impl<'r> Merge<'r> {
                 }
                 Event::Thread { number, tid } => {
                     *thread = number;
+                    *collecting = false;
                     sink.thread(number, tid);
                     return true;
                 }
                 Event::Mark(number) if number >= mark::EPOCH => {
                     *epoch = u32::try_from(number - mark::EPOCH).unwrap_or(u32::MAX);
                 }
+                Event::Mark(number @ (mark::COLLECTING | mark::COLLECTED)) => {
+                    *collecting = number == mark::COLLECTING;
+                }
                 _ => {}
             }
-            let place = Place { writer: index, thread: *thread, clock_ms: *clock_ms, epoch: *epoch };
+            let place = Place {
+                writer: index,
+                thread: *thread,
+                clock_ms: *clock_ms,
+                epoch: *epoch,
+                collecting: *collecting,
+            };
             let applied = self.apply(place, &event, &mut limit, sink);
             if !applied {
                 *head = Some(event);

@@ -49,6 +49,9 @@ struct Replay<'p> {
 impl Sink for Replay<'_> {
     #[inline(always)]
     fn event(&mut self, place: Place, event: &Event) {
+        if event.is_of_resource() {
+            return;
+        }
         if self.until.is_before(&place, event) {
             self.out.events += u64::from(self.counts_later);
             self.out.last_clock_ms = self.out.last_clock_ms.max(place.clock_ms);

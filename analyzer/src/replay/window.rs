@@ -175,7 +175,7 @@ impl Tail<'_> {
                     }
                     _ => {}
                 }
-                if (self.is_after)(epoch, &event) {
+                if event.is_of_resource() || (self.is_after)(epoch, &event) {
                     continue;
                 }
                 if let Event::ReallocEnd { .. } = event {

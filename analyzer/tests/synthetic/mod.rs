@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use recording::layout::{
     self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, LOST_KINDS, ROOM, SHARDS, State, flag,
 };
+use recording::resource::Resource;
 use recording::{
     Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Memory, Module, Packed,
     Said, Segment, StackId, Wide, mark, shard_of,
@@ -144,6 +145,23 @@ impl Recorder {
         let packed = self.writers[writer].1.mark(mark::EPOCH + u64::from(epoch));
         self.packed(writer, packed);
         self.table.iter_mut().for_each(|table| table.epoch = epoch);
+    }
+
+    /// Python's cyclic collector begins in this writer's thread, or ends.
+    pub fn collector(&mut self, writer: usize, is_in_it: bool) {
+        self.room(writer);
+        let packed = self.writers[writer].1.mark(if is_in_it { mark::COLLECTING } else { mark::COLLECTED });
+        self.packed(writer, packed);
+    }
+
+    /// A descriptor is opened, or memory is mapped or unmapped.
+    pub fn open(&mut self, writer: usize, resource: Resource, size: u64, stack: StackId) {
+        self.new_block(writer, resource.address().0, size, stack, false);
+    }
+
+    /// A descriptor is closed.
+    pub fn close(&mut self, writer: usize, resource: Resource) {
+        self.old_block(writer, resource.address().0, false);
     }
 
     /// Of what came before only some is there.
