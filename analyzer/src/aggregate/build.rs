@@ -89,6 +89,11 @@ impl Loaded {
         Loaded { processes, places, options }
     }
 
+    /// What was read of each process, in the order of the run's recordings.
+    pub fn replayed(&self) -> impl ExactSizeIterator<Item = &Replayed> {
+        self.processes.iter().map(|process| &process.replayed)
+    }
+
     /// How many addresses are to be looked up.
     pub fn addresses(&self) -> usize {
         self.places.len()
@@ -113,6 +118,7 @@ impl Loaded {
         let mut processes = self.processes(run);
         let names = occurrences(&run.recordings);
         let mut sites = Sites::new(selection.by, &mut paths);
+        let mut members: Vec<Vec<Option<usize>>> = Vec::new();
         for (index, loaded) in self.processes.iter().enumerate() {
             let oldest = selection.filter.older.map(|older| {
                 (processes[index].window_ns.1 / 1_000_000).saturating_sub(older.as_millis() as u64)
@@ -133,14 +139,17 @@ impl Loaded {
             for (phase, counts) in phases.iter().zip(counts_of(replayed, None, &BornIn::ANY)) {
                 phase.iter().for_each(|&phase| python.phases[phase as usize].add(&counts));
             }
+            let mut numbers = Vec::with_capacity(replayed.sites.len());
             for (((totals, counts), (path, fit)), phase) in totals().zip(counts).zip(resolved).zip(phases) {
-                sites.add(path, phase, counts, totals, &owner);
+                numbers.push(sites.add(path, phase, counts, totals, &owner));
                 fit.into_iter().for_each(|fit| python.add(fit, totals.allocations));
             }
+            members.push(numbers);
             python.versions = std::mem::take(&mut processes[index].python.versions);
             processes[index].python = python;
         }
-        let sites = sites.sorted();
+        let (sites, places) = sites.sorted();
+        members.iter_mut().flatten().flatten().for_each(|site| *site = places[*site]);
         Report {
             recording: String::new(),
             moment: None,
@@ -152,6 +161,7 @@ impl Loaded {
             filtered: selection.filter.selects(),
             own: selection.own.clone(),
             sites,
+            members,
             paths,
         }
     }

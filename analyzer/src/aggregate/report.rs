@@ -237,6 +237,9 @@ pub struct Report {
     pub own: Own,
     /// Sites, largest first.
     pub sites: Vec<Site>,
+    /// Of each process, for each of its [`crate::replay::Totals`]: the place in `sites` of what it is part of; `None` if
+    /// that is left out.
+    pub members: Vec<Vec<Option<usize>>>,
     /// Their stacks.
     pub paths: Paths,
 }

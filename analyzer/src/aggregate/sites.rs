@@ -77,6 +77,7 @@ impl<'p> Sites<'p> {
         }
     }
 
+    /// Adds a stack's counts; the number of its site, if the filter leaves it in.
     pub fn add(
         &mut self,
         path: PathId,
@@ -84,9 +85,9 @@ impl<'p> Sites<'p> {
         counts: Counts,
         totals: &Totals,
         owner: &Owner,
-    ) {
+    ) -> Option<usize> {
         if !self.paths.shown(path, phase) {
-            return;
+            return None;
         }
         let known = self.sites.len();
         let site = match self.by {
@@ -112,12 +113,13 @@ impl<'p> Sites<'p> {
             }
         };
         let fresh = site == known;
-        let site = &mut self.sites[site];
+        let made = &mut self.sites[site];
         if fresh {
-            site.phase = phase;
-        } else if site.phase != phase {
-            site.phase = None;
+            made.phase = phase;
+        } else if made.phase != phase {
+            made.phase = None;
         }
+        Some(site)
     }
 
     /// Returns the index of the site.
@@ -166,12 +168,14 @@ impl<'p> Sites<'p> {
         index
     }
 
-    /// Largest first, in an order that depends on nothing else than the sites.
-    pub fn sorted(self) -> Vec<Site> {
-        let mut sites = self.sites;
-        sites.sort_by(|a, b| {
+    /// Largest first, in an order that depends on nothing else than the sites; and the place of each by its number.
+    pub fn sorted(self) -> (Vec<Site>, Vec<usize>) {
+        let mut sites: Vec<(usize, Site)> = self.sites.into_iter().enumerate().collect();
+        sites.sort_by(|(_, a), (_, b)| {
             b.counts.cmp(&a.counts).then(a.hash.cmp(&b.hash)).then_with(|| a.name.cmp(&b.name))
         });
-        sites
+        let mut places = vec![0; sites.len()];
+        sites.iter().enumerate().for_each(|(place, (number, _))| places[*number] = place);
+        (sites.into_iter().map(|(_, site)| site).collect(), places)
     }
 }

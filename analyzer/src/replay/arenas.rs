@@ -40,6 +40,11 @@ impl Arenas {
         self.0.remove(&address.0).is_some()
     }
 
+    /// Address and size of each, in order.
+    pub fn list(&self) -> Vec<(Address, u64)> {
+        self.0.iter().map(|(&address, &size)| (Address(address), size)).collect()
+    }
+
     /// Counts them, and which of these blocks lie in them.
     pub fn counts(&self, live: &[(Address, Block)]) -> ArenaCounts {
         let mut counts = ArenaCounts::default();

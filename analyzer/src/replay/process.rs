@@ -238,6 +238,7 @@ impl<'p> Replay<'p> {
         // Reallocs that were begun but not ended: the process ended inside them, and their blocks are as they were.
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
         self.out.arenas = self.arenas.counts(&self.out.live);
+        self.out.arena_list = self.arenas.list();
         self.out.peak_bytes = (!self.partial).then_some(self.peak_bytes);
         self.out
     }

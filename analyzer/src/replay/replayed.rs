@@ -68,6 +68,8 @@ pub struct Replayed {
     pub threads: BTreeMap<u32, Thread>,
     /// The memory from which Python's allocator carves objects, live at the end.
     pub arenas: ArenaCounts,
+    /// Address and size of each of these, in order.
+    pub arena_list: Vec<(Address, u64)>,
     /// The addresses that a forked process freed of what it had inherited, if its events were replayed.
     pub inherited_freed: Vec<u64>,
     /// Events of blocks, to the end of the recording or the moment that was named; a realloc is two.

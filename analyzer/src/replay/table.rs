@@ -169,6 +169,7 @@ impl<'r> TableReading<'r> {
         self.keep_born();
         self.count();
         self.out.arenas = self.blocks.arenas.counts(&self.blocks.live);
+        self.out.arena_list = self.blocks.arenas.list();
         self.out.live = self.blocks.live;
         self.out.bytes_used = self.recording.event_bytes();
         self.out.with_header(self.recording)
