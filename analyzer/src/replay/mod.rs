@@ -7,12 +7,14 @@ mod inherited;
 mod live;
 mod merge;
 mod moment;
+mod observer;
 mod process;
 mod replayed;
 mod sites;
 mod source;
 mod table;
 mod threads;
+mod timeline;
 mod window;
 
 pub use arenas::ArenaCounts;
@@ -20,10 +22,13 @@ pub use inherited::{Heir, Inherited, inherited};
 pub use live::{Birth, Block};
 pub use merge::{Gaps, Order, Place, Sink, in_order};
 pub use moment::{Born, BornIn, Edge, Moment, cut, has_epochs};
+pub use observer::Observer;
+pub use process::observe;
 pub use replayed::{Anomalies, Options, Replayed, Thread};
 pub use sites::Totals;
 pub use source::Source;
 pub use threads::UNKNOWN_THREAD;
+pub use timeline::{Axis, BUCKETS, Point, Survivors, Timeline, align, survivors};
 
 use crate::reader::Recording;
 use table::TableReading;

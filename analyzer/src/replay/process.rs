@@ -10,13 +10,24 @@ use super::arenas::Arenas;
 use super::live::{Birth, Block, Live};
 use super::merge::{Place, Sink, in_order};
 use super::moment::{Moment, Until};
+use super::observer::Observer;
 use super::replayed::{Options, Replayed};
 use super::sites::SiteIndex;
 use crate::reader::Recording;
 
 /// Replays the events of one process; `progress` is told of bytes read.
 pub fn from_events(recording: &Recording, options: &Options, progress: &dyn Fn(u64)) -> Replayed {
-    let mut state = Replay::new(recording, options, progress);
+    observe(recording, options, &mut (), progress)
+}
+
+/// The same, while an observer looks on.
+pub fn observe(
+    recording: &Recording,
+    options: &Options,
+    observer: &mut impl Observer,
+    progress: &dyn Fn(u64),
+) -> Replayed {
+    let mut state = Replay::new(recording, options, observer, progress);
     let order = in_order(recording, &mut state);
     let mut replayed = state.finish();
     replayed.anomalies.gaps = order.gaps;
@@ -28,7 +39,7 @@ pub fn from_events(recording: &Recording, options: &Options, progress: &dyn Fn(u
 /// The block of a realloc between its begin and its end; `None` if it was not live.
 type Pending = Option<Address>;
 
-struct Replay<'p> {
+struct Replay<'p, O> {
     by_thread: bool,
     /// Events after the moment are counted too.
     counts_later: bool,
@@ -43,10 +54,11 @@ struct Replay<'p> {
     pending: Vec<Vec<Pending>>,
     peak_bytes: u64,
     out: Replayed,
+    observer: &'p mut O,
     progress: &'p dyn Fn(u64),
 }
 
-impl Sink for Replay<'_> {
+impl<O: Observer> Sink for Replay<'_, O> {
     #[inline(always)]
     fn event(&mut self, place: Place, event: &Event) {
         if event.is_of_resource() {
@@ -59,10 +71,10 @@ impl Sink for Replay<'_> {
         }
         match *event {
             Event::Alloc { address, size, stack, .. } => self.alloc(place, address, size, stack),
-            Event::Free { address, .. } => self.free(address),
+            Event::Free { address, .. } => self.free(place, address),
             Event::ReallocBegin { address, .. } => self.realloc_begin(place.writer, address),
             Event::ReallocEnd { address, size, stack, .. } => {
-                self.realloc_end(place.writer);
+                self.realloc_end(place);
                 self.alloc(place, address, size, stack);
             }
             Event::ReallocUndo { address, .. } => self.realloc_undo(place.writer, address),
@@ -91,8 +103,13 @@ impl Sink for Replay<'_> {
     }
 }
 
-impl<'p> Replay<'p> {
-    fn new(recording: &'p Recording, options: &Options, progress: &'p dyn Fn(u64)) -> Self {
+impl<'p, O: Observer> Replay<'p, O> {
+    fn new(
+        recording: &'p Recording,
+        options: &Options,
+        observer: &'p mut O,
+        progress: &'p dyn Fn(u64),
+    ) -> Self {
         Replay {
             by_thread: options.by_thread,
             counts_later: matches!(options.until, Moment::End | Moment::BeforeExit),
@@ -105,6 +122,7 @@ impl<'p> Replay<'p> {
             pending: vec![Vec::new(); recording.writers.len()],
             peak_bytes: 0,
             out: Replayed::default(),
+            observer,
             progress,
         }
     }
@@ -136,23 +154,25 @@ impl<'p> Replay<'p> {
         if let Some(before) = self.live.insert(address.0, block) {
             // A realloc that gave the place away has not ended yet, or never will: its process was killed.
             self.out.anomalies.allocated_twice += u64::from(before.moving == 0);
-            self.gone(before);
+            self.gone(place, before);
         }
+        self.observer.born(site, stack, size, &place);
         self.out.live_bytes = self.out.live_bytes.wrapping_add(size);
         self.peak_bytes = self.peak_bytes.max(self.out.live_bytes);
     }
 
     /// A block was given back.
     #[inline(always)]
-    fn gone(&mut self, block: Block) {
+    fn gone(&mut self, place: Place, block: Block) {
+        self.observer.died(&block, &place);
         self.out.sites[block.site as usize].frees += 1;
         self.out.live_bytes = self.out.live_bytes.wrapping_sub(block.size);
     }
 
     #[inline(always)]
-    fn free(&mut self, address: Address) {
+    fn free(&mut self, place: Place, address: Address) {
         match self.live.remove(&address.0) {
-            Some(block) if block.moving == 0 => self.gone(block),
+            Some(block) if block.moving == 0 => self.gone(place, block),
             Some(moving) => {
                 // Perhaps of an arena that is there since.
                 self.live.insert(address.0, moving);
@@ -198,14 +218,15 @@ impl<'p> Replay<'p> {
         begun.is_some()
     }
 
-    fn realloc_end(&mut self, writer: usize) {
+    fn realloc_end(&mut self, place: Place) {
+        let writer = place.writer;
         match self.pending[writer].pop() {
             Some(Some(address)) => {
                 if let Entry::Occupied(entry) = self.live.entry(address.0)
                     && entry.get().moving == writer as u32 + 1
                 {
                     let block = entry.remove();
-                    self.gone(block);
+                    self.gone(place, block);
                 }
             }
             Some(None) => {}
