@@ -255,6 +255,13 @@ pub struct WhichArgs {
     /// No stacks with a frame that matches RE
     #[arg(long, value_name = "RE", value_parser = regular_expression)]
     pub ignore: Option<Regex>,
+    /// No stacks that FILE suppresses, in LeakSanitizer's syntax; may be given again
+    ///
+    /// Each line is leak:PATTERN, or # and a comment. A pattern is looked for in the function, source file (of Python code
+    /// too) and module of each frame; * stands for anything, ^ and $ for the ends. What each one left out is in a table at the
+    /// end.
+    #[arg(long = "suppressions", value_name = "FILE")]
+    pub suppressions: Vec<PathBuf>,
     /// Take code below PATH as yours too, to name stacks after; may be given again
     ///
     /// A stack is named after its innermost frame of your code. Python code is yours unless it is of the standard

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod recorded;
 pub mod replay;
 pub mod subject;
+pub mod suppressions;
 pub mod symbols;
 pub mod tails;
 pub mod target;

@@ -47,6 +47,7 @@ fn two_recordings() -> Scratch {
         std::fs::create_dir(scratch.0.join(name)).expect("a directory");
         flask::record(&scratch.0.join(name), requests);
     }
+    scratch.write("suppressions", b"# known\n\nleak:odd\"name.so\nleak:^_get_foo$\n  leak:nothing*like$\n");
     scratch
 }
 
@@ -78,6 +79,7 @@ fn outputs_are_as_before() {
         ("report-thread.txt", &["report", "new", "--by", "thread"]),
         ("report-process.txt", &["report", "new", "--by", "process"]),
         ("report-focus.txt", &["report", "new", "--focus", "app.0x2", "--by", "line"]),
+        ("report-suppressed.txt", &["report", "new", "--suppressions", "suppressions"]),
         ("report.json", &["report", "old", "--format", "json"]),
         ("report.csv", &["report", "old", "--format", "csv"]),
         ("python.txt", &["report", "flask-10"]),
@@ -95,6 +97,10 @@ fn outputs_are_as_before() {
         ("python-diff-line.txt", &["diff", "flask-10", "flask-60", "--by", "line"]),
         ("diff-stack.txt", &["diff", "old", "new"]),
         ("diff-line.txt", &["diff", "old", "new", "--by", "line"]),
+        (
+            "diff-suppressed.txt",
+            &["diff", "flask-10", "flask-60", "-n", "1", "--suppressions", "suppressions"],
+        ),
         ("diff-function.txt", &["diff", "old", "new", "--by", "function"]),
         ("diff.json", &["diff", "old", "new", "--format", "json"]),
         ("diff.csv", &["diff", "old", "new", "--format", "csv"]),
@@ -181,6 +187,50 @@ fn focus_and_ignore_look_at_every_frame() {
 }
 
 #[test]
+fn suppressions_leave_out_stacks_and_say_how_much() {
+    let scratch = two_recordings();
+    scratch.write("more", b"leak:app\n");
+    let report = |files: &[&str]| {
+        let options = files.iter().flat_map(|file| ["--suppressions", file]);
+        let arguments: Vec<&str> = ["report", "old", "--format", "json"].into_iter().chain(options).collect();
+        json(&scratch, &arguments)
+    };
+    let of = |report: &Value, index: usize, key: &str| report["suppressions"][index][key].as_u64();
+    let all = report(&[]);
+    assert_eq!((sum(&all["sites"], "unfreed_blocks"), all.get("suppressions")), (104, None));
+    let one = report(&["suppressions"]);
+    assert_eq!(sum(&one["sites"], "unfreed_blocks"), 4);
+    assert_eq!(
+        (of(&one, 0, "suppressed_blocks"), of(&one, 0, "suppressed_bytes")),
+        (Some(100), Some(4000)),
+        "{one}"
+    );
+    assert_eq!(of(&one, 1, "suppressed_blocks"), Some(0));
+    // Each stack is credited once: to its innermost frame's.
+    let both = report(&["more", "suppressions"]);
+    assert_eq!(sum(&both["sites"], "unfreed_blocks"), 0);
+    assert_eq!(
+        [0, 1].map(|index| of(&both, index, "suppressed_blocks")),
+        [Some(4), Some(100)],
+        "the library calls malloc"
+    );
+    assert_eq!(both["totals"], all["totals"]);
+
+    scratch.write("bad", b"leak:a\nrace:b\n");
+    for (file, expected) in [
+        ("bad", "unfreed: bad:2: 'race:b' is no suppression; a line is leak:PATTERN, or # and a comment\n"),
+        (
+            "absent",
+            "unfreed: absent: No such file or directory; --suppressions names a file of leak:PATTERN lines\n",
+        ),
+    ] {
+        let output = unfreed(&scratch, &["report", "old", "--suppressions", file]);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    }
+}
+
+#[test]
 fn a_closed_pipe_and_a_full_disk() {
     let scratch = two_recordings();
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
@@ -259,8 +309,8 @@ fn json_is_as_the_schemas_say() {
     let scratch = two_recordings();
     for (verb, arguments) in [
         ("report", &["report", "old"][..]),
-        ("report", &["report", "flask-60"]),
-        ("diff", &["diff", "old", "new"]),
+        ("report", &["report", "flask-60", "--suppressions", "suppressions"]),
+        ("diff", &["diff", "old", "new", "--suppressions", "suppressions"]),
     ] {
         let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(format!("{verb}.schema.json"));
         let schema: Value =

@@ -11,7 +11,7 @@ use super::phase::phases;
 use super::process::{counts_of, process};
 use super::report::{Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
-use super::sites::{Owner, Sites};
+use super::sites::{Owner, Sites, Sorted};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
 use crate::control::Control;
@@ -148,7 +148,7 @@ impl Loaded {
             python.versions = std::mem::take(&mut processes[index].python.versions);
             processes[index].python = python;
         }
-        let (sites, places) = sites.sorted();
+        let Sorted { sites, places, suppressed } = sites.sorted();
         members.iter_mut().flatten().flatten().for_each(|site| *site = places[*site]);
         Report {
             recording: String::new(),
@@ -160,6 +160,7 @@ impl Loaded {
             by: selection.by,
             filtered: selection.filter.selects(),
             own: selection.own.clone(),
+            suppressed,
             sites,
             members,
             paths,

@@ -6,6 +6,7 @@ use regex::Regex;
 use super::frame::Frame;
 use super::phase::Phase;
 use crate::replay::Born;
+use crate::suppressions::Suppressions;
 
 /// What the user asked to see.
 #[derive(Clone, Default, Debug)]
@@ -20,13 +21,16 @@ pub struct Filter {
     pub born: Born,
     /// Only what Python programs allocated in one of these phases, if there is any.
     pub phases: Vec<Phase>,
+    /// No stacks that match one of these, which are credited with what they leave out.
+    pub suppressions: Suppressions,
 }
 
 impl Filter {
     /// Whether it leaves anything out.
     pub fn selects(&self) -> bool {
         let by_age = self.older.is_some() || self.born.selects();
-        self.focus.is_some() || self.ignore.is_some() || by_age || !self.phases.is_empty()
+        let by_frame = self.focus.is_some() || self.ignore.is_some() || !self.suppressions.all().is_empty();
+        by_frame || by_age || !self.phases.is_empty()
     }
 
     /// Whether the expressions match this frame: (focus, ignore).

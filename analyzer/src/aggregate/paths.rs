@@ -10,6 +10,7 @@ use super::filter::Filter;
 use super::frame::{Frame, Kind};
 use super::phase::{Marks, Phase};
 use crate::fast_map::FastMap;
+use crate::suppressions::Suppressions;
 
 /// An exact path: an index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -29,6 +30,17 @@ struct PathNode {
     /// The innermost Python frame, or [`NONE`].
     python: u32,
     matches: (bool, bool),
+    /// Which suppression its innermost suppressed frame matches, or [`NONE`].
+    suppression: u32,
+    marks: Marks,
+}
+
+/// What is known of a frame wherever it is.
+#[derive(Clone, Copy)]
+struct FrameFacts {
+    identity: u32,
+    matches: (bool, bool),
+    suppression: u32,
     marks: Marks,
 }
 
@@ -36,8 +48,7 @@ struct PathNode {
 pub struct Paths {
     frames: Vec<Frame>,
     frame_index: HashMap<Frame, u32>,
-    /// Per frame: its identity, what it matches, and what it says of the phase.
-    frame_facts: Vec<(u32, (bool, bool), Marks)>,
+    frame_facts: Vec<FrameFacts>,
     identity_index: HashMap<String, (u32, u64)>,
     identity_hashes: Vec<u64>,
     paths: Vec<PathNode>,
@@ -56,6 +67,7 @@ impl Paths {
             site,
             python: NONE,
             matches: (false, false),
+            suppression: NONE,
             marks: Marks::default(),
         };
         Paths {
@@ -90,7 +102,9 @@ impl Paths {
         if identity == fresh {
             self.identity_hashes.push(hashed);
         }
-        self.frame_facts.push((identity, self.filter.matches(&frame), Marks::of(&frame)));
+        let suppression = self.filter.suppressions.of(&frame).map_or(NONE, |at| at as u32);
+        let (matches, marks) = (self.filter.matches(&frame), Marks::of(&frame));
+        self.frame_facts.push(FrameFacts { identity, matches, suppression, marks });
         self.frames.push(frame.clone());
         self.frame_index.insert(frame, index);
         index
@@ -101,10 +115,11 @@ impl Paths {
         if let Some(&path) = self.path_index.get(&(parent.0, frame)) {
             return PathId(path);
         }
-        let (identity, matches, marks) = self.frame_facts[frame as usize];
+        let FrameFacts { identity, matches, suppression, marks } = self.frame_facts[frame as usize];
         let above = &self.paths[parent.0 as usize];
         let matches = (above.matches.0 | matches.0, above.matches.1 | matches.1);
         let marks = above.marks.and(marks);
+        let suppression = if suppression == NONE { above.suppression } else { suppression };
         let python = if self.frames[frame as usize].kind == Kind::Python { frame } else { above.python };
         let above = above.site;
         let fresh = self.site_hashes.len() as u32;
@@ -115,7 +130,7 @@ impl Paths {
             self.site_hashes.push(hash(above, &identity.to_le_bytes()));
         }
         let path = self.paths.len() as u32;
-        self.paths.push(PathNode { parent: parent.0, frame, site, python, matches, marks });
+        self.paths.push(PathNode { parent: parent.0, frame, site, python, matches, suppression, marks });
         self.path_index.insert((parent.0, frame), path);
         PathId(path)
     }
@@ -182,6 +197,17 @@ impl Paths {
     /// What its frames say of its phase.
     pub(super) fn marks(&self, path: PathId) -> Marks {
         self.paths[path.0 as usize].marks
+    }
+
+    /// The suppression that its stacks match, by its place among all.
+    pub fn suppression(&self, path: PathId) -> Option<usize> {
+        let suppression = self.paths[path.0 as usize].suppression;
+        (suppression != NONE).then_some(suppression as usize)
+    }
+
+    /// The suppressions of the filter.
+    pub fn suppressions(&self) -> &Suppressions {
+        &self.filter.suppressions
     }
 
     /// Whether the filter lets the stacks of this path through.

@@ -172,8 +172,10 @@ pub struct Site {
     pub name: Option<String>,
     /// Its counts.
     pub counts: Counts,
-    /// Its stack: that of its largest exact stack.
+    /// Its stack, of those that are this site the largest; of a group the one frame that it is named by.
     pub path: PathId,
+    /// Of a group the largest stack, else the same.
+    pub largest: PathId,
     /// The phase of a Python program in which all of it was allocated; `None`: several, or no Python.
     pub phase: Option<Phase>,
     /// Exact stacks, with their lines, that are this site; 0 for a group.
@@ -235,6 +237,8 @@ pub struct Report {
     pub filtered: bool,
     /// Which code is the user's own.
     pub own: Own,
+    /// What each suppression of the filter left out, by its place in [`Paths::suppressions`].
+    pub suppressed: Vec<Counts>,
     /// Sites, largest first.
     pub sites: Vec<Site>,
     /// Of each process, for each of its [`crate::replay::Totals`]: the place in `sites` of what it is part of; `None` if

@@ -57,23 +57,35 @@ pub(super) struct Sites<'p> {
     pub paths: &'p mut Paths,
     index: HashMap<Key, usize>,
     by_frame: HashMap<Option<u32>, usize>,
-    /// Exact stacks counted in [`Site::stacks`].
+    /// Exact stacks that were counted.
     seen: HashSet<PathId>,
     sites: Vec<Site>,
-    /// The counts of the one stack that is shown for a site: its largest.
-    shown: Vec<Counts>,
+    /// The counts of a site's largest stack.
+    largest: Vec<Counts>,
+    /// What each suppression leaves out.
+    suppressed: Vec<Counts>,
+}
+
+/// All of it.
+pub(super) struct Sorted {
+    pub sites: Vec<Site>,
+    /// The place of each by its number.
+    pub places: Vec<usize>,
+    /// What each suppression has left out.
+    pub suppressed: Vec<Counts>,
 }
 
 impl<'p> Sites<'p> {
     pub fn new(by: By, paths: &'p mut Paths) -> Sites<'p> {
         Sites {
+            suppressed: vec![Counts::default(); paths.suppressions().all().len()],
             by,
             paths,
             index: HashMap::new(),
             by_frame: HashMap::new(),
             seen: HashSet::new(),
             sites: Vec::new(),
-            shown: Vec::new(),
+            largest: Vec::new(),
         }
     }
 
@@ -89,93 +101,96 @@ impl<'p> Sites<'p> {
         if !self.paths.shown(path, phase) {
             return None;
         }
+        if let Some(suppression) = self.paths.suppression(path) {
+            self.suppressed[suppression].add(&counts);
+            return None;
+        }
         let known = self.sites.len();
         let site = match self.by {
-            By::Stack => self.add_stack(path, counts),
+            By::Stack => self.stack(path),
             By::Function | By::Line | By::Module => {
                 let frame = group::asking_frame(self.by, self.paths, path);
-                let site = match self.by_frame.get(&frame) {
+                match self.by_frame.get(&frame) {
                     Some(&site) => site,
                     None => {
                         let group = group::of_frame(self.by, frame.map(|frame| self.paths.frame_at(frame)));
-                        let site = self.group(group);
+                        let site = self.group(group, path);
                         self.by_frame.insert(frame, site);
                         site
                     }
-                };
-                self.sites[site].counts.add(&counts);
-                site
+                }
             }
-            By::Thread | By::Process => {
-                let site = self.group(owner.group(self.by, totals.thread));
-                self.sites[site].counts.add(&counts);
-                site
-            }
+            By::Thread | By::Process => self.group(owner.group(self.by, totals.thread), path),
         };
-        let fresh = site == known;
-        let made = &mut self.sites[site];
-        if fresh {
-            made.phase = phase;
-        } else if made.phase != phase {
-            made.phase = None;
+        if site == known {
+            self.sites[site].phase = phase;
+        } else if self.sites[site].phase != phase {
+            self.sites[site].phase = None;
         }
+        self.count(site, path, counts);
         Some(site)
     }
 
-    /// Returns the index of the site.
-    fn add_stack(&mut self, path: PathId, counts: Counts) -> usize {
+    /// Adds the counts of a stack to its site.
+    fn count(&mut self, index: usize, path: PathId, counts: Counts) {
+        let site = &mut self.sites[index];
+        site.counts.add(&counts);
+        let largest = self.largest[index];
+        let is_less = |other| self.paths.frames(path).lt(self.paths.frames(other));
+        if counts > largest || (counts == largest && is_less(site.largest)) {
+            self.largest[index] = counts;
+            site.largest = path;
+            if self.by == By::Stack {
+                site.path = path;
+            }
+        }
+    }
+
+    /// The site of a stack.
+    fn stack(&mut self, path: PathId) -> usize {
         let site = self.paths.site(path);
         let fresh = self.sites.len();
         let index = *self.index.entry(Key::Stack(site)).or_insert(fresh);
         if index == fresh {
             let hash = self.paths.site_hash(site);
-            self.sites.push(Site { hash, name: None, counts, path, phase: None, stacks: 1 });
-            self.seen.insert(path);
-            self.shown.push(counts);
-            return index;
+            self.push(hash, None, path, path);
         }
-        let site = &mut self.sites[index];
-        site.counts.add(&counts);
-        if site.path != path && self.seen.insert(path) {
-            site.stacks += 1;
-        }
-        let shown = self.shown[index];
-        if counts > shown || (counts == shown && self.paths.frames(path).lt(self.paths.frames(site.path))) {
-            self.shown[index] = counts;
-            site.path = path;
+        if self.seen.insert(path) {
+            self.sites[index].stacks += 1;
         }
         index
     }
 
-    fn group(&mut self, group: Group) -> usize {
+    /// The site of a group, in which `path` is.
+    fn group(&mut self, group: Group, path: PathId) -> usize {
         let fresh = self.sites.len();
         let index = *self.index.entry(Key::Hash(group.hash)).or_insert(fresh);
         if index == fresh {
-            let mut path = self.paths.root(Some(recording::EndReason::Complete));
+            let mut frame_path = self.paths.root(Some(recording::EndReason::Complete));
             if let Some(frame) = group.frame {
                 let frame = self.paths.frame(frame);
-                path = self.paths.extend(path, frame);
+                frame_path = self.paths.extend(frame_path, frame);
             }
-            self.sites.push(Site {
-                stacks: 0,
-                hash: group.hash,
-                name: Some(group.name),
-                counts: Counts::default(),
-                path,
-                phase: None,
-            });
+            self.push(group.hash, Some(group.name), frame_path, path);
         }
         index
     }
 
-    /// Largest first, in an order that depends on nothing else than the sites; and the place of each by its number.
-    pub fn sorted(self) -> (Vec<Site>, Vec<usize>) {
+    fn push(&mut self, hash: u64, name: Option<String>, path: PathId, largest: PathId) {
+        let counts = Counts::default();
+        self.sites.push(Site { hash, name, counts, path, largest, phase: None, stacks: 0 });
+        self.largest.push(counts);
+    }
+
+    /// Largest first, in an order that depends on nothing else than the sites.
+    pub fn sorted(self) -> Sorted {
         let mut sites: Vec<(usize, Site)> = self.sites.into_iter().enumerate().collect();
         sites.sort_by(|(_, a), (_, b)| {
             b.counts.cmp(&a.counts).then(a.hash.cmp(&b.hash)).then_with(|| a.name.cmp(&b.name))
         });
         let mut places = vec![0; sites.len()];
         sites.iter().enumerate().for_each(|(place, (number, _))| places[*number] = place);
-        (sites.into_iter().map(|(_, site)| site).collect(), places)
+        let sites = sites.into_iter().map(|(_, site)| site).collect();
+        Sorted { sites, places, suppressed: self.suppressed }
     }
 }

@@ -1,15 +1,17 @@
 //! `unfreed report`.
 use std::ffi::OsStr;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
 use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
-use crate::error::Failure;
+use crate::error::{Failure, reason};
 use crate::output::{self, Style};
 use crate::reader::Run;
 use crate::subject::Subject;
+use crate::suppressions::Suppressions;
 use crate::{moments, progress, symbols};
 
 /// Does it.
@@ -48,10 +50,26 @@ fn selection(subject: &Subject, run: &Run, by: By, select: &SelectArgs) -> Resul
     let SelectArgs { older, phases, from, which, .. } = select;
     let born = moments::born(select.born.as_ref(), subject, run)?;
     let (focus, ignore, phases) = (which.focus.clone(), which.ignore.clone(), phases.clone());
-    let filter = Filter { focus, ignore, older: *older, born, phases };
+    let suppressions = suppressions(&which.suppressions)?;
+    let filter = Filter { focus, ignore, older: *older, born, phases, suppressions };
     let at = moments::moment(subject, run, select)?;
     let symbols = symbols(&which.symbols);
     Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols })
+}
+
+/// What these files say.
+pub(super) fn suppressions(files: &[PathBuf]) -> Result<Suppressions, Failure> {
+    let mut all = Suppressions::default();
+    for file in files {
+        let text = std::fs::read(file).map_err(|why| {
+            Failure::new(file.display(), reason(&why), "--suppressions names a file of leak:PATTERN lines")
+        })?;
+        all.add(&file.display().to_string(), &String::from_utf8_lossy(&text)).map_err(|bad| {
+            let why = format!("'{}' is no suppression", bad.text);
+            Failure::new(bad.place, why, "a line is leak:PATTERN, or # and a comment")
+        })?;
+    }
+    Ok(all)
 }
 
 /// Where symbols are, as it was typed.

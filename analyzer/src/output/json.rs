@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, Phase, Process, Report, Site};
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
+use crate::output::suppressions::{self, SuppressionJson};
 use crate::output::units::utc;
 use crate::replay::Moment;
 
@@ -16,6 +17,8 @@ struct ReportJson<'a> {
     schema: &'static str,
     recording: RecordingJson<'a>,
     totals: TotalsJson,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressions: Vec<SuppressionJson<'a>>,
     #[serde(serialize_with = "report_sites")]
     sites: (&'a Report, &'a Written, usize),
 }
@@ -161,6 +164,8 @@ struct DiffJson<'a> {
     old: RecordingJson<'a>,
     new: RecordingJson<'a>,
     totals: ChangeJson,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    suppressions: Vec<SuppressionJson<'a>>,
     #[serde(serialize_with = "diff_sites")]
     sites: (&'a Diff, [&'a Written; 2], usize),
 }
@@ -216,6 +221,7 @@ pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Wri
             events: totals.events,
             lost: totals.lost,
         },
+        suppressions: suppressions::json(report),
         sites: (report, &written, limit),
     };
     write(&json, out)
@@ -229,6 +235,7 @@ pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) ->
         old: recording(&diff.old),
         new: recording(&diff.new),
         totals: change(&diff.old.totals.counts, &diff.new.totals.counts),
+        suppressions: suppressions::json(&diff.new),
         sites: (diff, [&old, &new], limit),
     };
     write(&json, out)

@@ -5,6 +5,7 @@ mod folding;
 mod frames;
 mod header;
 mod json;
+mod suppressions;
 mod text;
 mod units;
 

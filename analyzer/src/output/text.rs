@@ -3,6 +3,7 @@ use std::io::{self, Write};
 
 use super::frames;
 use super::header::header;
+use super::suppressions;
 use super::units::{Number, Size, counted, signed_number, signed_size};
 use crate::aggregate::{Counts, Phase, Report, Site};
 use crate::cli::By;
@@ -68,7 +69,8 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
     }
     if holding.is_empty() {
         let what = if report.filtered { "selected" } else { "unfreed" };
-        return writeln!(out, "\nnothing is {what}");
+        writeln!(out, "\nnothing is {what}")?;
+        return suppressions::text(report, style, out);
     }
     let mut folded = false;
     if report.by == By::Stack {
@@ -81,7 +83,8 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
     let rest = holding.get(limit..).unwrap_or(&[]);
     let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
     more(rest.len(), &format!(", {} unfreed", Size(bytes)), out)?;
-    unfolded(folded, style, out)
+    unfolded(folded, style, out)?;
+    suppressions::text(report, style, out)
 }
 
 /// What of Python programs was allocated when.
@@ -176,7 +179,8 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
         change_table(diff, shown, style, out)?;
     }
     more(changed.len() - shown.len(), " changed", out)?;
-    unfolded(folded, style, out)
+    unfolded(folded, style, out)?;
+    suppressions::text(&diff.new, style, out)
 }
 
 fn mark(change: &Change) -> &'static str {
