@@ -1,8 +1,11 @@
 //! Timelines of recordings whose course is known, because these tests made them.
 mod synthetic;
 
+use analyzer::growth::Lifetimes;
 use analyzer::reader::Recording;
-use analyzer::replay::{self, Axis, BUCKETS, Moment, Options, Point, Replayed, Survivors, Timeline};
+use analyzer::replay::{
+    self, Axis, BUCKETS, LifetimesBySite, Moment, Options, Point, Replayed, Survivors, Timeline,
+};
 use synthetic::{Recorder, Scratch};
 
 /// Recorders begin at 1 s.
@@ -158,4 +161,32 @@ fn a_clock_that_cannot_be_is_no_end_of_it() {
     let (_, timeline) = observe(&r, Moment::End, BEGUN_MS);
     let born: u64 = timeline.points(0).iter().map(|point| point.born_blocks).sum();
     assert_eq!((born, *timeline.buckets().start()), (2, 0));
+}
+
+#[test]
+fn lifetimes_of_what_is_freed_in_a_window() {
+    let mut r = Recorder::new(0);
+    let (first, second) = (r.stack(&[0x1000]), r.stack(&[0x2000]));
+    let (a, b) = (r.writer(), r.writer());
+    r.clock(a, 1_100);
+    (0..4).for_each(|i| r.alloc(a, 0x10000 + 64 * i, 10, first));
+    r.free(a, 0x10000); // before the window
+    r.clock(a, 1_200);
+    r.free(a, 0x10040);
+    r.alloc(a, 0x20000, 10, second);
+    r.free(b, 0x20000); // at once, by a thread that notes no clock
+    r.clock(a, 1_300);
+    r.free(a, 0x10080);
+    r.clock(a, 1_400);
+    r.free(a, 0x100c0); // behind it
+    let scratch = Scratch::new("lifetimes");
+    let recording = Recording::open(&r.write(&scratch.0)).expect("it is a recording");
+    let mut lifetimes = LifetimesBySite::new(1_150..1_400);
+    let options = Options { until: Moment::End, ..Options::default() };
+    replay::observe(&recording, &options, &mut lifetimes, &|_| {});
+    let (mut long, mut short) = (Lifetimes::default(), Lifetimes::default());
+    long.add(100, 1);
+    long.add(200, 1);
+    short.add(0, 1);
+    assert_eq!((lifetimes.of(0), lifetimes.of(1), lifetimes.of(2)), (long, short, Lifetimes::default()));
 }

@@ -4,6 +4,7 @@
 //! allocate, never to the length of the log.
 mod arenas;
 mod inherited;
+mod lifetimes;
 mod live;
 mod merge;
 mod moment;
@@ -19,6 +20,7 @@ mod window;
 
 pub use arenas::ArenaCounts;
 pub use inherited::{Heir, Inherited, inherited};
+pub use lifetimes::LifetimesBySite;
 pub use live::{Birth, Block};
 pub use merge::{Gaps, Order, Place, Sink, in_order};
 pub use moment::{Born, BornIn, Edge, Moment, cut, has_epochs};

@@ -154,17 +154,17 @@ impl<'p, O: Observer> Replay<'p, O> {
         if let Some(before) = self.live.insert(address.0, block) {
             // A realloc that gave the place away has not ended yet, or never will: its process was killed.
             self.out.anomalies.allocated_twice += u64::from(before.moving == 0);
-            self.gone(place, before);
+            self.gone(place, address, before);
         }
-        self.observer.born(site, stack, size, &place);
+        self.observer.born(address, &block, stack, &place);
         self.out.live_bytes = self.out.live_bytes.wrapping_add(size);
         self.peak_bytes = self.peak_bytes.max(self.out.live_bytes);
     }
 
     /// A block was given back.
     #[inline(always)]
-    fn gone(&mut self, place: Place, block: Block) {
-        self.observer.died(&block, &place);
+    fn gone(&mut self, place: Place, address: Address, block: Block) {
+        self.observer.died(address, &block, &place);
         self.out.sites[block.site as usize].frees += 1;
         self.out.live_bytes = self.out.live_bytes.wrapping_sub(block.size);
     }
@@ -172,7 +172,7 @@ impl<'p, O: Observer> Replay<'p, O> {
     #[inline(always)]
     fn free(&mut self, place: Place, address: Address) {
         match self.live.remove(&address.0) {
-            Some(block) if block.moving == 0 => self.gone(place, block),
+            Some(block) if block.moving == 0 => self.gone(place, address, block),
             Some(moving) => {
                 // Perhaps of an arena that is there since.
                 self.live.insert(address.0, moving);
@@ -226,7 +226,7 @@ impl<'p, O: Observer> Replay<'p, O> {
                     && entry.get().moving == writer as u32 + 1
                 {
                     let block = entry.remove();
-                    self.gone(place, block);
+                    self.gone(place, address, block);
                 }
             }
             Some(None) => {}

@@ -2,7 +2,7 @@
 //!
 //! Time is in buckets of a power of two of ms, counted from the run's beginning: so the timelines of all processes of a run
 //! are on one axis once they are equally coarse.
-use recording::StackId;
+use recording::{Address, StackId};
 
 use super::live::Block;
 use super::merge::Place;
@@ -224,15 +224,15 @@ impl Timeline {
 
 impl Observer for Timeline {
     #[inline(always)]
-    fn born(&mut self, site: u32, _stack: StackId, size: u64, place: &Place) {
+    fn born(&mut self, _address: Address, block: &Block, _stack: StackId, place: &Place) {
         let bucket = self.bucket(place.clock_ms);
-        let point = self.point(site, bucket);
+        let point = self.point(block.site, bucket);
         point.born_blocks += 1;
-        point.born_bytes = point.born_bytes.saturating_add(size);
+        point.born_bytes = point.born_bytes.saturating_add(block.size);
     }
 
     #[inline(always)]
-    fn died(&mut self, block: &Block, place: &Place) {
+    fn died(&mut self, _address: Address, block: &Block, place: &Place) {
         // What the thread noted last may have been long before.
         let now_ms = self.now_ms.max(place.clock_ms);
         let bucket = self.bucket(now_ms);
@@ -278,13 +278,17 @@ pub fn survivors(replayed: &Replayed, axis: Axis) -> Vec<Vec<Survivors>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::Birth;
 
     #[test]
     fn many_busy_sites_have_wider_buckets() {
         let mut timeline = Timeline::with_most(0, 0, 100);
         for ms in 0..1_000 {
             let place = Place { writer: 0, thread: 0, clock_ms: ms, epoch: 1, collecting: false };
-            (0..3).for_each(|site| timeline.born(site, StackId(0), 1, &place));
+            for site in 0..3 {
+                let block = Block { size: 1, birth: Birth::new(1, ms), site, moving: 0 };
+                timeline.born(Address(0), &block, StackId(0), &place);
+            }
         }
         let counts: Vec<usize> = (0..3).map(|site| timeline.points(site).len()).collect();
         assert!(counts.iter().sum::<usize>() <= 103 && counts[0] > 16, "points {counts:?}");
