@@ -25,3 +25,4 @@ pub mod symbols;
 pub mod tails;
 pub mod target;
 pub mod temporary;
+pub mod wall_clock;
