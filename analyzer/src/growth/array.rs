@@ -51,7 +51,8 @@ pub(super) fn growing(process: &ProcessSeries, axis: &Axis) -> Option<Array> {
     let filled = before - half_bytes as f64 * before / most as f64;
     let (half_at, last_at) = (axis.middle(half), axis.middle(last));
     let due = last_at + LATE * (last_at - half_at) * (most as f64 - before) / filled;
-    let is_kept = process.series.buckets.iter().map(|bucket| bucket.unfreed.blocks).sum::<u64>() <= MOST_ARRAYS;
+    let is_kept =
+        process.series.buckets.iter().map(|bucket| bucket.unfreed.blocks).sum::<u64>() <= MOST_ARRAYS;
     (is_kept && due >= 1.0).then_some(Array {
         steps: steps as u64,
         bytes: (least, most),

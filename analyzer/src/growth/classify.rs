@@ -121,7 +121,11 @@ impl Facts {
 }
 
 /// The verdict, the reason and the doubt of a site that grows.
-pub(super) fn growing(facts: &Facts, finding: &Finding, array: Option<&Array>) -> (Verdict, Reason, Option<Doubt>) {
+pub(super) fn growing(
+    facts: &Facts,
+    finding: &Finding,
+    array: Option<&Array>,
+) -> (Verdict, Reason, Option<Doubt>) {
     let freed = facts.freed_part();
     let (reason, doubt) = match (array, &finding.rise) {
         (Some(array), _) => (Reason::Enlarged { steps: array.steps, bytes: array.bytes.1 }, None),
@@ -134,7 +138,10 @@ pub(super) fn growing(facts: &Facts, finding: &Finding, array: Option<&Array>) -
             };
             let steps = *steps as u64;
             let is_never = facts.freed == 0.0;
-            (if is_never { Reason::NeverFreed { steps } } else { Reason::SomeNeverFreed { freed, steps } }, doubt)
+            (
+                if is_never { Reason::NeverFreed { steps } } else { Reason::SomeNeverFreed { freed, steps } },
+                doubt,
+            )
         }
         _ => (Reason::Outrun { freed }, Some(Doubt::Fluctuates)),
     };
@@ -146,7 +153,10 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     let freed = facts.freed_part();
     let flat_ms = facts.flat();
     let doubt = facts.only_unfreed.then_some(Doubt::OnlyUnfreed);
-    if facts.freed > 0.0 && facts.collected >= COLLECTED * facts.freed && facts.freed >= facts.old + facts.before {
+    if facts.freed > 0.0
+        && facts.collected >= COLLECTED * facts.freed
+        && facts.freed >= facts.old + facts.before
+    {
         let (sum, count) = facts.sawtooth;
         let sawtooth_ms = (count > 0.0).then(|| (sum / count) as u64);
         return (Verdict::GcOnly, Reason::Collected { freed, sawtooth_ms }, doubt);
@@ -171,7 +181,9 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
             let doubt = (*steps > 1).then_some(Doubt::FewSteps);
             (Reason::Once { steps: *steps as u64, flat_ms }, doubt)
         }
-        Course::Late { steps, .. } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow)),
+        Course::Late { steps, .. } => {
+            (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow))
+        }
         Course::Slowing { .. } => (Reason::Slowing, Some(Doubt::Slowing)),
         Course::Stopped { .. } if facts.freed < facts.old => (Reason::Stopped { flat_ms }, None),
         _ => (Reason::Bounded { freed, flat_ms }, None),

@@ -1,9 +1,9 @@
 //! Series of all processes -> a verdict: each is judged alone, then all together, since what is few in each of many workers
 //! may be many in all.
 use super::array::{self, Array};
+use super::classify::{self, Facts};
 use super::estimate;
 use super::judgement::{Confidence, Estimate, Growth, Judgement, ProcessJudgement, Verdict};
-use super::classify::{self, Facts};
 use super::profile::{Ages, Axis, Profile, judged};
 use super::rules::{Rise, course_of, rise};
 use super::series::{Amount, ProcessSeries};
@@ -51,13 +51,18 @@ fn judge_by(processes: &[ProcessSeries], by_time: bool) -> (Judgement, bool) {
         .collect();
     let seen: Vec<&Looked> = looked.iter().flatten().collect();
     let together = together(&seen);
-    let facts = Facts::of(processes, &seen.iter().map(|looked| (looked.process, looked.judged, &looked.axis)).collect::<Vec<_>>());
+    let facts = Facts::of(
+        processes,
+        &seen.iter().map(|looked| (looked.process, looked.judged, &looked.axis)).collect::<Vec<_>>(),
+    );
     let is_sure = |looked: &Looked| match &looked.finding {
         Finding { array: Some(_), .. } => true,
         Finding { rise: Some(Rise::Kept { steps, .. }), .. } => *steps >= SURE_ALONE,
         _ => false,
     };
-    let grows = together.rise.is_some() || seen.len() == 1 && seen[0].finding.array.is_some() || seen.iter().any(|looked| is_sure(looked));
+    let grows = together.rise.is_some()
+        || seen.len() == 1 && seen[0].finding.array.is_some()
+        || seen.iter().any(|looked| is_sure(looked));
     let is_even = matches!(&together.rise, Some(Rise::Kept { cells, even: true, .. }) if cells.len() > super::profile::CELLS / 2);
     let each: Vec<ProcessJudgement> = looked
         .iter()
@@ -72,7 +77,8 @@ fn judge_by(processes: &[ProcessSeries], by_time: bool) -> (Judgement, bool) {
 /// Whether most of what is born is freed.
 fn is_freed(processes: &[ProcessSeries]) -> bool {
     let buckets = processes.iter().flat_map(|process| &process.series.buckets);
-    let (born, freed) = buckets.fold((0, 0), |(born, freed), bucket| (born + bucket.born.blocks, freed + bucket.freed.blocks));
+    let (born, freed) = buckets
+        .fold((0, 0), |(born, freed), bucket| (born + bucket.born.blocks, freed + bucket.freed.blocks));
     freed * 2 > born
 }
 

@@ -102,11 +102,14 @@ impl Ages {
         let end = axis.bucket(NEARLY_ALL);
         let powers = 0..Lifetimes::CLASSES as u32;
         let freed_in_all = series.buckets.iter().map(|bucket| bucket.freed.blocks).sum::<u64>();
-        let freed = |power| series.lifetimes.map_or(freed_in_all, |lifetimes| lifetimes.at_least(power)) as f64;
+        let freed =
+            |power| series.lifetimes.map_or(freed_in_all, |lifetimes| lifetimes.at_least(power)) as f64;
         let unfreed = |power: u32| {
             let old = (end as f64 - f64::from(power).exp2() / bucket_ms).ceil().max(0.0) as usize;
-            series.buckets[..old.min(series.buckets.len())].iter().map(|bucket| bucket.unfreed.blocks).sum::<u64>()
-                as f64
+            series.buckets[..old.min(series.buckets.len())]
+                .iter()
+                .map(|bucket| bucket.unfreed.blocks)
+                .sum::<u64>() as f64
         };
         Ages {
             freed: powers.clone().map(freed).collect(),

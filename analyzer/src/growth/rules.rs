@@ -74,9 +74,14 @@ fn fluctuation(live: &[Mass]) -> f64 {
 
 /// Whether the floors rise steadily, and more than the births do: more work at a time has more in use.
 fn floors_rise(floors: &[f64], births: &[f64]) -> bool {
-    let waits: Vec<f64> =
-        floors.iter().zip(births).map(|(floor, births)| if *births > 0.0 { floor / births } else { 0.0 }).collect();
-    rises(floors) && (waits.contains(&0.0) || grown(&waits[FIRST_FLOOR..]) >= MORE_THAN_BIRTHS * grown(&floors[FIRST_FLOOR..]))
+    let waits: Vec<f64> = floors
+        .iter()
+        .zip(births)
+        .map(|(floor, births)| if *births > 0.0 { floor / births } else { 0.0 })
+        .collect();
+    rises(floors)
+        && (waits.contains(&0.0)
+            || grown(&waits[FIRST_FLOOR..]) >= MORE_THAN_BIRTHS * grown(&floors[FIRST_FLOOR..]))
 }
 
 fn grown(floors: &[f64]) -> f64 {

@@ -87,7 +87,8 @@ pub(super) fn course(cells: &[Mass]) -> Course {
 fn is_even(weights: &[f64]) -> bool {
     let third = weights.len() / 3;
     let sums = [0, 1, 2].map(|index| weights[index * third..(index + 1) * third].iter().sum::<f64>());
-    let (least, most) = sums.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &sum| (least.min(sum), most.max(sum)));
+    let (least, most) =
+        sums.iter().fold((f64::INFINITY, 0.0f64), |(least, most), &sum| (least.min(sum), most.max(sum)));
     weights.iter().sum::<f64>() >= EVEN_STEPS && most <= EVEN * least
 }
 
@@ -124,7 +125,8 @@ fn weights(cells: &[Mass]) -> Vec<f64> {
     filled.sort_by(f64::total_cmp);
     let most = MOST * filled.get(filled.len() / 2).copied().unwrap_or(0.0);
     let mut weights: Vec<f64> = cells.iter().map(|cell| cell.blocks.min(most)).collect();
-    let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
+    let (sum, squares) =
+        weights.iter().fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
     let scale = if squares > 0.0 { sum / squares } else { 0.0 };
     weights.iter_mut().for_each(|weight| *weight *= scale);
     weights
@@ -150,7 +152,8 @@ impl Slowing {
         let best = |values: &mut dyn Iterator<Item = (f64, f64)>| {
             values.fold((0.0, 0.0), |best: (f64, f64), next| if next.1 > best.1 { next } else { best })
         };
-        let (rate, by_rate) = best(&mut (1..160).map(|step| f64::from(step) / 4.0).map(|rate| (rate, exponential(rate))));
+        let (rate, by_rate) =
+            best(&mut (1..160).map(|step| f64::from(step) / 4.0).map(|rate| (rate, exponential(rate))));
         let (exponent, by_power) =
             best(&mut (1..50).map(|step| f64::from(step) / 50.0).map(|exponent| (exponent, power(exponent))));
         Slowing {
