@@ -9,10 +9,12 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
+mod growth;
 mod moments;
 mod pack;
 mod record;
 mod values;
+pub use growth::{GrowthArgs, Per, WindowArgs};
 pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
@@ -36,6 +38,7 @@ Examples:
   unfreed report rec                              what it has not freed, largest first
   unfreed mark rec warm                           name this moment; some work later:
   unfreed diff rec@warm rec                       what grew since
+  unfreed growth rec                              is it a leak?
   unfreed pack rec                                one file, to be read on another machine
   unfreed install /opt/unfreed                    the library, for services and containers
 
@@ -75,6 +78,14 @@ pub enum Verb {
     /// Sites are matched by module and function (Python: file and line), never by address, so the two may come from
     /// different processes, load addresses and builds. New and vanished sites are marked.
     Diff(DiffArgs),
+    /// Say whether it is a leak: which code's unfreed memory grows, how fast, and why
+    ///
+    /// For each line of your code a verdict. GROWING: what is unfreed grew steadily and was still growing at the end. GC-ONLY: freed by
+    /// Python's cyclic collector alone. PLATEAU: bounded, or it stopped growing. RESIDENT: allocated at the start and kept.
+    /// TEMPORARY: freed again. The youngest tenth of the window is left out, since blocks that young are mostly just in use.
+    ///
+    /// Each process is judged in the part of the window in which it lived. The rules are in docs/growth.md.
+    Growth(GrowthArgs),
     /// Name this moment of a run, to report and compare
     ///
     /// The recorded processes are not stopped and no signal is sent: what they allocate from now on, in all processes of the
@@ -122,8 +133,6 @@ Examples:
   unfreed report before --older 10m           only what is older than ten minutes
   unfreed report 4711                         process 4711 and its children, as they run
   unfreed report rec@warm                     as it was when that mark was set
-  unfreed report rec --peak                   as it was when most was unfreed
-  unfreed report rec --at 17:20               as it was at that time of day, UTC
   unfreed report rec --born warm..            what came after it and is still there
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
@@ -132,7 +141,7 @@ pub struct ReportArgs {
     /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, a pack, or the number of a process
     ///
     /// Of a process that runs also what it forked and executed is reported. @MOMENT behind it stands for the recording as it was
-    /// then: the name of a mark, +10m since the run began, 17:20:31 by the clock (UTC), or peak.
+    /// then: the name of a mark, or +10m since the run began.
     #[arg(value_name = "REC|PID")]
     pub recording: OsString,
     /// What to group, filter and print.
@@ -149,13 +158,12 @@ Examples:
   unfreed diff before after --ignore '^test_'  without stacks that pass through test_*
   unfreed diff before after --format csv       for a spreadsheet
   unfreed diff rec@warm rec@end                what changed between two marks of one
-  unfreed diff rec@warm rec@peak               from a mark to the peak
   unfreed diff rec@warm rec@end --born warm..  of that, only what was allocated since")]
 pub struct DiffArgs {
     /// The recording to compare with; OLD@MOMENT is what it was then
     ///
-    /// A directory, a process's file in it, or the number of a process; the moment is the name of a mark, +10m since the run
-    /// began, 17:20:31 by the clock (UTC), or peak, when most was unfreed.
+    /// A directory, a process's file in it, or the number of a process; the moment is the name of a mark, or +10m since the run
+    /// began.
     #[arg(value_name = "OLD")]
     pub old: OsString,
     /// The recording to look at: another one, or another moment of the same
@@ -228,17 +236,13 @@ pub struct SelectArgs {
         hide_possible_values = true
     )]
     pub phases: Vec<Phase>,
-    /// The moment to report: before-exit, end, peak, a mark, +10m, or 17:20:31 [default: before-exit]
+    /// The moment to report where none is named: before-exit or end [default: before-exit]
     ///
     /// A Python interpreter that ends in an orderly way frees what its globals hold, and most leaks with it. So a
     /// process in which that began is reported as of the moment before, any other one as of its end: that is
-    /// before-exit. With end every process is reported as of its end. The others are as in REC@MOMENT: times are since the run
-    /// began, or by the clock in UTC, as reports print them; with its date as 2026-11-21T17:20:31Z.
+    /// before-exit. With end every process is reported as of its end.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     pub at: Option<At>,
-    /// What was unfreed when most was: the peak of each process, the same as --at peak
-    #[arg(long, conflicts_with = "at")]
-    pub peak: bool,
     /// Where the unfreed blocks are read from: best, table or events.
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
     pub from: Source,
@@ -321,17 +325,13 @@ pub struct InspectArgs {
 }
 
 /// The moment of which a report speaks.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum At {
     /// Before Python began to free its globals; the end for a process in which it did not.
     #[default]
     BeforeExit,
     /// The end of what was recorded.
     End,
-    /// When most was unfreed, in each process.
-    Peak,
-    /// What [`crate::moments`] reads: a mark or a time.
-    Named(String),
 }
 
 /// What makes one site of a report.

@@ -311,11 +311,13 @@ fn json_is_as_the_schemas_say() {
         ("report", &["report", "old"][..]),
         ("report", &["report", "flask-60", "--suppressions", "suppressions"]),
         ("diff", &["diff", "old", "new", "--suppressions", "suppressions"]),
+        ("growth", &["growth", "flask-60", "--limit", "64M"]),
+        ("growth", &["growth", "new", "--per", "minute"]),
     ] {
         let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(format!("{verb}.schema.json"));
         let schema: Value =
             serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("it is JSON");
-        for by in ["stack", "function", "thread"] {
+        for by in ["stack", "function", if verb == "growth" { "module" } else { "thread" }] {
             let value = json(&scratch, &[arguments, &["--format", "json", "--by", by]].concat());
             check(&schema, &schema, &value, verb);
         }

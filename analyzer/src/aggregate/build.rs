@@ -3,11 +3,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::callers::Callers;
 use super::filter::Filter;
 use super::own::Own;
 use super::parallel::{in_parallel, lock};
-use super::paths::Paths;
-use super::phase::phases;
+use super::paths::{PathId, Paths};
+use super::phase::{Phase, phases};
 use super::process::{counts_of, process};
 use super::report::{Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
@@ -15,8 +16,10 @@ use super::sites::{Owner, Sites, Sorted};
 use super::stacks::{NodePlaces, Places};
 use crate::cli::By;
 use crate::control::Control;
+use crate::python::merge::Fit;
 use crate::reader::{Definitions, Recording, Run, parents};
 use crate::replay::{self, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source};
+use crate::servers::Handlers;
 use crate::symbols;
 
 /// What to report.
@@ -32,8 +35,29 @@ pub struct Selection {
     pub filter: Filter,
     /// Which code is the user's own.
     pub own: Own,
+    /// By line or function, whether that is the user's own, beneath these functions; else it is what asked for the memory.
+    pub callers: Option<Handlers>,
     /// Where symbols are.
     pub symbols: symbols::Options,
+}
+
+/// A stack of a process, one of [`Replayed::sites`].
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Its frames.
+    pub path: PathId,
+    /// When in the life of a Python program it allocates.
+    pub phase: Option<Phase>,
+    /// If it has Python frames: how these go together with the native ones.
+    pub fit: Option<Fit>,
+}
+
+/// A report, and what it was made of.
+pub struct Grouped {
+    /// It.
+    pub report: Report,
+    /// For each process what was replayed, and its stacks.
+    pub processes: Vec<(Replayed, Vec<Member>)>,
 }
 
 /// A run after its events were replayed.
@@ -77,6 +101,11 @@ impl Loaded {
             let replayed = lock(reading).take().map_or_else(Replayed::default, |reading| reading.finish(now));
             (replayed, Definitions::read(recording))
         });
+        Loaded::of(run, replayed, options)
+    }
+
+    /// Of the processes of a run that were replayed by these options.
+    pub fn of(run: &Run, replayed: Vec<(Replayed, Definitions)>, options: replay::Options) -> Loaded {
         let mut replayed = replayed;
         let inherited = inherit(run, &mut replayed, options);
         let mut places = Places::default();
@@ -112,12 +141,19 @@ impl Loaded {
 
     /// Looks up the symbols and makes the sites; `done` is told of addresses looked up.
     pub fn report(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Report {
+        self.grouped(run, selection, done).report
+    }
+
+    /// The same, with what it was made of.
+    pub fn grouped(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Grouped {
         let mut paths = Paths::new(selection.filter.clone());
         let symbols = run.symbols(&selection.symbols);
         let (frames, problems) = self.places.symbolize(&symbols, &mut paths, done);
         let mut processes = self.processes(run);
         let names = occurrences(&run.recordings);
-        let mut sites = Sites::new(selection.by, &mut paths);
+        let callers = selection.callers.as_ref().map(|handlers| Callers::new(&selection.own, handlers));
+        let mut sites = Sites::new(selection.by, callers, &mut paths);
+        let mut stacks: Vec<Vec<Member>> = Vec::new();
         let mut members: Vec<Vec<Option<usize>>> = Vec::new();
         for (index, loaded) in self.processes.iter().enumerate() {
             let oldest = selection.filter.older.map(|older| {
@@ -139,6 +175,8 @@ impl Loaded {
             for (phase, counts) in phases.iter().zip(counts_of(replayed, None, &BornIn::ANY)) {
                 phase.iter().for_each(|&phase| python.phases[phase as usize].add(&counts));
             }
+            let member = |(&(path, fit), &phase): (&(PathId, _), &_)| Member { path, phase, fit };
+            stacks.push(resolved.iter().zip(&phases).map(member).collect());
             let mut numbers = Vec::with_capacity(replayed.sites.len());
             for (((totals, counts), (path, fit)), phase) in totals().zip(counts).zip(resolved).zip(phases) {
                 numbers.push(sites.add(path, phase, counts, totals, &owner));
@@ -150,7 +188,7 @@ impl Loaded {
         }
         let Sorted { sites, places, suppressed } = sites.sorted();
         members.iter_mut().flatten().flatten().for_each(|site| *site = places[*site]);
-        Report {
+        let report = Report {
             recording: String::new(),
             moment: None,
             totals: totals(&processes),
@@ -164,7 +202,9 @@ impl Loaded {
             sites,
             members,
             paths,
-        }
+        };
+        let replayed = self.processes.into_iter().map(|loaded| loaded.replayed);
+        Grouped { report, processes: replayed.zip(stacks).collect() }
     }
 }
 

@@ -37,7 +37,7 @@ impl Own {
     }
 
     /// How little a frame is the user's, of a stack with Python frames or without.
-    fn rank(&self, frame: &Frame, python: bool) -> u8 {
+    pub(super) fn rank(&self, frame: &Frame, python: bool) -> u8 {
         if self.is_added(frame) {
             return 0;
         }

@@ -14,7 +14,14 @@ use crate::suppressions::Suppressions;
 
 /// An exact path: an index.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct PathId(u32);
+pub struct PathId(pub(super) u32);
+
+impl PathId {
+    /// Its place among all.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// The roots are the reasons why stacks end, and one for the stacks whose frames are not in the recording.
 const ROOTS: u32 = 8;
@@ -154,6 +161,29 @@ impl Paths {
     pub fn python_frame(&self, path: PathId) -> Option<u32> {
         let frame = self.paths[path.0 as usize].python;
         (frame != NONE).then_some(frame)
+    }
+
+    /// How many paths there are, the roots included.
+    pub(super) fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Of a path by its index: its caller's index, which is a lower one, and its innermost frame; `None` of a root.
+    pub(super) fn link(&self, index: usize) -> Option<(usize, u32)> {
+        let node = self.paths.get(index)?;
+        (node.parent != NONE).then_some((node.parent as usize, node.frame))
+    }
+
+    /// What each path's frames say together, from its outermost frame inwards, by the path's index.
+    pub(crate) fn fold<T: Copy>(&self, nothing: T, add: impl Fn(T, u32) -> T) -> Vec<T> {
+        let mut said = Vec::with_capacity(self.paths.len());
+        for node in &self.paths {
+            said.push(match node.parent {
+                NONE => nothing,
+                parent => add(said[parent as usize], node.frame),
+            });
+        }
+        said
     }
 
     /// All frames, by index.

@@ -1,6 +1,7 @@
 //! Sites in the making: adds up the stacks of all processes by what makes a site.
 use std::collections::{HashMap, HashSet};
 
+use super::callers::Callers;
 use super::family::spoken;
 use super::group::{self, Group};
 use super::paths::{PathId, Paths};
@@ -54,6 +55,8 @@ enum Key {
 /// Sites in the making.
 pub(super) struct Sites<'p> {
     by: By,
+    /// If functions and lines are the user's own.
+    callers: Option<Callers>,
     pub paths: &'p mut Paths,
     index: HashMap<Key, usize>,
     by_frame: HashMap<Option<u32>, usize>,
@@ -76,10 +79,11 @@ pub(super) struct Sorted {
 }
 
 impl<'p> Sites<'p> {
-    pub fn new(by: By, paths: &'p mut Paths) -> Sites<'p> {
+    pub fn new(by: By, callers: Option<Callers>, paths: &'p mut Paths) -> Sites<'p> {
         Sites {
             suppressed: vec![Counts::default(); paths.suppressions().all().len()],
             by,
+            callers,
             paths,
             index: HashMap::new(),
             by_frame: HashMap::new(),
@@ -109,7 +113,9 @@ impl<'p> Sites<'p> {
         let site = match self.by {
             By::Stack => self.stack(path),
             By::Function | By::Line | By::Module => {
-                let frame = group::asking_frame(self.by, self.paths, path);
+                let own = self.callers.as_mut().filter(|_| self.by != By::Module);
+                let own = own.and_then(|callers| callers.innermost(self.paths, path));
+                let frame = own.or_else(|| group::asking_frame(self.by, self.paths, path));
                 match self.by_frame.get(&frame) {
                     Some(&site) => site,
                     None => {

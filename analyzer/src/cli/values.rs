@@ -6,16 +6,13 @@ use recording::run::MARK_NAME;
 use regex::Regex;
 
 use super::At;
-use crate::wall_clock;
 
 /// A moment, see [`At`].
 pub(super) fn moment(text: &str) -> Result<At, String> {
     match text {
         "before-exit" => Ok(At::BeforeExit),
         "end" => Ok(At::End),
-        "peak" => Ok(At::Peak),
-        "" => Err("expected before-exit, end, peak, a mark, +10m or 17:20:31".to_string()),
-        _ => Ok(At::Named(text.to_string())),
+        _ => Err("expected before-exit or end".to_string()),
     }
 }
 
@@ -86,13 +83,21 @@ pub(super) fn max_log(text: &str) -> Result<MaxLog, String> {
     number.checked_mul(1 << shift).map(MaxLog::Bytes).ok_or_else(|| "too large".to_string())
 }
 
+/// A size with a unit of 1,024, bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    match max_log(text) {
+        Ok(MaxLog::Bytes(bytes)) if bytes > 0 => Ok(bytes),
+        Err(why) if why == "too large" => Err(why),
+        _ => Err("expected a size such as 512M or 2G".to_string()),
+    }
+}
+
 /// The name of a mark, which must be told from a path, a duration and a range of marks.
 pub(super) fn mark_name(text: &str) -> Result<String, String> {
     match text {
         "" => Err("expected a name".to_string()),
         _ if text.len() > MARK_NAME => Err(format!("longer than {MARK_NAME} bytes")),
         _ if text.starts_with('+') => Err("+ begins a time since the run began, and no name".to_string()),
-        _ if wall_clock::parse(text).is_some() => Err("that is a time of day, and no name".to_string()),
         _ if text.contains(['@', '/']) || text.contains("..") => Err("a name has no @, / and ..".to_string()),
         _ if text.contains(char::is_control) => Err("expected one line of text".to_string()),
         _ => Ok(text.to_string()),

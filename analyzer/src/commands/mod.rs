@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 mod diff;
+mod growth;
 mod inspect;
 mod install;
 mod mark;
@@ -24,6 +25,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Install(args) => install::install(args),
         Verb::Report(args) => report::report(args),
         Verb::Diff(args) => diff::diff(args),
+        Verb::Growth(args) => growth::growth(args),
         Verb::Mark(args) => mark::mark(args),
         Verb::Marks(args) => mark::marks(args),
         Verb::On(args) => switch::switch(&args.recording, true),

@@ -69,7 +69,7 @@ fn frame(frame: &Frame) -> String {
     format!("{}{place}{module}", frame.label())
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

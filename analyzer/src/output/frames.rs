@@ -21,7 +21,7 @@ pub(super) fn headline(report: &Report, site: &Site) -> String {
         return "?".to_string();
     };
     match (&frame.file, &frame.function, frame.module_name()) {
-        (Some(file), Some(function), _) => format!("{} {function}", place(file, frame.line)),
+        (Some(file), Some(function), _) => format!("{} {function}", place(file, frame.line, DIRECTORIES)),
         (None, Some(function), Some(module)) => format!("{function} [{module}]"),
         _ => frame.label(),
     }
@@ -57,7 +57,7 @@ pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Wr
 fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let label = frame.label();
     let mut facts: Vec<String> =
-        frame.file.as_deref().map(|file| place(file, frame.line)).into_iter().collect();
+        frame.file.as_deref().map(|file| place(file, frame.line, DIRECTORIES)).into_iter().collect();
     // Without a function the label has the module.
     if let Some(module) = frame.module_name().filter(|_| !same_module && frame.function.is_some()) {
         facts.push(format!("[{module}]"));
@@ -87,9 +87,9 @@ fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> 
     }
 }
 
-/// `dir/dir/file:line`: the end of a path, which tells it apart from others.
-fn place(file: &str, line: Option<u32>) -> String {
-    let start = file.rmatch_indices('/').nth(DIRECTORIES).map_or(0, |(slash, _)| slash + 1);
+/// `dir/dir/file:line`: the end of a path with so many directories, which tells it apart from others.
+pub(super) fn place(file: &str, line: Option<u32>, directories: usize) -> String {
+    let start = file.rmatch_indices('/').nth(directories).map_or(0, |(slash, _)| slash + 1);
     let file = &file[start..];
     match line {
         Some(line) => format!("{file}:{line}"),
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn places_are_short() {
-        assert_eq!(place("/a/b/c/d.rs", Some(3)), "b/c/d.rs:3");
-        assert_eq!(place("./csu/../csu/libc-start.c", Some(360)), "../csu/libc-start.c:360");
-        assert_eq!(place("/d.c", None), "/d.c");
-        assert_eq!(place("app.py", Some(1)), "app.py:1");
+        assert_eq!(place("/a/b/c/d.rs", Some(3), DIRECTORIES), "b/c/d.rs:3");
+        assert_eq!(place("./csu/../csu/libc-start.c", Some(360), DIRECTORIES), "../csu/libc-start.c:360");
+        assert_eq!(place("/d.c", None, DIRECTORIES), "/d.c");
+        assert_eq!(place("app.py", Some(1), DIRECTORIES), "app.py:1");
     }
 }

@@ -39,15 +39,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         Size(totals.log_bytes),
     )?;
     let named = report.moment.as_ref().map(|moment| format!("as of {moment}"));
-    let named = named.filter(|_| !processes_at_peak(report));
-    let lines = [
-        named,
-        peaks(report),
-        moment(report),
-        ended(report),
-        held(&report.processes),
-        arenas(&totals.arenas),
-    ];
+    let lines = [named, moment(report), ended(report), held(&report.processes), arenas(&totals.arenas)];
     for line in lines.into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
@@ -60,13 +52,7 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         let bytes = rest.iter().fold(0u64, |sum, process| sum.saturating_add(process.counts.unfreed_bytes));
         writeln!(out, "  {}, {} unfreed", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
-    remarks.extend(report.problems.iter().take(FILES).cloned());
-    if report.problems.len() > FILES {
-        remarks.push(format!(
-            "{} without symbols",
-            counted((report.problems.len() - FILES) as u64, "more file")
-        ));
-    }
+    remarks.extend(symbols(report));
     let more = report.unreadable.len().saturating_sub(UNREADABLE);
     let more = (more > 0).then(|| format!("{} that could not be read", counted(more as u64, "more file")));
     let unreadable = report.unreadable.iter().take(UNREADABLE).cloned().chain(more);
@@ -76,17 +62,14 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-fn processes_at_peak(report: &Report) -> bool {
-    report.processes.iter().any(|process| process.at == Moment::Peak)
-}
-
-/// When the peak was, if that is what the numbers are of.
-fn peaks(report: &Report) -> Option<String> {
-    let of = match report.processes.len() {
-        1 => "as of its peak, the moment when most was unfreed",
-        _ => "as of the peak of each process, which are different moments",
-    };
-    processes_at_peak(report).then(|| of.to_string())
+/// Files of which the functions are not known.
+pub(super) fn symbols(report: &Report) -> Vec<String> {
+    let mut files: Vec<String> = report.problems.iter().take(FILES).cloned().collect();
+    if report.problems.len() > FILES {
+        let more = (report.problems.len() - FILES) as u64;
+        files.push(format!("{} without symbols", counted(more, "more file")));
+    }
+    files
 }
 
 /// Which moment the numbers are of, where it is not the end.
@@ -116,7 +99,7 @@ fn ended(report: &Report) -> Option<String> {
 }
 
 /// From when on events are held, where not all are. The unfreed blocks are, and the counts of stacks.
-fn held(processes: &[Process]) -> Option<String> {
+pub(super) fn held(processes: &[Process]) -> Option<String> {
     let none = processes.iter().filter(|process| process.known.no_events).count();
     let since = processes.iter().filter_map(|process| process.known.events_since_ns).max();
     let which = |count: usize| match count {
@@ -213,8 +196,7 @@ fn inherited(process: &Process) -> Option<String> {
 
 /// Whether what became of the process came later than the moment of which all speaks.
 fn ran_then(process: &Process) -> bool {
-    matches!(process.at, Moment::Epoch(_) | Moment::Time(_) | Moment::Peak)
-        && process.state != ProcessState::Running
+    matches!(process.at, Moment::Epoch(_) | Moment::Time(_)) && process.state != ProcessState::Running
 }
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
@@ -231,10 +213,6 @@ fn state(process: &Process) -> String {
 
 /// When it ended, and why, where that is to be told. Nobody notes when a process is killed: it may have been idle before.
 fn end(process: &Process) -> Option<String> {
-    if process.at == Moment::Peak {
-        let after = duration(process.window_ns.1 - process.window_ns.0);
-        return process.peak_ns.map(|ns| format!("its peak was at {}, {after} after it began", utc(ns)));
-    }
     let when = process.ended_ns.filter(|_| !ran_then(process)).map(utc)?;
     match &process.state {
         ProcessState::Killed => Some(format!("it ended at {when} or later")),
@@ -262,7 +240,7 @@ fn died_of_memory(processes: &[Process]) -> Option<[String; 2]> {
 }
 
 /// What a reader should know before trusting the numbers.
-fn problems(process: &Process) -> Vec<String> {
+pub(super) fn problems(process: &Process) -> Vec<String> {
     let pid = process.pid;
     let mut problems: Vec<String> = process.notes.iter().map(|note| format!("pid {pid}: {note}")).collect();
     match (process.lost, &process.state) {
@@ -307,7 +285,6 @@ fn unknown(known: &Known) -> Vec<String> {
     say(known.alone, "it does not see marks, on and off: it could not map live/run");
     say(known.was_off, "it was off for some time: what it allocated then is not known");
     say(known.without_freed, "what was freed since is not known any more, and left out");
-    say(known.lacks_peak, "its peak is not known, as not all of its events are held: as of its end");
     say(known.is_partial, "what was allocated before events are held is left out");
     say(!known.is_counted && !known.without_freed, "how much was allocated and freed is not known");
     say(known.is_inexact, "its log was dropped while it was read: what changed meanwhile may be wrong");

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, Phase, Process, Report, Site};
+use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, PathId, Phase, Process, Report, Site};
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
 use crate::output::suppressions::{self, SuppressionJson};
@@ -24,7 +24,7 @@ struct ReportJson<'a> {
 }
 
 #[derive(Serialize)]
-struct RecordingJson<'a> {
+pub(super) struct RecordingJson<'a> {
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     moment: Option<&'a str>,
@@ -53,7 +53,6 @@ struct ProcessJson<'a> {
     unfreed_bytes: u64,
     unfreed_blocks: u64,
     peak_bytes: Option<u64>,
-    peak_at: Option<String>,
     at: &'static str,
     python_arenas: ArenasJson,
     window_seconds: f64,
@@ -242,30 +241,35 @@ pub fn diff(diff: &Diff, limit: usize, all_frames: bool, out: &mut dyn Write) ->
     write(&json, out)
 }
 
-fn write(json: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(json: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer(&mut *out, json)?;
     out.write_all(b"\n")
 }
 
 /// The frames of a report as JSON, each written once: a report of a compiler has thousands of frames in millions of places.
-struct Written {
+pub(super) struct Written {
     frames: Vec<Box<RawValue>>,
     all_frames: bool,
 }
 
 impl Written {
-    fn new(report: &Report, all_frames: bool) -> io::Result<Written> {
+    pub(super) fn new(report: &Report, all_frames: bool) -> io::Result<Written> {
         let frames = report.paths.all_frames().iter().map(|one| serde_json::value::to_raw_value(&frame(one)));
         Ok(Written { frames: frames.collect::<Result<_, _>>()?, all_frames })
     }
 
-    fn headline(&self, report: &Report, site: &Site) -> Option<&RawValue> {
+    pub(super) fn headline(&self, report: &Report, site: &Site) -> Option<&RawValue> {
         report.headline(site).map(|frame| &*self.frames[frame as usize])
     }
 
     /// The frames to print, and how many others the stack has.
     fn stack(&self, report: &Report, site: &Site) -> (Vec<&RawValue>, usize) {
-        let mut numbers: Vec<u32> = report.paths.frame_numbers(site.path).collect();
+        self.path(report, site.path)
+    }
+
+    /// The same of a path.
+    pub(super) fn path(&self, report: &Report, path: PathId) -> (Vec<&RawValue>, usize) {
+        let mut numbers: Vec<u32> = report.paths.frame_numbers(path).collect();
         let all = numbers.len();
         if !self.all_frames {
             without_interpreter(&mut numbers, |number| report.paths.frame_at(number));
@@ -327,7 +331,7 @@ fn status(change: &Change) -> &'static str {
     }
 }
 
-fn recording(report: &Report) -> RecordingJson<'_> {
+pub(super) fn recording(report: &Report) -> RecordingJson<'_> {
     RecordingJson {
         path: &report.recording,
         moment: report.moment.as_deref(),
@@ -355,12 +359,10 @@ fn process(process: &Process) -> ProcessJson<'_> {
         unfreed_bytes: process.counts.unfreed_bytes,
         unfreed_blocks: process.counts.unfreed_blocks,
         peak_bytes: process.peak_bytes,
-        peak_at: process.peak_ns.map(utc),
         at: match process.at {
             Moment::BeforeExit => "before-exit",
             Moment::End => "end",
             Moment::Epoch(_) | Moment::Time(_) => "moment",
-            Moment::Peak => "peak",
         },
         python_arenas: arenas(&process.arenas),
         window_seconds: seconds(process.window_ns.1 - process.window_ns.0),

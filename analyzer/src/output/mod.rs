@@ -3,6 +3,7 @@
 mod csv;
 mod folding;
 mod frames;
+mod growth;
 mod header;
 mod json;
 mod suppressions;
@@ -10,6 +11,7 @@ mod text;
 mod units;
 
 pub use csv::{diff as diff_csv, report as report_csv};
+pub use growth::{GrowthView, csv as growth_csv, json as growth_json, text as growth_text};
 pub use json::{diff as diff_json, report as report_json};
 pub use text::{Style, diff as diff_text, report as report_text};
 pub use units::{Number, Size, counted, duration, utc};

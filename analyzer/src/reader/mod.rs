@@ -2,6 +2,7 @@
 //!
 //! Reading is total. A file is used as far as it makes sense, and what does not is a [`Loss`] with its place. Only a
 //! file that is no recording of this version and architecture, or a directory without one, is a [`ReadError`].
+mod cgroup;
 mod chunks;
 mod cut;
 mod definitions;
@@ -17,6 +18,7 @@ mod recording;
 mod run;
 mod writer;
 
+pub use cgroup::{MemoryGroup, memory_groups, pids_here, resident};
 pub use chunks::{ChunkPlace, ChunkReader};
 pub use cut::Cut;
 pub use definitions::{Definitions, Node, lookup_address};

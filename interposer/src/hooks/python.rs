@@ -9,7 +9,7 @@ use crate::config;
 use crate::python::allocators::{
     self, Allocator, ArenaAllocator, Behind, Calloc, Free, FreeArena, Malloc, Realloc,
 };
-use crate::python::{code, collector};
+use crate::python::code;
 use crate::switch;
 use crate::table::{Moved, Spacing};
 use crate::thread::Thread;
@@ -103,8 +103,7 @@ fn allocate(
     };
     let block = thread.serve(&domain.code, sp, 0, || real(domain.functions()));
     if !block.is_null() {
-        let collector = Some(collector::state_for_interpreter());
-        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING, collector);
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING);
     }
     block
 }
@@ -147,8 +146,7 @@ unsafe extern "C" fn on_realloc(
     if block.is_null() {
         thread.realloc_failed(moved, sp);
     } else {
-        let collector = Some(collector::state_for_interpreter());
-        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, moved, collector);
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, moved);
     }
     block
 }
@@ -163,7 +161,7 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
     let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
         return real(domain.functions());
     };
-    thread.freed(block as usize, sp, collector::state_for_interpreter(), unknown_size);
+    thread.freed(block as usize, sp, unknown_size);
     thread.serve(&domain.code, sp, block as usize, || {
         real(domain.functions());
         null_mut()
@@ -201,7 +199,7 @@ unsafe extern "C" fn on_free_arena(arenas: Arenas, block: *mut c_void, size: usi
     // SAFETY: the caller's call.
     let real = || unsafe { (real.free)(real.ctx, block, size) };
     let Some(thread) = enter(arenas) else { return real() };
-    thread.freed(block as usize, sp, collector::state_for_interpreter(), unknown_size);
+    thread.freed(block as usize, sp, unknown_size);
     thread.quietly(&arenas.code, sp, real);
 }
 

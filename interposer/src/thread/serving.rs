@@ -5,7 +5,6 @@
 //! they give back may be either.
 
 use super::{Moved, Spacing, Thread, enter_allocation, no_space};
-use crate::python::collector;
 use crate::real::{self, Code};
 use crate::stack::Caller;
 use crate::table;
@@ -216,7 +215,7 @@ impl Thread {
     #[inline(never)]
     pub(super) fn inner_freed(self, block: usize, sp: usize) {
         if self.is_other(block) {
-            self.freed(block, sp, collector::state(), || 0);
+            self.freed(block, sp, || 0);
         }
     }
 
@@ -267,7 +266,7 @@ impl Thread {
         if unsafe { self.is_inner_call(sp) } {
             self.arena(at, size, sp, Moved::NOTHING);
         } else {
-            self.allocated(at, size, caller, Spacing::Unknown, Moved::NOTHING, None);
+            self.allocated(at, size, caller, Spacing::Unknown, Moved::NOTHING);
         }
     }
 }

@@ -1,0 +1,260 @@
+//! Verdicts for people, 80 columns where names allow it.
+use std::io::{self, Write};
+
+use super::GrowthView;
+use super::words::{per, rate, site, through, why};
+use crate::growth::Verdict;
+use crate::output::frames;
+use crate::output::header::{held, problems, symbols};
+use crate::output::text::{COLUMNS, Style};
+use crate::output::units::{Number, Size, counted, duration, signed_number, signed_size};
+use crate::verdicts::{Forecast, Judged, Unit};
+
+/// What is not asked for is shown up to so many sites of a verdict.
+const FEW: usize = 5;
+/// What stands before the name of a row.
+const ROW: usize = 53;
+/// How far what belongs to a row is indented.
+const INDENT: usize = 4;
+
+/// Prints them.
+pub fn text(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    header(view, style, out)?;
+    let shown = shown(view);
+    if growing(view) == 0 {
+        writeln!(out, "\n{}", style.bold("nothing grows"))?;
+    }
+    if !shown.is_empty() {
+        let heading = format!(
+            "{:<9} {:>10} {:>10} {:>5} {:>13}  where",
+            "verdict", "unfreed", "blocks", "freed", "rate"
+        );
+        writeln!(out, "\n{}", style.bold(&heading))?;
+    }
+    for judged in &shown {
+        row(view, judged, style, out)?;
+    }
+    rest(view, &shown, out)?;
+    if let Some(forecast) = view.forecast {
+        writeln!(out)?;
+        self::forecast(view, forecast, style, out)?;
+    }
+    Ok(())
+}
+
+fn growing(view: &GrowthView) -> usize {
+    view.verdicts.sites.iter().filter(|judged| judged.judgement.verdict == Verdict::Growing).count()
+}
+
+/// The sites to print: all that grow, and the largest of the others.
+fn shown<'a>(view: &GrowthView<'a>) -> Vec<&'a Judged> {
+    let mut counts = [0; 5];
+    let is_shown = |judged: &&Judged| {
+        let verdict = judged.judgement.verdict;
+        let count = &mut counts[verdict as usize];
+        *count += 1;
+        match verdict {
+            _ if view.all => true,
+            Verdict::Growing | Verdict::GcOnly => true,
+            Verdict::Plateau | Verdict::Resident => *count <= FEW && judged.unfreed.bytes > 0,
+            Verdict::Temporary => false,
+        }
+    };
+    view.verdicts.sites.iter().filter(is_shown).take(view.limit).collect()
+}
+
+fn header(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let verdicts = view.verdicts;
+    let report = &verdicts.report;
+    writeln!(out, "{}", style.bold(&report.recording))?;
+    let window = (verdicts.window_ms.1 - verdicts.window_ms.0).saturating_mul(1_000_000);
+    let since = view.since.map_or_else(String::new, |since| format!(" since {since}"));
+    let lost = match report.totals.lost {
+        0 => "lost 0".to_string(),
+        lost => style.paint("31", &format!("lost {}", Number(lost))),
+    };
+    let events =
+        report.totals.events.map_or_else(String::new, |events| format!("{}, ", counted(events, "event")));
+    writeln!(out, "  window {}{since}, its youngest tenth left out", duration(window))?;
+    writeln!(out, "  {}, {events}{lost}", counted(report.processes.len() as u64, "process"))?;
+    if let Some(moment) = &report.moment {
+        writeln!(out, "  up to {moment}")?;
+    }
+    for line in requests(view).into_iter().chain(held(&report.processes)).chain(only_unfreed(view)) {
+        writeln!(out, "  {line}")?;
+    }
+    for problem in report.processes.iter().flat_map(problems).chain(symbols(report)) {
+        writeln!(out, "  {}", style.paint("33", &problem))?;
+    }
+    Ok(())
+}
+
+fn requests(view: &GrowthView) -> Option<String> {
+    let verdicts = view.verdicts;
+    match (verdicts.unit, verdicts.named_requests) {
+        (Unit::Request, Some(count)) => Some(format!("{}, as --requests says", counted(count, "request"))),
+        (Unit::Request, None) => {
+            let of = verdicts.requests.servers.join(", ");
+            Some(format!("{} ({of})", counted(verdicts.requests.count(), "request")))
+        }
+        (Unit::Mark, _) => Some(counted(verdicts.marks as u64, "mark")),
+        (Unit::Minute, _) => None,
+    }
+}
+
+/// Of which processes the unfreed blocks are all that is known.
+fn only_unfreed(view: &GrowthView) -> Option<String> {
+    let count = view.verdicts.only_unfreed.iter().filter(|only| **only).count();
+    (count > 0)
+        .then(|| "judged by the age of what is unfreed: what was freed is not known any more".to_string())
+}
+
+fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let verdicts = view.verdicts;
+    let verdict = judged.judgement.verdict;
+    let changes = matches!(verdict, Verdict::Growing | Verdict::GcOnly | Verdict::Temporary);
+    let (bytes, blocks) = match changes {
+        true => (signed_size(judged.change.1), signed_number(judged.change.0)),
+        false => (Size(judged.unfreed.bytes).to_string(), Number(judged.unfreed.blocks).to_string()),
+    };
+    let freed = judged.freed.filter(|_| verdict != Verdict::Resident);
+    let freed = freed.map_or_else(|| "-".to_string(), |freed| format!("{}%", (freed * 100.0).floor() as u64));
+    let name = [2, 1, 0].map(|directories| site(verdicts, judged, directories));
+    let fits = |name: &&String| ROW + name.chars().count() <= COLUMNS;
+    let name = name.iter().find(fits).unwrap_or(&name[0]);
+    let painted = match verdict {
+        Verdict::Growing => style.paint("1;31", &format!("{:<9}", verdict.name())),
+        Verdict::GcOnly => style.paint("33", &format!("{:<9}", verdict.name())),
+        _ => format!("{:<9}", verdict.name()),
+    };
+    writeln!(
+        out,
+        "{painted} {bytes:>10} {blocks:>10} {freed:>5} {:>13}  {}",
+        rate(judged, verdicts.unit),
+        style.bold(name)
+    )?;
+    let through = through(verdicts, judged);
+    if !through.is_empty() {
+        wrapped(&format!("in {}", through.join(", ")), style, out)?;
+    }
+    wrapped(&why(verdicts, judged), style, out)?;
+    let report = &verdicts.report;
+    let found = &report.sites[judged.site];
+    if found.name.is_none() {
+        frames::lines(report, found, style, out)?;
+    }
+    Ok(())
+}
+
+/// Prints a line that belongs to a row, as several where it is long.
+fn wrapped(text: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let mut line = String::new();
+    for word in text.split(' ') {
+        if !line.is_empty() && INDENT + line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            writeln!(out, "{:INDENT$}{}", "", style.dim(&line))?;
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    writeln!(out, "{:INDENT$}{}", "", style.dim(&line))
+}
+
+/// What of each verdict is not shown.
+fn rest(view: &GrowthView, shown: &[&Judged], out: &mut dyn Write) -> io::Result<()> {
+    let mut first = true;
+    for verdict in
+        [Verdict::Growing, Verdict::GcOnly, Verdict::Plateau, Verdict::Resident, Verdict::Temporary]
+    {
+        let of = |judged: &&Judged| judged.judgement.verdict == verdict;
+        let all = view.verdicts.sites.iter().filter(of);
+        let (mut count, mut bytes) = (0u64, 0u64);
+        for judged in all {
+            count += 1;
+            bytes = bytes.saturating_add(judged.unfreed.bytes);
+        }
+        for judged in shown.iter().copied().filter(of) {
+            count -= 1;
+            bytes = bytes.saturating_sub(judged.unfreed.bytes);
+        }
+        if count == 0 {
+            continue;
+        }
+        if std::mem::take(&mut first) {
+            writeln!(out)?;
+        }
+        writeln!(out, "{:<9} {:>10}  in {}", verdict.name(), Size(bytes), counted(count, "more site"))?;
+    }
+    if !first {
+        writeln!(out, "--all -n 0 lists them")?;
+    }
+    Ok(())
+}
+
+/// When the limit is reached.
+fn forecast(view: &GrowthView, forecast: &Forecast, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let room = &forecast.room;
+    let whose = match &room.cgroup {
+        Some(path) => format!(" (cgroup {path})"),
+        None => String::new(),
+    };
+    let when = match forecast.minutes {
+        minutes if minutes <= 0.0 => "is reached".to_string(),
+        minutes => format!("is reached in about {}", about(minutes)),
+    };
+    writeln!(out, "{}", style.bold(&format!("limit {}{whose} {when}", Size(room.limit))))?;
+    let used = match room.is_measured {
+        true => "used now, page cache left out",
+        false => "unfreed at the end",
+    };
+    writeln!(out, "  {} {used};", Size(room.used))?;
+    let rates = &view.verdicts.per_minute;
+    let mut growing: Vec<usize> =
+        room.processes.iter().copied().filter(|&process| rates[process] > 0.0).collect();
+    growing.sort_by(|&a, &b| rates[b].total_cmp(&rates[a]));
+    let each = growing.iter().take(FEW).map(|&process| {
+        let pid = view.verdicts.report.processes[process].pid;
+        format!("pid {pid} {}", signed_size(rates[process] as i128))
+    });
+    let each: Vec<String> = each.collect();
+    let sum = signed_size(forecast.per_minute as i128);
+    wrapped(
+        &format!("if what is unfreed goes on growing by {sum} a {}: {}", per(Unit::Minute), each.join(", ")),
+        Style { colour: false, ..style },
+        out,
+    )
+}
+
+/// `4 min`, `3 h`, `12 days`.
+fn about(minutes: f64) -> String {
+    match minutes {
+        minutes if minutes < 1.0 => format!("{} s", (minutes * 60.0).ceil() as u64),
+        minutes if minutes < 120.0 => format!("{} min", minutes.round() as u64),
+        minutes if minutes < 48.0 * 60.0 => format!("{} h", (minutes / 60.0).round() as u64),
+        minutes => format!("{} days", (minutes / 60.0 / 24.0).round() as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rough() {
+        for (minutes, text) in
+            [(0.2, "12 s"), (4.4, "4 min"), (119.0, "119 min"), (180.0, "3 h"), (14_400.0, "10 days")]
+        {
+            assert_eq!(about(minutes), text);
+        }
+    }
+
+    #[test]
+    fn long_lines_are_wrapped() {
+        let mut out = Vec::new();
+        wrapped("word ".repeat(30).trim(), Style::default(), &mut out).expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.lines().count() == 2 && text.lines().all(|line| line.len() <= COLUMNS), "{text}");
+    }
+}

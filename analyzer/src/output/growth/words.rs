@@ -1,0 +1,189 @@
+//! Verdicts in words.
+use crate::aggregate::{Frame, Kind};
+use crate::growth::{Confidence, Doubt, Estimate, Reason, Verdict};
+use crate::output::frames::place;
+use crate::output::units::{Number, Size, counted, duration};
+use crate::verdicts::{Judged, Unit, Verdicts};
+
+/// Processes that are named one by one.
+const PIDS: usize = 4;
+
+/// Why a site has its verdict.
+pub(super) fn why(verdicts: &Verdicts, judged: &Judged) -> String {
+    let mut parts = vec![reason(judged)];
+    if let Some(rate) = judged.rate.filter(|_| verdicts.unit == Unit::Request) {
+        let (units, of) = (rate.units.round() as u64, rate.of.round() as u64);
+        if units < of {
+            parts.push(format!("in {} of {}", Number(units), counted(of, "request")));
+        }
+        parts.extend(between(rate.bytes));
+    } else if let Some(rate) = judged.rate {
+        parts.extend(between(rate.bytes));
+    }
+    parts.extend(pids(verdicts, judged));
+    if let Confidence::Low(doubt) = judged.judgement.confidence {
+        parts.push(format!("not sure: {}", self::doubt(doubt)));
+    }
+    parts.join("; ")
+}
+
+fn reason(judged: &Judged) -> String {
+    let percent = |freed: f64| (freed * 100.0).floor() as u64;
+    let ago = |ms: u64| duration(ms.saturating_mul(1_000_000));
+    match judged.judgement.reason {
+        Reason::NeverFreed { .. } => "never freed".to_string(),
+        Reason::SomeNeverFreed { freed, .. } => format!("{} % is never freed", 100 - percent(freed)),
+        Reason::Enlarged { steps, bytes } => {
+            let times = counted(steps, "time");
+            format!("one block, replaced by a larger one {times}, {} at the end", Size(bytes))
+        }
+        Reason::Collected { sawtooth_ms: Some(ms), .. } => {
+            format!("freed by Python's cyclic collector alone, each {}", ago(ms))
+        }
+        Reason::Collected { sawtooth_ms: None, .. } => "freed by Python's cyclic collector alone".to_string(),
+        Reason::Bounded { flat_ms: 0, .. } => "bounded: as much is freed as is allocated".to_string(),
+        Reason::Bounded { flat_ms, .. } => {
+            format!("bounded for {}: as much is freed as is allocated", ago(flat_ms))
+        }
+        Reason::Stopped { flat_ms } => format!("has not grown in the last {}", ago(flat_ms)),
+        Reason::Once { steps, flat_ms } => {
+            format!(
+                "a few allocations that stay: {}, the last {} before the end",
+                counted(steps, "time"),
+                ago(flat_ms)
+            )
+        }
+        Reason::StartUp => "allocated at start-up".to_string(),
+        Reason::Before => "there when the window began".to_string(),
+        Reason::Freed { .. } => "freed again".to_string(),
+        Reason::Young => "what is unfreed is too young to say more".to_string(),
+    }
+}
+
+/// Why a verdict is not sure.
+pub(super) fn doubt(doubt: Doubt) -> &'static str {
+    match doubt {
+        Doubt::FewSteps => "it grew in few steps only",
+        Doubt::ShortWindow => "too little happened in the window",
+        Doubt::OnlyUnfreed => "events are not held, and a bounded store that turns over looks the same",
+        Doubt::Fluctuates => "it goes up and down by more than it grows",
+        Doubt::Slowing => "it grows ever more slowly",
+        Doubt::OnlyStartUp => "no process got beyond its start-up",
+    }
+}
+
+/// Of an estimate that is a rough one, where it lies.
+fn between(bytes: Estimate) -> Option<String> {
+    let size = |bytes: f64| Size(bytes.max(0.0).round() as u64);
+    let is_rough = bytes.high - bytes.low > bytes.value.abs() * ROUGH;
+    is_rough.then(|| format!("between {} and {}", size(bytes.low), size(bytes.high)))
+}
+
+/// An interval of less than this part of the value is not worth telling.
+const ROUGH: f64 = 0.2;
+
+/// In which processes it is so, if there are several.
+fn pids(verdicts: &Verdicts, judged: &Judged) -> Option<String> {
+    if verdicts.report.processes.len() < 2 || judged.judgement.verdict != Verdict::Growing {
+        return None;
+    }
+    let each = judged.judgement.processes.iter().zip(&judged.processes);
+    let growing = each.filter(|(one, _)| one.growth.is_some());
+    let pids: Vec<u32> = growing.map(|(_, &process)| verdicts.report.processes[process].pid).collect();
+    list(&pids)
+}
+
+/// `in pids 1415, 1416 and 3 more`.
+fn list(pids: &[u32]) -> Option<String> {
+    let named: Vec<String> = pids.iter().take(PIDS).map(u32::to_string).collect();
+    Some(match pids.len() {
+        0 => return None,
+        1 => format!("in pid {}", named[0]),
+        count if count > PIDS => format!("in pids {} and {} more", named.join(", "), count - PIDS),
+        _ => format!("in pids {}", named.join(", ")),
+    })
+}
+
+/// The unit behind a rate.
+pub(super) fn per(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Minute => "min",
+        Unit::Mark => "mark",
+        Unit::Request => "req",
+    }
+}
+
+/// `312 KiB/req`.
+pub(super) fn rate(judged: &Judged, unit: Unit) -> String {
+    match judged.rate {
+        Some(rate) => format!("{}/{}", Size(rate.bytes.value.max(0.0).round() as u64), per(unit)),
+        None if judged.judgement.verdict == Verdict::Growing => "?".to_string(),
+        None => String::new(),
+    }
+}
+
+/// `app.py:17 big`: where a site is, with so many directories of its file.
+pub(super) fn site(verdicts: &Verdicts, judged: &Judged, directories: usize) -> String {
+    let report = &verdicts.report;
+    let site = &report.sites[judged.site];
+    let frame = report.paths.frames(site.path).next();
+    let frame = match (&site.name, frame) {
+        (None, _) => report.headline(site).map(|frame| report.paths.frame_at(frame)),
+        (Some(_), frame) => frame,
+    };
+    match frame {
+        Some(frame) => self::frame(frame, directories),
+        None => site.name.clone().unwrap_or_else(|| "?".to_string()),
+    }
+}
+
+pub(super) fn frame(frame: &Frame, directories: usize) -> String {
+    let function = frame.function.as_deref().map(|function| short(frame, function));
+    match (&frame.file, function, frame.module_name()) {
+        (Some(file), Some(function), _) => format!("{} {function}", place(file, frame.line, directories)),
+        (Some(file), None, _) => place(file, frame.line, directories),
+        (None, Some(function), Some(module)) => format!("{function} [{module}]"),
+        (None, None, Some(_)) if frame.kind == Kind::Python => frame.module.clone().unwrap_or_default(),
+        _ => frame.label(),
+    }
+}
+
+/// A function of C++ without its arguments.
+fn short<'a>(frame: &Frame, function: &'a str) -> &'a str {
+    match frame.kind {
+        Kind::Native if !function.starts_with('(') => {
+            function.split_once('(').map_or(function, |(name, _)| name.trim_end())
+        }
+        _ => function,
+    }
+}
+
+/// What the site's code called that asked for the memory: the innermost Python frame, and a library's function.
+pub(super) fn through(verdicts: &Verdicts, judged: &Judged) -> Vec<String> {
+    let report = &verdicts.report;
+    let Some(path) = judged.stack else { return Vec::new() };
+    let site = &report.sites[judged.site];
+    let named = match &site.name {
+        None => report.headline(site).map(|frame| report.paths.frame_at(frame)),
+        Some(_) => report.paths.frames(site.path).next(),
+    };
+    let mut through = Vec::new();
+    let python = report.paths.python_frame(path).map(|frame| report.paths.frame_at(frame));
+    if let Some(python) = python.filter(|python| named.is_none_or(|named| named.place() != python.place())) {
+        through.push(self::frame(python, 1));
+    }
+    let library =
+        report.paths.frames(path).find(|frame| !frame.is_allocator() && !frame.is_standard_library());
+    let library = library.filter(|frame| frame.kind == Kind::Native && !frame.interpreter);
+    if let Some(library) =
+        library.filter(|library| named.is_none_or(|named| named.label() != library.label()))
+    {
+        let module = library.module_name().map_or_else(String::new, |module| format!(" [{module}]"));
+        through.push(match (library.function.as_deref(), library.module_name()) {
+            (Some(function), _) => format!("{}{module}", short(library, function)),
+            (None, Some(module)) => module.to_string(),
+            (None, None) => library.label(),
+        });
+    }
+    through
+}

@@ -1,0 +1,150 @@
+//! From what was watched in a process to the series that are judged: without gaps, one for each site of the report.
+use std::ops::Range;
+
+use recording::StackId;
+
+use super::watch::Watch;
+use crate::aggregate::{Member, Phase};
+use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
+use crate::replay::{Axis, BUCKETS, Replayed, Survivors};
+
+/// A process's part of the window.
+pub struct Part {
+    /// Its time.
+    pub axis: Axis,
+    /// Its buckets, of [`Part::axis`].
+    pub buckets: Range<u64>,
+    /// What all its sites have in common.
+    pub window: Window,
+    watch: Watch,
+    /// By stack: what is unfreed and was born in the window, and before it.
+    unfreed: Vec<(Vec<Survivors>, Amount)>,
+    stacks: Vec<StackId>,
+    only_unfreed: bool,
+}
+
+impl Part {
+    /// Of a process that was watched up to `end_ms`. `from_birth`: its window begins with it. `only_unfreed`: nothing is
+    /// known but its unfreed blocks.
+    pub fn new(
+        mut watch: Watch,
+        replayed: &Replayed,
+        end_ms: u64,
+        from_birth: bool,
+        only_unfreed: bool,
+    ) -> Part {
+        let last = |watch: &Watch| watch.timeline.axis().bucket(end_ms).max(*watch.timeline.buckets().end());
+        while last(&watch) - watch.timeline.buckets().start() >= BUCKETS {
+            watch.timeline.coarsen(watch.timeline.axis().shift + 1);
+        }
+        let axis = watch.timeline.axis();
+        let buckets = *watch.timeline.buckets().start()..last(&watch) + 1;
+        let unfreed = watch.unfreed(replayed);
+        let mut allocations = vec![0; (buckets.end - buckets.start) as usize];
+        for (stack, (survivors, _)) in unfreed.iter().enumerate() {
+            for point in watch.timeline.points(stack) {
+                if let Some(count) = place(&buckets, point.bucket).and_then(|at| allocations.get_mut(at)) {
+                    *count += point.born_blocks;
+                }
+            }
+            for born in survivors.iter().filter(|_| only_unfreed) {
+                if let Some(count) = place(&buckets, born.bucket).and_then(|at| allocations.get_mut(at)) {
+                    *count += born.blocks;
+                }
+            }
+        }
+        let window = Window { bucket_ms: axis.width_ms(), allocations, from_birth };
+        let stacks = replayed.sites.iter().map(|site| site.stack).collect();
+        Part { axis, buckets, window, watch, unfreed, stacks, only_unfreed }
+    }
+
+    /// When a bucket of the window begins, monotonic ms.
+    pub fn begin_ms(&self, bucket: usize) -> u64 {
+        self.axis.begin_ms(self.buckets.start + bucket as u64)
+    }
+
+    /// Its stacks.
+    pub fn stacks(&self) -> impl Iterator<Item = StackId> {
+        self.stacks.iter().copied()
+    }
+
+    /// Bytes and blocks of a stack that are unfreed and were born in the window.
+    pub fn unfreed(&self, stack: usize) -> Amount {
+        let sum = |sum: Amount, born: &Survivors| sum + Amount { blocks: born.blocks, bytes: born.bytes };
+        self.unfreed[stack].0.iter().fold(Amount::default(), sum)
+    }
+
+    /// Adds, by bucket, the blocks of a stack that were born in the window and freed again.
+    pub fn add_freed_again(&self, stack: usize, counts: &mut [u64]) {
+        for point in self.watch.timeline.points(stack) {
+            if let Some(count) = place(&self.buckets, point.bucket).and_then(|at| counts.get_mut(at)) {
+                *count += point.born_blocks;
+            }
+        }
+        for born in &self.unfreed[stack].0 {
+            if let Some(count) = place(&self.buckets, born.bucket).and_then(|at| counts.get_mut(at)) {
+                *count = count.saturating_sub(born.blocks);
+            }
+        }
+    }
+
+    /// The series of the site that these stacks are.
+    pub fn series(&self, stacks: impl Iterator<Item = usize> + Clone, members: &[Member]) -> Series {
+        let mut series = Series {
+            buckets: vec![Bucket::default(); self.window.allocations.len()],
+            lifetimes: (!self.only_unfreed).then(Lifetimes::default),
+            is_startup: startup(stacks.clone().map(|stack| members[stack].phase)),
+            only_unfreed: self.only_unfreed,
+            ..Series::default()
+        };
+        for stack in stacks {
+            self.add(stack, &mut series);
+        }
+        series
+    }
+
+    fn add(&self, stack: usize, series: &mut Series) {
+        let (survivors, before_unfreed) = &self.unfreed[stack];
+        if let Some(watched) = self.watch.sites.get(stack) {
+            series.before += watched.before;
+            series.lifetimes.iter_mut().for_each(|sum| sum.merge(&watched.lifetimes));
+        }
+        if self.only_unfreed {
+            series.before += *before_unfreed;
+        }
+        series.before_unfreed += *before_unfreed;
+        let buckets = &mut series.buckets;
+        for point in self.watch.timeline.points(stack) {
+            let Some(bucket) = place(&self.buckets, point.bucket).and_then(|at| buckets.get_mut(at)) else {
+                continue;
+            };
+            bucket.born += Amount { blocks: point.born_blocks, bytes: point.born_bytes };
+            bucket.freed += Amount { blocks: point.freed_blocks, bytes: point.freed_bytes };
+            bucket.collected += Amount { blocks: point.collected_blocks, bytes: point.collected_bytes };
+        }
+        for born in survivors {
+            let Some(bucket) = place(&self.buckets, born.bucket).and_then(|at| buckets.get_mut(at)) else {
+                continue;
+            };
+            let unfreed = Amount { blocks: born.blocks, bytes: born.bytes };
+            bucket.unfreed += unfreed;
+            if self.only_unfreed {
+                bucket.born += unfreed;
+            }
+        }
+    }
+}
+
+/// The place of a bucket among those of a part.
+fn place(buckets: &Range<u64>, bucket: u64) -> Option<usize> {
+    buckets.contains(&bucket).then(|| (bucket - buckets.start) as usize)
+}
+
+/// Whether all of these are of the program's start; `None` if frames do not tell.
+fn startup(phases: impl Iterator<Item = Option<Phase>>) -> Option<bool> {
+    let mut all = true;
+    for phase in phases {
+        all &= phase? != Phase::Run;
+    }
+    Some(all)
+}

@@ -1,0 +1,377 @@
+//! Replays a run within a window and judges its sites.
+use std::cmp::Reverse;
+use std::sync::Mutex;
+
+use recording::layout::flag;
+
+use super::buckets::Part;
+use super::calls::{Calls, Lines};
+use super::requests::{Counting, Meaning, Requests};
+use super::units::{Rate, Unit, Units};
+use super::watch::Watch;
+use crate::aggregate::{Callers, Grouped, Loaded, Member, PathId, Report, Selection, in_parallel};
+use crate::fast_map::FastMap;
+use crate::growth::{Amount, Judgement, ProcessSeries, Series, Verdict, judge};
+use crate::python::merge::Fit;
+use crate::reader::{Definitions, Recording, Run};
+use crate::replay::{self, Born, Edge, Moment, Reading, Replayed, Source};
+use crate::servers::{Handlers, Mask};
+
+/// What is asked.
+pub struct Asked {
+    /// What makes a site, and which there are.
+    pub selection: Selection,
+    /// When the window begins, and the same on the monotonic clock, ms; `None`: with the run.
+    pub from: Option<(Edge, u64)>,
+    /// When the run began, monotonic ms.
+    pub begun_ms: u64,
+    /// What to divide growth by; `None`: requests, if there are any.
+    pub unit: Option<Unit>,
+    /// What works on requests.
+    pub handlers: Handlers,
+    /// How many requests there were, if the user knows.
+    pub requests: Option<u64>,
+}
+
+/// A site and its verdict.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// Its place among the sites of the report.
+    pub site: usize,
+    /// The verdict.
+    pub judgement: Judgement,
+    /// The processes of [`Judgement::processes`], by their place in the report.
+    pub processes: Vec<usize>,
+    /// Blocks and bytes by which its unfreed memory changed in the window.
+    pub change: (i128, i128),
+    /// Unfreed at the end.
+    pub unfreed: Amount,
+    /// Of what was allocated in the window, the share that was freed, 0 to 1; `None`: not known.
+    pub freed: Option<f64>,
+    /// How fast it grows, if it does.
+    pub rate: Option<Rate>,
+    /// Of its stacks the one with most of what was allocated in the window and is unfreed.
+    pub stack: Option<PathId>,
+}
+
+/// Requests that were counted.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Counted {
+    /// What works on them: `gunicorn`, or a function that the user named.
+    pub servers: Vec<String>,
+    /// Of each process.
+    pub processes: Vec<u64>,
+    /// What one request allocates can be told from what another does.
+    pub has_extent: bool,
+}
+
+impl Counted {
+    /// Of all processes.
+    pub fn count(&self) -> u64 {
+        self.processes.iter().sum()
+    }
+}
+
+/// The verdicts of a run.
+pub struct Verdicts {
+    /// Its processes and sites.
+    pub report: Report,
+    /// First and last moment of the window, monotonic ms.
+    pub window_ms: (u64, u64),
+    /// What growth was divided by.
+    pub unit: Unit,
+    /// The requests, as far as they are known.
+    pub requests: Counted,
+    /// How many requests there were, if the user named it.
+    pub named_requests: Option<u64>,
+    /// How many marks there are in the window.
+    pub marks: usize,
+    /// Most important first.
+    pub sites: Vec<Judged>,
+    /// Bytes by which each process grows in a minute, of what grows in it.
+    pub per_minute: Vec<f64>,
+    /// Of each process whether only its unfreed blocks are known.
+    pub only_unfreed: Vec<bool>,
+}
+
+/// One process, watched.
+struct Watched {
+    watch: Watch,
+    only_unfreed: bool,
+}
+
+/// Judges. `progress` is told of bytes read, `done` of addresses looked up.
+pub fn verdicts(
+    run: &Run,
+    asked: &Asked,
+    progress: &(dyn Fn(u64) + Sync),
+    done: &(dyn Fn(usize) + Sync),
+) -> Verdicts {
+    let origin_ms = asked.from.map_or(asked.begun_ms, |(_, ms)| ms);
+    let options = replay::Options { until: asked.selection.at, from: Source::Best, by_thread: false };
+    let watched = in_parallel(&run.recordings, |recording| {
+        let (replayed, watched) = watch(recording, asked, options, origin_ms, progress);
+        (replayed, Definitions::read(recording), watched)
+    });
+    let (mut replayed, mut watches) = (Vec::new(), Vec::new());
+    for (one, definitions, watched) in watched {
+        replayed.push((one, definitions));
+        watches.push(watched);
+    }
+    let only_unfreed: Vec<bool> = watches.iter().map(|watched| watched.only_unfreed).collect();
+    let grouped = Loaded::of(run, replayed, options).grouped(run, &asked.selection, done);
+    let Grouped { report, processes } = grouped;
+    let ends = report.processes.iter().map(|process| process.window_ns.1 / 1_000_000);
+    let begins = report.processes.iter().map(|process| process.window_ns.0 / 1_000_000);
+    let begins: Vec<u64> = begins.collect();
+    let ends: Vec<u64> = ends.collect();
+    let watches: Vec<Mutex<Option<Watched>>> = watches.into_iter().map(|one| Mutex::new(Some(one))).collect();
+    let indices: Vec<usize> = (0..processes.len()).collect();
+    let parts = in_parallel(&indices, |&index| {
+        let mut watched = watches[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let watched = watched.take()?;
+        let from_birth = asked.from.is_none() || begins[index] >= origin_ms;
+        Some(Part::new(watched.watch, &processes[index].0, ends[index], from_birth, watched.only_unfreed))
+    });
+    let parts: Vec<Part> = parts.into_iter().flatten().collect();
+    let judging = Judging::new(report, parts, processes, &asked.handlers);
+    let sites = judging.sites();
+    let window_ms = (origin_ms, ends.iter().copied().max().unwrap_or(origin_ms).max(origin_ms));
+    judging.divided(run, asked, sites, window_ms, only_unfreed)
+}
+
+/// Replays a process and watches it.
+fn watch(
+    recording: &Recording,
+    asked: &Asked,
+    options: replay::Options,
+    origin_ms: u64,
+    progress: &dyn Fn(u64),
+) -> (Replayed, Watched) {
+    let mut watch = Watch::new(recording, asked.from.map(|(edge, _)| edge), origin_ms);
+    let held_ms = recording.held.as_ref().map_or(0, |held| held.monotonic_ns.div_ceil(1_000_000));
+    let has_events = !recording.has(flag::NO_EVENTS) && (held_ms <= origin_ms || recording.has_all_events());
+    if has_events || !recording.has_table() {
+        let replayed = replay::observe(recording, &options, &mut watch, progress);
+        return (replayed, Watched { watch, only_unfreed: false });
+    }
+    let options = replay::Options { from: Source::Table, ..options };
+    let replayed = Reading::begin(recording, options, progress).finish(None);
+    watch.timeline.coarsen(TICK_SHIFT);
+    (replayed, Watched { watch, only_unfreed: true })
+}
+
+/// A live table knows the second in which a block was allocated: shorter buckets would be empty at times.
+const TICK_SHIFT: u32 = 11;
+
+/// All that is needed to judge a site.
+struct Judging {
+    report: Report,
+    parts: Vec<Part>,
+    members: Vec<Vec<Member>>,
+    calls: Vec<Calls>,
+    /// By site: its stacks in each process.
+    stacks: Vec<Vec<(usize, Vec<usize>)>>,
+}
+
+impl Judging {
+    fn new(
+        report: Report,
+        parts: Vec<Part>,
+        processes: Vec<(Replayed, Vec<Member>)>,
+        handlers: &Handlers,
+    ) -> Judging {
+        let members: Vec<Vec<Member>> = processes.into_iter().map(|(_, members)| members).collect();
+        let mut callers = Callers::new(&report.own, handlers);
+        let mut lines = Lines::default();
+        let calls = parts.iter().zip(&members);
+        let calls = calls.map(|(part, members)| Calls::new(part, members, &report, &mut callers, &mut lines));
+        let calls = calls.collect();
+        let mut stacks: Vec<Vec<(usize, Vec<usize>)>> = vec![Vec::new(); report.sites.len()];
+        for (process, sites) in report.members.iter().enumerate() {
+            for (stack, site) in sites.iter().enumerate() {
+                let Some(site) = *site else { continue };
+                match stacks[site].last_mut() {
+                    Some((last, stacks)) if *last == process => stacks.push(stack),
+                    _ => stacks[site].push((process, vec![stack])),
+                }
+            }
+        }
+        Judging { report, parts, members, calls, stacks }
+    }
+
+    fn sites(&self) -> Vec<Judged> {
+        let sites: Vec<usize> = (0..self.stacks.len()).collect();
+        in_parallel(&sites, |&site| self.judge(site))
+    }
+
+    fn judge(&self, site: usize) -> Judged {
+        let all = &self.stacks[site];
+        let processes: Vec<usize> = all.iter().map(|(process, _)| *process).collect();
+        let series: Vec<Series> = all.iter().map(|(process, stacks)| self.series(*process, stacks)).collect();
+        let calls: Vec<Option<Vec<u64>>> =
+            all.iter().map(|(process, stacks)| self.calls[*process].of(stacks.iter().copied())).collect();
+        let each = all.iter().zip(&series).zip(&calls).map(|(((process, _), series), calls)| ProcessSeries {
+            window: &self.parts[*process].window,
+            series,
+            calls: calls.as_deref(),
+        });
+        let judgement = judge(&each.collect::<Vec<_>>());
+        let (mut unfreed, mut change, mut known) = (Amount::default(), (0, 0), true);
+        for series in &series {
+            let signed = |amount: Amount| (i128::from(amount.blocks), i128::from(amount.bytes));
+            let born = series.buckets.iter().fold(Amount::default(), |sum, bucket| sum + bucket.unfreed);
+            let (was, is) = (signed(series.before), signed(born + series.before_unfreed));
+            change = (change.0 + is.0 - was.0, change.1 + is.1 - was.1);
+            unfreed += born + series.before_unfreed;
+            known &= !series.only_unfreed;
+        }
+        let counts = &self.report.sites[site].counts;
+        let (allocated, stays) = match known {
+            true => (judgement.born.blocks, judgement.unfreed.blocks),
+            false if self.report.is_counted() => (counts.allocations, counts.unfreed_blocks),
+            false => (0, 0),
+        };
+        let freed = (allocated > 0).then(|| 1.0 - stays as f64 / allocated as f64);
+        let grown =
+            all.iter().flat_map(|(process, stacks)| stacks.iter().map(move |&stack| (*process, stack)));
+        let grown =
+            grown.max_by_key(|&(process, stack)| (self.parts[process].unfreed(stack).bytes, Reverse(stack)));
+        let stack = grown.map(|(process, stack)| self.members[process][stack].path);
+        Judged { site, judgement, processes, change, unfreed, freed, rate: None, stack }
+    }
+
+    fn series(&self, process: usize, stacks: &[usize]) -> Series {
+        self.parts[process].series(stacks.iter().copied(), &self.members[process])
+    }
+
+    /// Divides the growth of those that grow, and puts all in order.
+    fn divided(
+        self,
+        run: &Run,
+        asked: &Asked,
+        mut sites: Vec<Judged>,
+        window_ms: (u64, u64),
+        only_unfreed: Vec<bool>,
+    ) -> Verdicts {
+        let growing: Vec<usize> = sites
+            .iter()
+            .filter(|judged| judged.judgement.verdict == Verdict::Growing)
+            .map(|one| one.site)
+            .collect();
+        let (requests, counted) = match asked.unit {
+            Some(Unit::Minute | Unit::Mark) => (Vec::new(), Counted::default()),
+            _ if asked.requests.is_some() => (Vec::new(), Counted::default()),
+            _ => self.requests(run, asked, &growing),
+        };
+        let is_known = asked.requests.is_some() || counted.count() > 0;
+        let unit = asked.unit.unwrap_or(if is_known { Unit::Request } else { Unit::Minute });
+        let marks = run.words.marks.iter().map(|mark| mark.monotonic_ns / 1_000_000);
+        let marks: Vec<u64> = marks.filter(|ms| (window_ms.0..=window_ms.1).contains(ms)).collect();
+        let units =
+            Units { unit, parts: &self.parts, requests: &requests, named: asked.requests, marks: &marks };
+        for (number, &site) in growing.iter().enumerate() {
+            let judged = &mut sites[site];
+            judged.rate = units.rate(&judged.judgement, &judged.processes, number);
+        }
+        let mut per_minute = vec![0.0; self.parts.len()];
+        for judged in growing.iter().map(|&site| &sites[site]) {
+            let each = judged.judgement.processes.iter().zip(&judged.processes);
+            for (growth, &process) in each.filter_map(|(one, process)| Some((one.growth.as_ref()?, process)))
+            {
+                per_minute[process] += growth.bytes_per_minute().value;
+            }
+        }
+        let hash = |judged: &Judged| self.report.sites[judged.site].hash;
+        sites.sort_by(|a, b| {
+            let size = |judged: &Judged| match judged.judgement.verdict {
+                Verdict::Growing => judged.judgement.bytes.value,
+                _ => judged.unfreed.bytes as f64,
+            };
+            let verdicts = a.judgement.verdict.cmp(&b.judgement.verdict);
+            verdicts.then_with(|| size(b).total_cmp(&size(a))).then_with(|| hash(a).cmp(&hash(b)))
+        });
+        Verdicts {
+            report: self.report,
+            window_ms,
+            unit,
+            requests: counted,
+            named_requests: asked.requests,
+            marks: marks.len(),
+            sites,
+            per_minute,
+            only_unfreed,
+        }
+    }
+
+    /// The requests of each process, and those in which each of these sites allocated.
+    fn requests(&self, run: &Run, asked: &Asked, growing: &[usize]) -> (Vec<Requests>, Counted) {
+        let masks = self.masks(&asked.handlers);
+        let mut numbers = vec![None; self.stacks.len()];
+        growing.iter().enumerate().for_each(|(number, &site)| numbers[site] = Some(number as u32));
+        let to = match asked.selection.at {
+            Moment::Epoch(epoch) => Some(Edge::Epoch(epoch)),
+            Moment::Time(ms) => Some(Edge::Time(ms)),
+            Moment::End | Moment::BeforeExit => None,
+        };
+        let born = Born { from: asked.from.map(|(edge, _)| edge), to };
+        let kinds = asked.handlers.kinds();
+        let indices: Vec<usize> = (0..self.parts.len()).collect();
+        let found = in_parallel(&indices, |&index| {
+            let recording = &run.recordings[index];
+            let (part, members) = (&self.parts[index], &self.members[index]);
+            let of_sites = self.report.members[index].iter();
+            let stacks: FastMap<u32, Meaning> = members
+                .iter()
+                .zip(of_sites)
+                .zip(self.parts[index].stacks())
+                .map(|((member, site), stack)| {
+                    let mask = masks[member.path.index()];
+                    let is_whole = member.fit != Some(Fit::NotWalked)
+                        && self.report.paths.incomplete(member.path).is_none();
+                    let meaning = Meaning {
+                        mask: (mask != 0 || is_whole).then_some(mask),
+                        site: site.and_then(|site| numbers[site]),
+                    };
+                    (stack.0, meaning)
+                })
+                .collect();
+            if stacks.values().all(|meaning| meaning.mask.is_none_or(|mask| mask == 0)) {
+                return (Requests::default(), None);
+            }
+            let span = born.of(recording);
+            let counting = Counting {
+                stacks: &stacks,
+                sites: growing.len(),
+                kinds,
+                span: &span,
+                axis: part.axis,
+                first: part.buckets.start,
+                buckets: part.window.allocations.len(),
+            };
+            let counted = counting.count(recording).into_iter().enumerate();
+            // Of equally many those of the first kind.
+            let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));
+            match best.filter(|(_, requests)| requests.count() > 0) {
+                Some((kind, requests)) => (requests, Some(kind)),
+                None => (Requests::default(), None),
+            }
+        });
+        let mut kinds: Vec<usize> = found.iter().filter_map(|(_, kind)| *kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let counted = Counted {
+            servers: kinds.into_iter().map(|kind| asked.handlers.name(kind)).collect(),
+            processes: found.iter().map(|(requests, _)| requests.count()).collect(),
+            has_extent: found.iter().all(|(requests, kind)| kind.is_none() || requests.has_extent),
+        };
+        (found.into_iter().map(|(requests, _)| requests).collect(), counted)
+    }
+
+    /// What the frames of each path say of requests, by the path's index.
+    fn masks(&self, handlers: &Handlers) -> Vec<Mask> {
+        let paths = &self.report.paths;
+        let frames: Vec<Mask> = paths.all_frames().iter().map(|frame| handlers.mask(frame)).collect();
+        paths.fold(0, |mask, frame| mask | frames[frame as usize])
+    }
+}

@@ -1,0 +1,13 @@
+//! From a run to the verdicts of its sites: what each did within a window, judged by the rules of [`crate::growth`], and
+//! how much it grows with each request, mark or minute.
+mod buckets;
+mod calls;
+mod forecast;
+mod judged;
+mod requests;
+mod units;
+mod watch;
+
+pub use forecast::{Forecast, Room, forecast};
+pub use judged::{Asked, Counted, Judged, Verdicts, verdicts};
+pub use units::{Rate, Unit};

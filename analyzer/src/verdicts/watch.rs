@@ -1,0 +1,102 @@
+//! What each site of a process did within the window: looks on while the process is replayed.
+use recording::{Address, StackId};
+
+use crate::growth::{Amount, Lifetimes};
+use crate::reader::Recording;
+use crate::replay::{Birth, Block, Born, BornIn, Edge, Observer, Place, Replayed, Survivors, Timeline};
+
+/// What happens before the window is summed up, and what happens in it is a timeline.
+pub struct Watch {
+    /// The window in this process.
+    pub span: BornIn,
+    /// What was allocated and freed in it.
+    pub timeline: Timeline,
+    /// Latest clock. A thread that only frees notes none.
+    now_ms: u64,
+    /// The sites.
+    pub sites: Vec<Watched>,
+}
+
+/// Of a site, what is no series.
+#[derive(Clone, Default, Debug)]
+pub struct Watched {
+    /// Live when the window began.
+    pub before: Amount,
+    /// How long the blocks had lived that were freed in it.
+    pub lifetimes: Lifetimes,
+}
+
+impl Watch {
+    /// Of a process, from this moment on; `origin_ms` is when that is.
+    pub fn new(recording: &Recording, from: Option<Edge>, origin_ms: u64) -> Watch {
+        let begun_ms = (recording.header.monotonic_ns / 1_000_000).max(origin_ms);
+        Watch {
+            span: Born { from, to: None }.of(recording),
+            timeline: Timeline::new(origin_ms, begun_ms),
+            now_ms: begun_ms,
+            sites: Vec::new(),
+        }
+    }
+
+    #[inline(always)]
+    fn site(&mut self, site: u32) -> &mut Watched {
+        let site = site as usize;
+        if site >= self.sites.len() {
+            self.sites.resize_with(site + 1, Watched::default);
+        }
+        &mut self.sites[site]
+    }
+
+    /// By site: what is unfreed and was born in the window, by bucket, and what was born before.
+    pub fn unfreed(&self, replayed: &Replayed) -> Vec<(Vec<Survivors>, Amount)> {
+        let axis = self.timeline.axis();
+        let mut births: Vec<(Vec<(u64, u64)>, Amount)> = vec![Default::default(); replayed.sites.len()];
+        for (_, block) in &replayed.live {
+            let (born, before) = &mut births[block.site as usize];
+            match self.span.contains(block.birth) {
+                true => born.push((axis.bucket(block.birth.time_ms()), block.size)),
+                false => *before += Amount::block(block.size),
+            }
+        }
+        births.into_iter().map(|(births, before)| (by_bucket(births), before)).collect()
+    }
+}
+
+fn by_bucket(mut births: Vec<(u64, u64)>) -> Vec<Survivors> {
+    births.sort_unstable();
+    let same = births.chunk_by(|(a, _), (b, _)| a == b);
+    let group = |births: &[(u64, u64)]| Survivors {
+        bucket: births[0].0,
+        blocks: births.len() as u64,
+        bytes: births.iter().fold(0, |sum, (_, size)| sum.saturating_add(*size)),
+    };
+    same.map(group).collect()
+}
+
+impl Observer for Watch {
+    #[inline(always)]
+    fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place) {
+        self.now_ms = self.now_ms.max(place.clock_ms);
+        if self.span.contains(block.birth) {
+            self.timeline.born(address, block, stack, place);
+        } else {
+            self.site(block.site).before += Amount::block(block.size);
+        }
+    }
+
+    #[inline(always)]
+    fn died(&mut self, address: Address, block: &Block, place: &Place) {
+        self.now_ms = self.now_ms.max(place.clock_ms);
+        let now_ms = self.now_ms;
+        let was_inside = self.span.contains(block.birth);
+        if was_inside || self.span.contains(Birth::new(place.epoch, now_ms)) {
+            self.timeline.died(address, block, place);
+            let lived_ms = now_ms.saturating_sub(block.birth.time_ms());
+            self.site(block.site).lifetimes.add(lived_ms, 1);
+        } else {
+            let before = &mut self.site(block.site).before;
+            before.blocks = before.blocks.saturating_sub(1);
+            before.bytes = before.bytes.saturating_sub(block.size);
+        }
+    }
+}
