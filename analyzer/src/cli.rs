@@ -133,6 +133,8 @@ Examples:
   unfreed report before --older 10m           only what is older than ten minutes
   unfreed report 4711                         process 4711 and its children, as they run
   unfreed report rec@warm                     as it was when that mark was set
+  unfreed report rec --peak                   as it was when most was unfreed
+  unfreed report rec --at 17:20               as it was at that time of day, UTC
   unfreed report rec --born warm..            what came after it and is still there
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
@@ -141,7 +143,7 @@ pub struct ReportArgs {
     /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, a pack, or the number of a process
     ///
     /// Of a process that runs also what it forked and executed is reported. @MOMENT behind it stands for the recording as it was
-    /// then: the name of a mark, or +10m since the run began.
+    /// then: the name of a mark, +10m since the run began, 17:20:31 by the clock (UTC), or peak.
     #[arg(value_name = "REC|PID")]
     pub recording: OsString,
     /// What to group, filter and print.
@@ -158,12 +160,13 @@ Examples:
   unfreed diff before after --ignore '^test_'  without stacks that pass through test_*
   unfreed diff before after --format csv       for a spreadsheet
   unfreed diff rec@warm rec@end                what changed between two marks of one
+  unfreed diff rec@warm rec@peak               from a mark to the peak
   unfreed diff rec@warm rec@end --born warm..  of that, only what was allocated since")]
 pub struct DiffArgs {
     /// The recording to compare with; OLD@MOMENT is what it was then
     ///
-    /// A directory, a process's file in it, or the number of a process; the moment is the name of a mark, or +10m since the run
-    /// began.
+    /// A directory, a process's file in it, or the number of a process; the moment is the name of a mark, +10m since the run
+    /// began, 17:20:31 by the clock (UTC), or peak, when most was unfreed.
     #[arg(value_name = "OLD")]
     pub old: OsString,
     /// The recording to look at: another one, or another moment of the same
@@ -236,13 +239,17 @@ pub struct SelectArgs {
         hide_possible_values = true
     )]
     pub phases: Vec<Phase>,
-    /// The moment to report where none is named: before-exit or end [default: before-exit]
+    /// The moment to report: before-exit, end, peak, a mark, +10m, or 17:20:31 [default: before-exit]
     ///
     /// A Python interpreter that ends in an orderly way frees what its globals hold, and most leaks with it. So a
     /// process in which that began is reported as of the moment before, any other one as of its end: that is
-    /// before-exit. With end every process is reported as of its end.
+    /// before-exit. With end every process is reported as of its end. The others are as in REC@MOMENT: times are since the run
+    /// began, or by the clock in UTC, as reports print them; with its date as 2026-11-21T17:20:31Z.
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
     pub at: Option<At>,
+    /// What was unfreed when most was: the peak of each process, the same as --at peak
+    #[arg(long, conflicts_with = "at")]
+    pub peak: bool,
     /// Where the unfreed blocks are read from: best, table or events.
     #[arg(long, value_name = "SOURCE", value_enum, default_value_t = Source::Best, hide = true)]
     pub from: Source,
@@ -325,13 +332,17 @@ pub struct InspectArgs {
 }
 
 /// The moment of which a report speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub enum At {
     /// Before Python began to free its globals; the end for a process in which it did not.
     #[default]
     BeforeExit,
     /// The end of what was recorded.
     End,
+    /// When most was unfreed, in each process.
+    Peak,
+    /// What [`crate::moments`] reads: a mark or a time.
+    Named(String),
 }
 
 /// What makes one site of a report.

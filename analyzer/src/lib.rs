@@ -27,3 +27,4 @@ pub mod tails;
 pub mod target;
 pub mod temporary;
 pub mod verdicts;
+pub mod wall_clock;

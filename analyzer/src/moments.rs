@@ -1,52 +1,86 @@
-//! Moments as they are typed: the name of a mark, or `+10m` since the run began.
+//! Moments as they are typed: the name of a mark, `+10m` since the run began, `17:20:31` by the clock, or `peak`.
 use recording::run::OFF;
 
-use crate::cli::{At, BornRange, duration};
+use crate::cli::{At, BornRange, SelectArgs, duration};
 use crate::error::Failure;
 use crate::output::{self, utc};
 use crate::reader::{self, Mark, ProcessState, Run};
 use crate::replay::{Born, Edge, Moment};
 use crate::subject::Subject;
+use crate::wall_clock;
 
 /// Marks that are named where one is unknown.
 const NAMED: usize = 8;
 
 /// The moment to report of a subject.
-pub fn moment(subject: &Subject, run: &Run, at: Option<At>) -> Result<Moment, Failure> {
+pub fn moment(subject: &Subject, run: &Run, select: &SelectArgs) -> Result<Moment, Failure> {
+    let at = if select.peak { Some(&At::Peak) } else { select.at.as_ref() };
     Ok(match (&subject.moment, at) {
         (Some(_), Some(At::End)) => {
             let why = "a process that began to exit before the moment counts as of before that";
             return Err(Failure::new(&subject.shown, why, "leave out --at end"));
         }
-        (Some(text), _) => match edge(text, subject, run)? {
-            Edge::Epoch(epoch) => Moment::Epoch(epoch),
-            Edge::Time(ms) => Moment::Time(ms),
-        },
+        (Some(_), Some(At::Peak | At::Named(_))) => {
+            let advice = if select.peak { "leave out --peak" } else { "leave out --at" };
+            return Err(Failure::new(&subject.shown, "that is a moment already", advice));
+        }
+        (Some(text), _) | (None, Some(At::Named(text))) => named(text, subject, run)?,
         (None, Some(At::End)) => Moment::End,
+        (None, Some(At::Peak)) => Moment::Peak,
         (None, Some(At::BeforeExit) | None) => Moment::BeforeExit,
     })
 }
 
+/// The moment with which a window ends.
+pub fn until(subject: &Subject, run: &Run) -> Result<Moment, Failure> {
+    let moment =
+        subject.moment.as_deref().map_or(Ok(Moment::BeforeExit), |text| named(text, subject, run))?;
+    match moment {
+        Moment::Peak => {
+            let why = "the peak of each process is a moment of its own";
+            Err(Failure::new(&subject.shown, why, "end the window with a mark or a time"))
+        }
+        moment => Ok(moment),
+    }
+}
+
+/// A mark is called as it likes.
+fn named(text: &str, subject: &Subject, run: &Run) -> Result<Moment, Failure> {
+    if text == "peak" && !run.words.marks.iter().any(|mark| mark.name == text) {
+        return Ok(Moment::Peak);
+    }
+    Ok(match edge(text, subject, run)? {
+        Edge::Epoch(epoch) => Moment::Epoch(epoch),
+        Edge::Time(ms) => Moment::Time(ms),
+    })
+}
+
 /// A moment that was named, in words: `mark warm, 2026-11-21T17:20:31Z, 3m 12s after the run began`.
-pub fn spoken(subject: &Subject, run: &Run, moment: Moment) -> Option<String> {
-    let text = subject.moment.as_deref()?;
+pub fn spoken(run: &Run, moment: Moment) -> Option<String> {
     let since = |ns: u64| {
         let since = ns.saturating_sub(begun_ms(run).saturating_mul(1_000_000));
         format!("{} after the run began", output::duration(since))
     };
-    Some(match moment {
-        Moment::Time(ms) => since(ms.saturating_mul(1_000_000)),
-        _ => match run.words.marks.iter().find(|mark| mark.name == text) {
-            Some(mark) => format!("mark {text}, {}, {}", utc(mark.realtime_ns), since(mark.monotonic_ns)),
-            None => format!("mark {text}"),
-        },
-    })
+    match moment {
+        Moment::End | Moment::BeforeExit => None,
+        Moment::Time(ms) => {
+            let ns = ms.saturating_mul(1_000_000);
+            let clock = realtime_ns(run, ns).map_or_else(String::new, |ns| format!("{}, ", utc(ns)));
+            Some(format!("{clock}{}", since(ns)))
+        }
+        Moment::Epoch(epoch) => {
+            let Mark { name, realtime_ns, monotonic_ns, .. } =
+                run.words.marks.iter().find(|mark| mark.epoch == epoch)?;
+            Some(format!("mark {name}, {}, {}", utc(*realtime_ns), since(*monotonic_ns)))
+        }
+        Moment::Peak => Some("the peak".to_string()),
+    }
 }
 
 /// When a moment was, ns: what began later had not begun. It is not for the order of events.
 pub fn monotonic_ns(run: &Run, moment: Moment) -> u64 {
     match moment {
-        Moment::End | Moment::BeforeExit => u64::MAX,
+        Moment::End | Moment::BeforeExit | Moment::Peak => u64::MAX,
         Moment::Time(ms) => ms.saturating_mul(1_000_000),
         // The clock of a mark was read after its epoch had begun.
         Moment::Epoch(epoch) => {
@@ -93,20 +127,42 @@ fn edge(text: &str, subject: &Subject, run: &Run) -> Result<Edge, Failure> {
         return Ok(Edge::Epoch(mark.epoch));
     }
     let fail = |why: String, advice: String| Failure::new(path(subject), why, advice);
-    match text.strip_prefix('+') {
-        Some(since) => {
+    let begun = begun_ms(run);
+    let since = match (text.strip_prefix('+'), wall_clock::parse(text)) {
+        (Some(since), _) => {
             let since = duration(since).map_err(|why| fail(format!("'{text}' is no moment"), why))?;
-            let (begun, since) = (begun_ms(run), since.as_millis() as u64);
-            match lasted_ms(run, begun) {
-                Some(lasted) if since > lasted => {
-                    let lasted = output::duration(lasted.saturating_mul(1_000_000));
-                    Err(fail(format!("'{text}' is later than its end"), format!("the run lasted {lasted}")))
+            since.as_millis() as u64
+        }
+        (None, Some(time)) => {
+            let began = realtime_ns(run, begun.saturating_mul(1_000_000)).unwrap_or(0) / 1_000_000;
+            match time.ms_after(began) {
+                Some(since) => since,
+                None => {
+                    let advice = format!("the run began at {}", utc(began.saturating_mul(1_000_000)));
+                    return Err(fail(format!("'{text}' is earlier than it"), advice));
                 }
-                _ => Ok(Edge::Time(begun.saturating_add(since))),
             }
         }
-        None => Err(fail(format!("there is no mark '{text}'"), which(subject, marks))),
+        (None, None) => return Err(fail(format!("there is no mark '{text}'"), which(subject, marks))),
+    };
+    match lasted_ms(run, begun) {
+        Some(lasted) if since > lasted => {
+            let begun = begun.saturating_mul(1_000_000);
+            let began =
+                realtime_ns(run, begun).map_or_else(String::new, |ns| format!(" from {} on", utc(ns)));
+            let began = if text.starts_with('+') { String::new() } else { began };
+            let lasted = output::duration(lasted.saturating_mul(1_000_000));
+            Err(fail(format!("'{text}' is later than its end"), format!("the run lasted {lasted}{began}")))
+        }
+        _ => Ok(Edge::Time(begun.saturating_add(since))),
     }
+}
+
+/// The wall clock at a monotonic time, both ns, as the run's first process saw it.
+fn realtime_ns(run: &Run, monotonic_ns: u64) -> Option<u64> {
+    let first = run.recordings.iter().chain(&run.others).min_by_key(|process| process.header.monotonic_ns)?;
+    let begun = i128::from(first.header.realtime_ns) - i128::from(first.header.monotonic_ns);
+    u64::try_from(begun + i128::from(monotonic_ns)).ok()
 }
 
 /// What there is in place of an unknown mark.

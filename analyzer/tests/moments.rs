@@ -92,6 +92,13 @@ fn moments() {
         ("rec@1@+1m10s", &[600_000, 4_320]),
         ("rec@1@+1m29s", &[600_000, 54_020]),
         ("rec@1/live@warm", &[21]),
+        // The run began at 14:13:19 and a bit.
+        ("rec@1@14:13:20", &[]),
+        ("rec@1@14:13:30", &[21]),
+        ("rec@1@14:14:15Z", &[4_320]),
+        ("rec@1@2026-09-21T14:14:15Z", &[4_320]),
+        ("rec@1@14:14", &[4_321]),
+        ("rec@1@peak", &[600_000, 54_020]),
         ("rec@1/live/10.unfreed@end", &[4_320]),
     ] {
         assert_eq!(selected(&scratch, &[recording]), expected, "{recording}");
@@ -143,6 +150,69 @@ selected +590 KiB (+3 blocks): 0 B in 0 -> 590 KiB in 3"
     );
 }
 
+#[test]
+fn the_moment_is_an_option_too() {
+    let scratch = recorded();
+    for (moment, expected) in [
+        ("warm", &[21][..]),
+        ("+55s", &[4_320]),
+        ("14:13:30", &[21]),
+        ("end", &[600_000, 54_020]),
+        ("before-exit", &[600_000, 54_020]),
+        ("peak", &[600_000, 54_020]),
+    ] {
+        assert_eq!(selected(&scratch, &["rec@1", "--at", moment]), expected, "{moment}");
+    }
+    let (named, option) = (done(&scratch, &["report", "rec@1@warm"]), &["report", "rec@1", "--at", "warm"]);
+    assert_eq!(done(&scratch, option), named.replace("rec@1@warm\n", "rec@1\n"));
+}
+
+#[test]
+fn the_peak_of_one_process_and_of_several() {
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.join("rec")).expect("a directory");
+    for (pid, peak_ms) in [(10, 31_000), (11, 22_500)] {
+        let mut process = Recorder::new(pid);
+        let stack = process.stack(&[0x1000]);
+        let thread = process.writer();
+        process.alloc(thread, 0x10000, 1_000, stack);
+        process.clock(thread, peak_ms);
+        process.alloc(thread, 0x20000, 1 << 20, stack);
+        process.clock(thread, peak_ms + 1_000);
+        process.free(thread, 0x20000);
+        process.alloc(thread, 0x30000, 20_000, stack);
+        process.write(&scratch.join("rec"));
+    }
+    let header = |arguments: &[&str]| {
+        let text = done(&scratch, arguments);
+        text.split_once("\n\n").expect("an empty line").0.to_string()
+    };
+    assert_eq!(
+        header(&["report", "rec", "--peak"]),
+        "rec
+  2 processes, 4 events, lost 0, window 29.9 s, log 24.3 KiB
+  as of the peak of each process, which are different moments
+  pid 10 running then: 1025 KiB in 2 blocks  app --flag
+    its peak was at 2026-09-21T14:13:49Z, 29.9 s after it began
+  pid 11 running then: 1025 KiB in 2 blocks  app --flag
+    its peak was at 2026-09-21T14:13:41Z, 21.4 s after it began
+unfreed 2050 KiB in 4 blocks, sum of the processes' peaks 2050 KiB
+allocated 2050 KiB in 4 blocks, 0 freed"
+    );
+    assert_eq!(
+        header(&["report", "rec/10.unfreed@peak"]),
+        "rec/10.unfreed@peak
+  1 process, 2 events, lost 0, window 29.9 s, log 12.2 KiB
+  as of its peak, the moment when most was unfreed
+  pid 10 running then: 1025 KiB in 2 blocks  app --flag
+    its peak was at 2026-09-21T14:13:49Z, 29.9 s after it began
+unfreed 1025 KiB in 2 blocks, peak 1025 KiB
+allocated 1025 KiB in 2 blocks, 0 freed"
+    );
+    let diff = done(&scratch, &["diff", "rec@+5s", "rec@peak", "--process", "11"]);
+    assert!(diff.contains("\nunfreed +1024 KiB (+1 blocks): 1000 B in 1 -> 1025 KiB in 2\n"), "{diff}");
+}
+
 /// A table has what is there of the moment; how much was allocated, and how often, is of the end.
 #[test]
 fn what_is_not_known_of_a_moment_is_not_told() {
@@ -171,6 +241,21 @@ unfreed 20 B in 1 block"
         assert!(["allocated_bytes", "allocations", "frees"].iter().all(|name| of[name].is_null()), "{of}");
     }
     assert!(report["totals"]["events"].is_null() && report["recording"]["processes"][0]["events"].is_null());
+}
+
+#[test]
+fn where_no_peak_is_known() {
+    let scratch = recorded_with(|server| {
+        server.keep_table();
+        server.hold();
+    });
+    let text = done(&scratch, &["report", "rec@1", "--peak"]);
+    let told = "    pid 10: its peak is not known, as not all of its events are held: as of its end\n";
+    assert!(text.contains(told), "{text}");
+    let output = output(&mut scratch.unfreed(&["report", "rec@1", "--peak", "--process", "10"]));
+    assert_eq!(output.status.code(), Some(2));
+    let why = "its peak is not known: not all of its events are held; record with a larger --max-log";
+    assert_eq!(stderr(&output), format!("unfreed: rec@1: {why}\n"));
 }
 
 /// Of the end of a worker that had ended before the mark, and of a server that ran on.
@@ -220,6 +305,20 @@ fn what_is_refused() {
         (
             &["report", "rec@1@warm", "--at", "end"],
             "rec@1@warm: a process that began to exit before the moment counts as of before that; leave out --at end",
+        ),
+        (&["report", "rec@1@warm", "--peak"], "rec@1@warm: that is a moment already; leave out --peak"),
+        (
+            &["report", "rec@1@14:15:00"],
+            "rec@1: '14:15:00' is later than its end; the run lasted 1m 29s from 2026-09-21T14:13:19Z on",
+        ),
+        (
+            &["report", "rec@1", "--at", "2026-09-21T14:13:18Z"],
+            "rec@1: '2026-09-21T14:13:18Z' is earlier than it; the run began at 2026-09-21T14:13:19Z",
+        ),
+        (&["report", "rec@1", "--at", "13"], "rec@1: there is no mark '13'; its marks are warm, end"),
+        (
+            &["mark", "rec@1", "17:20"],
+            "invalid value '17:20' for '<NAME>': that is a time of day, and no name; see 'unfreed mark --help'",
         ),
         (&["report", "rec@2@warm"], "rec@2@warm: No such file or directory"),
         (

@@ -21,7 +21,7 @@ use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
 use crate::protocol::owner::Owner;
-use crate::python::Chain;
+use crate::python::{Chain, collector};
 use crate::stack::{Caller, Capture};
 use crate::table::{Found, Moved, Place, Spacing};
 use crate::{clock, modules, process, run, sandbox, switch, sys, table};
@@ -496,11 +496,29 @@ impl Level {
         self.wiped.said_thread = self.wiped.writer.thread;
         let writer = self.wiped.writer;
         self.wiped.events.put(|model| model.thread(writer.thread, writer.tid));
+        self.wiped.events.forget_collector();
         if self.make_room_for_events() {
             self.wiped.events.put(|model| model.thread_name(&sys::thread_name()));
         }
         // The event that is to follow needs its own room; where there is none it is counted by its stamp.
         self.make_room_for_events();
+    }
+}
+
+impl Level {
+    /// Python's collector is in another state than this level saw. There is room, and again after this where there can be.
+    #[cold]
+    #[inline(never)]
+    fn see_collector(&mut self, now: u32) {
+        let python = &mut self.kept.python;
+        let Some(is_in_it) = collector::is_in_it(now, current() as u64, || python.is_running()) else {
+            return;
+        };
+        self.wiped.events.collector_seen(now, is_in_it);
+        if self.make_room_for_events() && self.wiped.events.collector() != now {
+            // A fresh chunk has more than the room for one event.
+            self.wiped.events.collector_seen(now, is_in_it);
+        }
     }
 }
 
@@ -555,15 +573,29 @@ impl Thread {
         Thread::current()
     }
 
-    /// A block was handed out to `caller`, for the one that was `moved` if there is one.
+    /// A block was handed out to `caller`, for the one that was `moved` if there is one. `collector` is the state of
+    /// Python's, if that is to be looked at.
     #[inline(always)]
-    pub fn allocated(self, block: usize, size: usize, caller: Caller, spacing: Spacing, moved: Moved) {
+    pub fn allocated(
+        self,
+        block: usize,
+        size: usize,
+        caller: Caller,
+        spacing: Spacing,
+        moved: Moved,
+        collector: Option<u32>,
+    ) {
         let sp = caller.sp as usize - 8;
         let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved) else { return };
         let level = &mut *entered.0;
         let (address, size) = (Address(block as u64), size as u64);
         let Some(place) = table::prepare(address, size, spacing) else { return no_space() };
         level.say_thread();
+        if let Some(now) = collector
+            && now != level.wiped.events.collector()
+        {
+            level.see_collector(now);
+        }
         let mut definer =
             Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
         let native = level.kept.capture.take(caller, &mut definer);
@@ -572,14 +604,23 @@ impl Thread {
     }
 
     /// A block is about to be given back. `sp` is the stack pointer at the hook's first instruction; `usable` is asked for
-    /// what the block holds, and may say 0.
+    /// what the block holds, and may say 0. `collector` is the state of Python's.
     #[inline(always)]
-    pub fn freed(self, block: usize, sp: usize, usable: impl FnOnce() -> usize) -> Option<Entered> {
+    pub fn freed(
+        self,
+        block: usize,
+        sp: usize,
+        collector: u32,
+        usable: impl FnOnce() -> usize,
+    ) -> Option<Entered> {
         let entered = enter(self.0, sp)?;
         let level = &mut *entered.0;
         let address = Address(block as u64);
         let found = table::find(address);
         level.say_thread();
+        if collector != level.wiped.events.collector() {
+            level.see_collector(collector);
+        }
         if switch::was_off() && is_unknown(found) {
             return Some(entered);
         }

@@ -16,7 +16,7 @@ use recording::layout::{
 };
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, Event, EventDecoder, EventModel,
-    StackId, Stop, shard_of,
+    StackId, Stop, mark, shard_of,
 };
 
 /// A block that is still there.
@@ -50,6 +50,8 @@ pub struct ProcessFile {
     pub first_stamps: Vec<u64>,
     /// Sequences that cannot be, and chunks that do not decode.
     pub impossible: Vec<String>,
+    /// Blocks that were freed, by their sizes: by Python's collector, and otherwise.
+    pub freed: HashMap<u64, (u64, u64)>,
     /// The events of descriptors and mappings in their order.
     pub resources: Vec<Event>,
     /// Threads that have events.
@@ -101,6 +103,7 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
         missing: 0,
         first_stamps: first_stamps(bytes, process),
         impossible: Vec::new(),
+        freed: HashMap::new(),
         resources: Vec::new(),
         threads: HashSet::new(),
         parents: HashMap::new(),
@@ -116,7 +119,7 @@ fn read_process(path: &Path, bytes: &[u8], process: u32, header: FileHeader) -> 
     }
     let unfinished: Vec<(Address, u64)> = shards.begun.values().copied().collect();
     for (shard, events) in shards.sorted() {
-        let stamps = events.last().map_or(0, |(last, _)| last + 1 - file.first_stamps[shard]);
+        let stamps = events.last().map_or(0, |(last, ..)| last + 1 - file.first_stamps[shard]);
         file.missing += stamps.saturating_sub(events.len() as u64);
         file.replay(&events, &unfinished);
     }
@@ -172,17 +175,20 @@ fn first_stamps(bytes: &[u8], process: u32) -> Vec<u64> {
     inherited.zip(held).map(|(inherited, held)| word(inherited).max(word(held))).collect()
 }
 
+/// A stamp, its event, and whether Python's collector did it.
+type Stamped = (u64, Event, bool);
+
 /// The events of each shard with their stamps.
 #[derive(Default)]
 struct Shards {
     first_stamps: Vec<u64>,
-    events: HashMap<usize, Vec<(u64, Event)>>,
+    events: HashMap<usize, Vec<Stamped>>,
     /// The last realloc-begin of each writer with its stamp, while nothing followed.
     begun: HashMap<u32, (Address, u64)>,
 }
 
 impl Shards {
-    fn add(&mut self, writer: u32, address: Address, stamp: u64, event: Event) {
+    fn add(&mut self, writer: u32, (address, stamp): (Address, u64), event: Event, collecting: bool) {
         if stamp < self.first_stamps[shard_of(address)] {
             return;
         }
@@ -190,13 +196,13 @@ impl Shards {
         if matches!(event, Event::ReallocBegin { .. }) {
             self.begun.insert(writer, (address, stamp));
         }
-        self.events.entry(shard_of(address)).or_default().push((stamp, event));
+        self.events.entry(shard_of(address)).or_default().push((stamp, event, collecting));
     }
 
     /// Each shard in its order.
-    fn sorted(self) -> Vec<(usize, Vec<(u64, Event)>)> {
+    fn sorted(self) -> Vec<(usize, Vec<Stamped>)> {
         let mut shards: Vec<_> = self.events.into_iter().collect();
-        shards.iter_mut().for_each(|(_, events)| events.sort_by_key(|&(stamp, _)| stamp));
+        shards.iter_mut().for_each(|(_, events)| events.sort_by_key(|&(stamp, ..)| stamp));
         shards
     }
 }
@@ -280,11 +286,17 @@ impl ProcessFile {
         let mut model = Box::new(EventModel::new());
         let mut decoder = EventDecoder::new(bytes, header.clock_ms, &mut model);
         self.threads.insert(header.thread);
+        let mut collecting = false;
         let stop = loop {
             match decoder.next_event() {
-                Ok(event) => match event.place() {
-                    Some((address, stamp)) => shards.add(header.writer, address, stamp, event),
-                    None => self.note(event),
+                Ok(event) => match (event, event.place()) {
+                    (_, Some(place)) => shards.add(header.writer, place, event, collecting),
+                    (Event::Mark(mark::COLLECTING), _) => collecting = true,
+                    (Event::Mark(mark::COLLECTED) | Event::Thread { .. }, _) => {
+                        collecting = false;
+                        self.note(event);
+                    }
+                    _ => {}
                 },
                 Err(stop) => break stop,
             }
@@ -316,11 +328,11 @@ impl ProcessFile {
 
     /// Plays the events of one shard. A realloc in `unfinished` was begun and the process was killed in it: its block
     /// is still there, unless somebody else got its address since.
-    fn replay(&mut self, events: &[(u64, Event)], unfinished: &[(Address, u64)]) {
+    fn replay(&mut self, events: &[Stamped], unfinished: &[(Address, u64)]) {
         // And when.
         let mut given_back: HashMap<Address, (Block, u64)> = HashMap::new();
         let mut last_stamp = None;
-        for &(stamp, event) in events {
+        for &(stamp, event, collecting) in events {
             if last_stamp.replace(stamp) == Some(stamp) {
                 self.impossible.push(format!("stamp {stamp} twice: {event:x?}"));
             }
@@ -342,6 +354,11 @@ impl ProcessFile {
                 Event::Free { address, .. } | Event::ReallocBegin { address, .. } => {
                     match self.live.remove(&address) {
                         Some(block) => {
+                            if let Event::Free { .. } = event {
+                                let freed = self.freed.entry(block.size).or_default();
+                                freed.0 += u64::from(collecting);
+                                freed.1 += u64::from(!collecting);
+                            }
                             given_back.insert(address, (block, stamp));
                         }
                         None if given_back.contains_key(&address) => {

@@ -47,17 +47,19 @@ pub(super) fn process(
         _ if header.end_monotonic_ns != 0 => header.end_monotonic_ns,
         _ => last_clock,
     };
-    let moment_ns = moment_ns(recording, replayed, at).filter(|moment| *moment < end);
-    let had_ended =
-        recording.state != ProcessState::Running && asked_ns(recording, at).is_some_and(|ns| ns >= end);
+    let is_peak = at == Moment::Peak && replayed.peak_ms != 0;
+    let moment_ns = moment_ns(recording, replayed, at).filter(|moment| is_peak || *moment < end);
+    let had_ended = recording.state != ProcessState::Running
+        && asked_ns(recording, replayed, at).is_some_and(|ns| ns >= end);
     let at = match moment_ns {
         None => Moment::End,
-        Some(_) if had_ended => Moment::BeforeExit,
+        Some(_) if had_ended && !is_peak => Moment::BeforeExit,
         Some(_) => at,
     };
     let is_later = replayed.is_table && matches!(at, Moment::Epoch(_) | Moment::Time(_));
     let end = moment_ns.unwrap_or(end);
     let last = if header.end_monotonic_ns == 0 { last_clock } else { header.end_monotonic_ns };
+    let lacks_peak = options.until == Moment::Peak && !is_peak && replayed.events > 0;
     let ended = header.realtime_ns.saturating_add(last.saturating_sub(header.monotonic_ns));
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let interpreters = &definitions.python.interpreters;
@@ -81,6 +83,10 @@ pub(super) fn process(
         without_stack: replayed.without_stack,
         counts,
         peak_bytes: replayed.peak_bytes,
+        peak_ns: (replayed.peak_ms != 0).then(|| {
+            let since = replayed.peak_ms.saturating_mul(1_000_000).saturating_sub(header.monotonic_ns);
+            header.realtime_ns.saturating_add(since)
+        }),
         at,
         arenas: replayed.arenas,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
@@ -88,7 +94,7 @@ pub(super) fn process(
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + definitions.bytes_used,
         anomalies: replayed.anomalies,
         inherited: Inherited::Nothing,
-        known: known(recording, replayed, is_later),
+        known: Known { lacks_peak, ..known(recording, replayed, is_later) },
         losses: replayed.losses.clone(),
         notes: recording.notes.iter().cloned().chain(python_notes).collect(),
         python: PythonStacks {
@@ -98,12 +104,13 @@ pub(super) fn process(
     }
 }
 
-/// When the moment that was named was, monotonic ns.
-fn asked_ns(recording: &Recording, at: Moment) -> Option<u64> {
+/// When the moment that was named was, monotonic ns; `None` if there is no such one or it is not known.
+fn asked_ns(recording: &Recording, replayed: &Replayed, at: Moment) -> Option<u64> {
     let ms = match at {
         Moment::End | Moment::BeforeExit => None,
         Moment::Epoch(epoch) => recording.words.time_of(epoch),
         Moment::Time(ms) => Some(ms),
+        Moment::Peak => Some(replayed.peak_ms).filter(|ms| *ms != 0),
     };
     ms.map(|ms| ms.saturating_mul(1_000_000))
 }
@@ -113,7 +120,7 @@ fn moment_ns(recording: &Recording, replayed: &Replayed, at: Moment) -> Option<u
     // A table may be without the blocks before exit.
     let has_cut = !replayed.is_table || recording.has(flag::BEFORE_EXIT);
     let finalizing = replay::cut(recording, at).filter(|_| has_cut).map(|cut| cut.monotonic_ns);
-    finalizing.into_iter().chain(asked_ns(recording, at)).min()
+    finalizing.into_iter().chain(asked_ns(recording, replayed, at)).min()
 }
 
 /// What of a process is known, and what is not any more. `is_later`: the counts beside its table are of a later moment than
@@ -133,5 +140,6 @@ fn known(recording: &Recording, replayed: &Replayed, is_later: bool) -> Known {
         unknown_frees: header.unknown_frees,
         was_off: recording.has(flag::WAS_OFF),
         alone: recording.has(flag::ALONE),
+        lacks_peak: false,
     }
 }

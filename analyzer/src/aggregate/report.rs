@@ -60,6 +60,8 @@ pub struct Process {
     pub counts: Counts,
     /// Most bytes live at a time; `None` if not all events are known.
     pub peak_bytes: Option<u64>,
+    /// When that was first so: wall clock, ns since 1970.
+    pub peak_ns: Option<u64>,
     /// What Python's allocator carves objects from; in no other number.
     pub arenas: ArenaCounts,
     /// The moment of which all this speaks.
@@ -108,6 +110,8 @@ pub struct Known {
     pub was_off: bool,
     /// It does not see marks, nor what is switched.
     pub alone: bool,
+    /// Its peak was asked for and is not known: the numbers are of its end.
+    pub lacks_peak: bool,
 }
 
 /// The Python stacks of a process. Counts are of allocations, those that were freed too; they are all 0 before a report

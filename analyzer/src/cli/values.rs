@@ -6,13 +6,16 @@ use recording::run::MARK_NAME;
 use regex::Regex;
 
 use super::At;
+use crate::wall_clock;
 
 /// A moment, see [`At`].
 pub(super) fn moment(text: &str) -> Result<At, String> {
     match text {
         "before-exit" => Ok(At::BeforeExit),
         "end" => Ok(At::End),
-        _ => Err("expected before-exit or end".to_string()),
+        "peak" => Ok(At::Peak),
+        "" => Err("expected before-exit, end, peak, a mark, +10m or 17:20:31".to_string()),
+        _ => Ok(At::Named(text.to_string())),
     }
 }
 
@@ -98,6 +101,7 @@ pub(super) fn mark_name(text: &str) -> Result<String, String> {
         "" => Err("expected a name".to_string()),
         _ if text.len() > MARK_NAME => Err(format!("longer than {MARK_NAME} bytes")),
         _ if text.starts_with('+') => Err("+ begins a time since the run began, and no name".to_string()),
+        _ if wall_clock::parse(text).is_some() => Err("that is a time of day, and no name".to_string()),
         _ if text.contains(['@', '/']) || text.contains("..") => Err("a name has no @, / and ..".to_string()),
         _ if text.contains(char::is_control) => Err("expected one line of text".to_string()),
         _ => Ok(text.to_string()),

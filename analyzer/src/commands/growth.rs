@@ -48,7 +48,7 @@ pub(super) fn judged(
     window: &WindowArgs,
 ) -> anyhow::Result<(Run, Verdicts)> {
     let (subject, mut run) = opened::open(recording)?;
-    let at = moments::moment(&subject, &run, None)?;
+    let at = moments::until(&subject, &run)?;
     let from = window.since.as_deref().map(|since| moments::since(since, &subject, &run)).transpose()?;
     let moment_ns = moments::monotonic_ns(&run, at);
     if let (Some(since), Some((_, ms))) = (&window.since, from)
@@ -86,7 +86,7 @@ pub(super) fn judged(
     let bar = progress::bytes("reading", run.log_bytes());
     let mut verdicts = verdicts(&run, &asked, &|bytes| bar.inc(bytes), &|_| {});
     drop(bar);
-    verdicts.report.moment = moments::spoken(&subject, &run, at);
+    verdicts.report.moment = moments::spoken(&run, at);
     check(&verdicts, window, moments::path(&subject))?;
     verdicts.report.recording = subject.shown;
     Ok((run, verdicts))

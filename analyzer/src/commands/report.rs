@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{opened, to_stdout};
-use crate::aggregate::{Filter, Loaded, Own, Report, Selection};
+use crate::aggregate::{Filter, Loaded, Own, Process, Report, Selection};
 use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
 use crate::error::{Failure, reason};
 use crate::output::{self, Style};
@@ -41,7 +41,12 @@ pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Re
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
     let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
-    report.moment = moments::spoken(&subject, &run, selection.at);
+    let lacks_peak = |process: &Process| process.known.lacks_peak;
+    if !report.processes.is_empty() && report.processes.iter().all(lacks_peak) {
+        let why = "its peak is not known: not all of its events are held";
+        return Err(Failure::new(&subject.shown, why, "record with a larger --max-log").into());
+    }
+    report.moment = moments::spoken(&run, selection.at);
     report.recording = subject.shown;
     Ok(report)
 }
@@ -52,7 +57,7 @@ fn selection(subject: &Subject, run: &Run, by: By, select: &SelectArgs) -> Resul
     let (focus, ignore, phases) = (which.focus.clone(), which.ignore.clone(), phases.clone());
     let suppressions = suppressions(&which.suppressions)?;
     let filter = Filter { focus, ignore, older: *older, born, phases, suppressions };
-    let at = moments::moment(subject, run, select.at)?;
+    let at = moments::moment(subject, run, select)?;
     let symbols = symbols(&which.symbols);
     Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols, callers: None })
 }

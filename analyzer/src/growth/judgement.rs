@@ -105,6 +105,13 @@ pub enum Reason {
         /// Time from the last one to the end, ms.
         flat_ms: u64,
     },
+    /// More is allocated than is freed: a queue that is not worked off, arrays that become larger.
+    Outrun {
+        /// Of the blocks born in the window, those that were freed: 0 to 1.
+        freed: f64,
+    },
+    /// It grew ever more slowly, and hardly at the end.
+    Slowing,
     /// Allocated at start-up.
     StartUp,
     /// Was there when the window began, and nothing was added.

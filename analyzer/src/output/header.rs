@@ -39,7 +39,15 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         Size(totals.log_bytes),
     )?;
     let named = report.moment.as_ref().map(|moment| format!("as of {moment}"));
-    let lines = [named, moment(report), ended(report), held(&report.processes), arenas(&totals.arenas)];
+    let named = named.filter(|_| !processes_at_peak(report));
+    let lines = [
+        named,
+        peaks(report),
+        moment(report),
+        ended(report),
+        held(&report.processes),
+        arenas(&totals.arenas),
+    ];
     for line in lines.into_iter().flatten() {
         writeln!(out, "  {line}")?;
     }
@@ -60,6 +68,19 @@ pub(super) fn header(report: &Report, style: Style, out: &mut dyn Write) -> io::
         writeln!(out, "  {}", style.paint("33", &problem))?;
     }
     Ok(())
+}
+
+fn processes_at_peak(report: &Report) -> bool {
+    report.processes.iter().any(|process| process.at == Moment::Peak)
+}
+
+/// When the peak was, if that is what the numbers are of.
+fn peaks(report: &Report) -> Option<String> {
+    let of = match report.processes.len() {
+        1 => "as of its peak, the moment when most was unfreed",
+        _ => "as of the peak of each process, which are different moments",
+    };
+    processes_at_peak(report).then(|| of.to_string())
 }
 
 /// Files of which the functions are not known.
@@ -196,7 +217,8 @@ fn inherited(process: &Process) -> Option<String> {
 
 /// Whether what became of the process came later than the moment of which all speaks.
 fn ran_then(process: &Process) -> bool {
-    matches!(process.at, Moment::Epoch(_) | Moment::Time(_)) && process.state != ProcessState::Running
+    matches!(process.at, Moment::Epoch(_) | Moment::Time(_) | Moment::Peak)
+        && process.state != ProcessState::Running
 }
 
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
@@ -213,6 +235,10 @@ fn state(process: &Process) -> String {
 
 /// When it ended, and why, where that is to be told. Nobody notes when a process is killed: it may have been idle before.
 fn end(process: &Process) -> Option<String> {
+    if process.at == Moment::Peak {
+        let after = duration(process.window_ns.1 - process.window_ns.0);
+        return process.peak_ns.map(|ns| format!("its peak was at {}, {after} after it began", utc(ns)));
+    }
     let when = process.ended_ns.filter(|_| !ran_then(process)).map(utc)?;
     match &process.state {
         ProcessState::Killed => Some(format!("it ended at {when} or later")),
@@ -285,6 +311,7 @@ fn unknown(known: &Known) -> Vec<String> {
     say(known.alone, "it does not see marks, on and off: it could not map live/run");
     say(known.was_off, "it was off for some time: what it allocated then is not known");
     say(known.without_freed, "what was freed since is not known any more, and left out");
+    say(known.lacks_peak, "its peak is not known, as not all of its events are held: as of its end");
     say(known.is_partial, "what was allocated before events are held is left out");
     say(!known.is_counted && !known.without_freed, "how much was allocated and freed is not known");
     say(known.is_inexact, "its log was dropped while it was read: what changed meanwhile may be wrong");

@@ -20,6 +20,8 @@ pub enum Moment {
     Epoch(u32),
     /// At this time of the monotonic clock, ms; for a process that began to finalize before that, that moment.
     Time(u64),
+    /// When most bytes were live in a process, the first time; its end if not all of its events are known.
+    Peak,
 }
 
 /// An end of a window.
@@ -103,7 +105,7 @@ pub fn has_epochs(recording: &Recording) -> bool {
 pub fn cut(recording: &Recording, moment: Moment) -> Option<&Cut> {
     let cut = recording.finalizing.as_deref()?;
     let is_later = match moment {
-        Moment::End => true,
+        Moment::End | Moment::Peak => true,
         Moment::BeforeExit => false,
         Moment::Epoch(epoch) => match known(recording, Edge::Epoch(epoch)) {
             // Both bounds are looked at, so it does not matter which is the first.
@@ -124,6 +126,8 @@ pub(super) struct Until<'a> {
     clock_ms: u64,
     /// The latest clock of an event in each shard: so an event of an address is never before and one that it follows after.
     reached_ms: [u64; SHARDS],
+    /// It was reached, as a replay found out by itself.
+    passed: bool,
     bounded: bool,
 }
 
@@ -131,7 +135,7 @@ impl<'a> Until<'a> {
     pub fn of(recording: &'a Recording, moment: Moment) -> Until<'a> {
         let stamps = cut(recording, moment);
         let edge = match moment {
-            Moment::End | Moment::BeforeExit => None,
+            Moment::End | Moment::BeforeExit | Moment::Peak => None,
             Moment::Epoch(epoch) => Some(known(recording, Edge::Epoch(epoch))),
             Moment::Time(ms) => Some(Edge::Time(ms)),
         };
@@ -145,6 +149,7 @@ impl<'a> Until<'a> {
             epoch,
             clock_ms,
             reached_ms: [0; SHARDS],
+            passed: false,
             bounded: stamps.is_some() || edge.is_some(),
         }
     }
@@ -155,11 +160,22 @@ impl<'a> Until<'a> {
         self.bounded && self.bounds(place, event)
     }
 
+    /// What comes from now on came after the moment.
+    #[cold]
+    pub fn pass(&mut self) {
+        (self.passed, self.bounded) = (true, true);
+    }
+
+    /// Whether [`Until::pass`] was called.
+    pub fn is_passed(&self) -> bool {
+        self.passed
+    }
+
     fn bounds(&mut self, place: &Place, event: &Event) -> bool {
         let Some((address, _)) = event.place() else { return false };
         let reached = &mut self.reached_ms[shard_of(address)];
         *reached = place.clock_ms.max(*reached);
         let cut = self.stamps.is_some_and(|cut| cut.is_before(event));
-        cut || place.epoch >= self.epoch || *reached > self.clock_ms
+        self.passed || cut || place.epoch >= self.epoch || *reached > self.clock_ms
     }
 }

@@ -27,7 +27,40 @@ pub fn observe(
     observer: &mut impl Observer,
     progress: &dyn Fn(u64),
 ) -> Replayed {
-    let mut state = Replay::new(recording, options, observer, progress);
+    match options.until {
+        Moment::Peak => observe_to_peak(recording, options, observer, progress),
+        _ => observe_until(recording, options, u64::MAX, observer, progress),
+    }
+}
+
+/// Reads twice: how much the peak is, is known at the end.
+fn observe_to_peak(
+    recording: &Recording,
+    options: &Options,
+    observer: &mut impl Observer,
+    progress: &dyn Fn(u64),
+) -> Replayed {
+    let options = Options { until: Moment::End, ..*options };
+    if recording.header.reused != 0 {
+        return observe_until(recording, &options, u64::MAX, observer, progress);
+    }
+    let all = observe_until(recording, &options, u64::MAX, &mut (), progress);
+    let peak = all.peak_bytes.unwrap_or(u64::MAX);
+    let then = observe_until(recording, &options, peak, observer, &|_| {});
+    // What is known at the end alone, or is no matter of a moment.
+    let Replayed { threads, lost, without_stack, last_clock_ms, bytes_used, anomalies, losses, .. } = all;
+    Replayed { threads, lost, without_stack, last_clock_ms, bytes_used, anomalies, losses, ..then }
+}
+
+/// Up to the moment, or until so many bytes are live.
+fn observe_until(
+    recording: &Recording,
+    options: &Options,
+    most_bytes: u64,
+    observer: &mut impl Observer,
+    progress: &dyn Fn(u64),
+) -> Replayed {
+    let mut state = Replay::new(recording, options, most_bytes, observer, progress);
     let order = in_order(recording, &mut state);
     let mut replayed = state.finish();
     replayed.anomalies.gaps = order.gaps;
@@ -53,6 +86,8 @@ struct Replay<'p, O> {
     /// For each writer, the latest last: a signal handler may interrupt a realloc and begin one of its own.
     pending: Vec<Vec<Pending>>,
     peak_bytes: u64,
+    /// Where so many are live, the moment has come.
+    most_bytes: u64,
     out: Replayed,
     observer: &'p mut O,
     progress: &'p dyn Fn(u64),
@@ -101,18 +136,23 @@ impl<O: Observer> Sink for Replay<'_, O> {
     fn progress(&mut self, bytes: u64) {
         (self.progress)(bytes);
     }
+
+    fn is_done(&self) -> bool {
+        self.until.is_passed()
+    }
 }
 
 impl<'p, O: Observer> Replay<'p, O> {
     fn new(
         recording: &'p Recording,
         options: &Options,
+        most_bytes: u64,
         observer: &'p mut O,
         progress: &'p dyn Fn(u64),
     ) -> Self {
         Replay {
             by_thread: options.by_thread,
-            counts_later: matches!(options.until, Moment::End | Moment::BeforeExit),
+            counts_later: matches!(options.until, Moment::End | Moment::BeforeExit) && most_bytes == u64::MAX,
             until: Until::of(recording, options.until),
             forked: recording.is_forked(),
             partial: recording.header.reused != 0,
@@ -121,6 +161,7 @@ impl<'p, O: Observer> Replay<'p, O> {
             index: SiteIndex::new(recording),
             pending: vec![Vec::new(); recording.writers.len()],
             peak_bytes: 0,
+            most_bytes,
             out: Replayed::default(),
             observer,
             progress,
@@ -158,7 +199,12 @@ impl<'p, O: Observer> Replay<'p, O> {
         }
         self.observer.born(address, &block, stack, &place);
         self.out.live_bytes = self.out.live_bytes.wrapping_add(size);
-        self.peak_bytes = self.peak_bytes.max(self.out.live_bytes);
+        if self.out.live_bytes > self.peak_bytes {
+            (self.peak_bytes, self.out.peak_ms) = (self.out.live_bytes, place.clock_ms);
+            if self.peak_bytes >= self.most_bytes {
+                self.until.pass();
+            }
+        }
     }
 
     /// A block was given back.
@@ -260,7 +306,10 @@ impl<'p, O: Observer> Replay<'p, O> {
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
         self.out.arenas = self.arenas.counts(&self.out.live);
         self.out.arena_list = self.arenas.list();
-        self.out.peak_bytes = (!self.partial).then_some(self.peak_bytes);
+        match self.partial {
+            true => self.out.peak_ms = 0,
+            false => self.out.peak_bytes = Some(self.peak_bytes),
+        }
         self.out
     }
 }

@@ -80,6 +80,8 @@ pub struct Replayed {
     pub without_stack: u64,
     /// Most bytes live at a time; `None` if not all events are known.
     pub peak_bytes: Option<u64>,
+    /// When that was first so, monotonic ms; 0 if not all events are known.
+    pub peak_ms: u64,
     /// Bytes live at the end.
     pub live_bytes: u64,
     /// The last clock seen, ms; 0 if none.

@@ -36,7 +36,7 @@ impl Source {
             Source::Best if options.by_thread => false,
             Source::Best if !recording.has_all_events() => true,
             Source::Best => match options.until {
-                Moment::Epoch(_) | Moment::Time(_) => false,
+                Moment::Epoch(_) | Moment::Time(_) | Moment::Peak => false,
                 // Without counts only events know what was freed.
                 Moment::BeforeExit if !recording.has(flag::BEFORE_EXIT) && recording.finalizing.is_some() => {
                     false

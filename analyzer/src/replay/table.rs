@@ -219,7 +219,7 @@ impl<'r> TableReading<'r> {
     /// At a moment before the table was read there were, of its blocks, those that were born before it.
     fn keep_born(&mut self) {
         let to = match self.options.until {
-            Moment::End | Moment::BeforeExit => return,
+            Moment::End | Moment::BeforeExit | Moment::Peak => return,
             Moment::Epoch(epoch) => Edge::Epoch(epoch),
             Moment::Time(ms) => Edge::Time(ms),
         };

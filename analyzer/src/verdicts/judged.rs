@@ -312,7 +312,7 @@ impl Judging {
         let to = match asked.selection.at {
             Moment::Epoch(epoch) => Some(Edge::Epoch(epoch)),
             Moment::Time(ms) => Some(Edge::Time(ms)),
-            Moment::End | Moment::BeforeExit => None,
+            Moment::End | Moment::BeforeExit | Moment::Peak => None,
         };
         let born = Born { from: asked.from.map(|(edge, _)| edge), to };
         let kinds = asked.handlers.kinds();

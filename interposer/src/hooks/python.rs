@@ -9,7 +9,7 @@ use crate::config;
 use crate::python::allocators::{
     self, Allocator, ArenaAllocator, Behind, Calloc, Free, FreeArena, Malloc, Realloc,
 };
-use crate::python::code;
+use crate::python::{code, collector};
 use crate::switch;
 use crate::table::{Moved, Spacing};
 use crate::thread::Thread;
@@ -103,7 +103,8 @@ fn allocate(
     };
     let block = thread.serve(&domain.code, sp, 0, || real(domain.functions()));
     if !block.is_null() {
-        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING);
+        let collector = Some(collector::state_for_interpreter());
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, Moved::NOTHING, collector);
     }
     block
 }
@@ -146,7 +147,8 @@ unsafe extern "C" fn on_realloc(
     if block.is_null() {
         thread.realloc_failed(moved, sp);
     } else {
-        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, moved);
+        let collector = Some(collector::state_for_interpreter());
+        thread.allocated(block as usize, size, caller(sp, bp), Spacing::Pools, moved, collector);
     }
     block
 }
@@ -161,7 +163,7 @@ unsafe extern "C" fn on_free(domain: Domain, block: *mut c_void, sp: usize) {
     let Some(thread) = enter(domain).filter(|thread| unsafe { !thread.is_inner_call(sp) }) else {
         return real(domain.functions());
     };
-    thread.freed(block as usize, sp, unknown_size);
+    thread.freed(block as usize, sp, collector::state_for_interpreter(), unknown_size);
     thread.serve(&domain.code, sp, block as usize, || {
         real(domain.functions());
         null_mut()
@@ -199,7 +201,7 @@ unsafe extern "C" fn on_free_arena(arenas: Arenas, block: *mut c_void, size: usi
     // SAFETY: the caller's call.
     let real = || unsafe { (real.free)(real.ctx, block, size) };
     let Some(thread) = enter(arenas) else { return real() };
-    thread.freed(block as usize, sp, unknown_size);
+    thread.freed(block as usize, sp, collector::state_for_interpreter(), unknown_size);
     thread.quietly(&arenas.code, sp, real);
 }
 

@@ -11,7 +11,7 @@ use super::{chunks, file};
 use crate::protocol::stamps::{Counter, Counters};
 use crate::{clock, config, sys};
 use recording::layout::{ChunkHeader, ChunkKind, ROOM, SHARDS};
-use recording::{Address, EventModel, LostKind, Packed, Said, StackId, shard_of};
+use recording::{Address, EventModel, LostKind, Packed, Said, StackId, mark, shard_of};
 
 /// Next stamp of each shard. Survives fork: the child goes on counting, and its first stamps say what it inherited.
 static COUNTERS: Counters<SHARDS> = Counters([const { Counter::new() }; SHARDS]);
@@ -52,6 +52,10 @@ pub struct Writer {
 #[repr(C)]
 pub struct Events {
     cursor: Cursor,
+    /// What was last seen of Python's collector, since the chunk was begun.
+    collector: u32,
+    /// Whether the chunk says that the writer is in it.
+    is_collecting: bool,
     model: EventModel,
 }
 
@@ -90,6 +94,7 @@ impl Events {
         if !self.cursor.turn(header, memory) {
             return false;
         }
+        self.forget_collector();
         if chunks::are_reused() {
             // Where it was said may be gone.
             self.put(|model| model.thread_name(&sys::thread_name()));
@@ -192,6 +197,27 @@ impl Events {
     /// of what was written.
     pub fn abandon(&mut self) {
         self.cursor.close();
+    }
+
+    /// What was last seen of Python's collector.
+    #[inline(always)]
+    pub fn collector(&self) -> u32 {
+        self.collector
+    }
+
+    /// Python's collector is seen to be in another state, and this writer to be in it or not. There must be room.
+    #[cold]
+    pub fn collector_seen(&mut self, collector: u32, is_collecting: bool) {
+        self.collector = collector;
+        if core::mem::replace(&mut self.is_collecting, is_collecting) != is_collecting {
+            let mark = if is_collecting { mark::COLLECTING } else { mark::COLLECTED };
+            self.put(|model| model.mark(mark));
+        }
+    }
+
+    /// What the chunk says from here on holds for none that was in the collector.
+    pub fn forget_collector(&mut self) {
+        (self.collector, self.is_collecting) = (0, false);
     }
 
     /// A record without a stamp. There must be room.

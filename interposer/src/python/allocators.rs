@@ -8,7 +8,7 @@
 //! and before its first object. So until it is initialised each malloc by its code looks for that: [`malloc_called`].
 //! What is behind the hooks of one [`Behind`] never changes, since what was put before them may still call them.
 
-use super::Runtime;
+use super::{Runtime, collector};
 use crate::hooks::python as hooks;
 use crate::real::{self, Code};
 use crate::symbols::Object;
@@ -271,6 +271,7 @@ fn look_again(pc: usize) {
             allocators.put_in_front(finalizing_word(runtime));
         } else if is_initialized {
             process::initialized();
+            python::initialized(runtime);
             allocators.watched.store(false, Relaxed);
             WATCHED.store(python::runtimes().any(|runtime| watched(&runtime)), Relaxed);
         }
@@ -281,6 +282,7 @@ fn look_again(pc: usize) {
 #[cold]
 pub fn finalizing() {
     process::finalizing();
+    collector::forget();
     for allocators in python::runtimes().filter_map(|runtime| runtime.allocators.as_ref()) {
         allocators.watched.store(true, Relaxed);
     }

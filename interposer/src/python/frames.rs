@@ -103,6 +103,19 @@ impl Chain {
         self.asking = other.asking;
     }
 
+    /// Whether the thread runs Python code: with the GIL, or attached to the interpreter.
+    #[cold]
+    pub fn is_running(&mut self) -> bool {
+        if self.asking {
+            return false;
+        }
+        runtimes().any(|runtime| {
+            runtime
+                .walked()
+                .is_some_and(|(layout, states)| state::is_current(states, layout, &mut self.asking))
+        })
+    }
+
     /// The id of the stack whose native frames are `native`, with the Python frames that they execute.
     /// `interrupted`: a signal interrupted one of the native frames.
     #[inline(always)]

@@ -9,6 +9,7 @@
 
 pub mod allocators;
 pub mod code;
+pub mod collector;
 mod eval_loop;
 mod frames;
 mod memory;
@@ -23,7 +24,7 @@ pub use sink::Sink;
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use crate::link_map::LinkMap;
 use crate::log::file;
@@ -41,6 +42,8 @@ struct Slot {
     link_map: AtomicU64,
     /// The file in which it is described.
     said: AtomicU64,
+    /// It was loaded when the recording began, so it is never unloaded.
+    is_lasting: AtomicBool,
     runtime: UnsafeCell<Option<Runtime>>,
 }
 
@@ -48,7 +51,12 @@ struct Slot {
 unsafe impl Sync for Slot {}
 
 static SLOTS: [Slot; MAX] = [const {
-    Slot { link_map: AtomicU64::new(FREE), said: AtomicU64::new(0), runtime: UnsafeCell::new(None) }
+    Slot {
+        link_map: AtomicU64::new(FREE),
+        said: AtomicU64::new(0),
+        is_lasting: AtomicBool::new(false),
+        runtime: UnsafeCell::new(None),
+    }
 }; MAX];
 
 /// How many were ever found: 0 in most programs.
@@ -61,6 +69,8 @@ pub fn find_loaded() {
     while let Some(object) = objects.current() {
         if look_at(&object, objects.link_map()) {
             modules::watch(objects.link_map());
+            let slot = SLOTS.iter().find(|slot| slot.link_map.load(Acquire) == objects.link_map());
+            slot.into_iter().for_each(|slot| slot.is_lasting.store(true, Relaxed));
         }
         objects = objects.next();
     }
@@ -76,7 +86,9 @@ pub fn module_seen(link_map: u64, entry: &LinkMap) {
 #[cold]
 pub fn module_gone(link_map: u64) {
     for slot in &SLOTS {
-        let _ = slot.link_map.compare_exchange(link_map, GONE, AcqRel, Relaxed);
+        if slot.link_map.compare_exchange(link_map, GONE, AcqRel, Relaxed).is_ok() {
+            collector::forget();
+        }
     }
 }
 
@@ -90,6 +102,13 @@ pub fn found() -> usize {
 #[inline(always)]
 pub fn runtimes() -> impl Iterator<Item = &'static Runtime> {
     SLOTS.iter().take(found()).filter_map(Slot::runtime)
+}
+
+/// An interpreter is initialised.
+#[cold]
+fn initialized(runtime: &Runtime) {
+    let is_lasting = SLOTS.get(runtime.number as usize).is_some_and(|slot| slot.is_lasting.load(Relaxed));
+    collector::initialized(runtime, is_lasting);
 }
 
 /// Describes the interpreters that this process's file does not have yet.

@@ -34,6 +34,10 @@ pub struct Runtime {
     pub code_type: u64,
     /// The word that is set when the interpreter begins to finalize: the thread state that does.
     pub finalizing: Option<&'static AtomicU64>,
+    /// `_PyRuntime`.
+    state: Option<Definition>,
+    /// `PyInterpreterState_Main`.
+    main_interpreter: Option<GetState>,
     /// What sets and tells its allocators; `None`: its objects are not recorded.
     pub allocators: Option<Allocators>,
     /// Whether the objects that it keeps in pools of its own are recorded.
@@ -78,6 +82,11 @@ impl Runtime {
             eval_loop: object.definition(b"_PyEval_EvalFrameDefault").map(EvalLoop::of),
             code_type: address(b"PyCode_Type") as u64,
             finalizing,
+            state,
+            // SAFETY: the interpreter's function of this name, with the signature of its headers.
+            main_interpreter: object
+                .symbol(b"PyInterpreterState_Main")
+                .map(|at| unsafe { core::mem::transmute::<usize, GetState>(at) }),
             allocators: Allocators::of(object),
             objects: AtomicBool::new(false),
             text,
@@ -87,6 +96,18 @@ impl Runtime {
     /// Whether the interpreter is being torn down.
     pub fn is_finalizing(&self) -> bool {
         self.finalizing.is_some_and(|state| state.load(Relaxed) != 0)
+    }
+
+    /// Where it says that its cyclic collector runs; `None` if it is not known, or the interpreter not initialised.
+    pub fn collecting(&self) -> Option<u64> {
+        let at = self.layout?.collecting;
+        let base = if at.in_runtime {
+            self.state?.address as u64
+        } else {
+            // SAFETY: reads a word of the interpreter's.
+            Some(unsafe { (self.main_interpreter?)() }).filter(|interpreter| *interpreter != 0)?
+        };
+        Some(base + u64::from(at.at))
     }
 
     /// Whether another thread than that of state `thread` is tearing the interpreter down: it may free that state.

@@ -29,6 +29,14 @@ pub fn of_this_thread(states: &States, layout: &Layout, asking: &mut bool) -> u6
     state
 }
 
+/// Whether the calling thread has the GIL.
+#[cold]
+pub fn is_current(states: &States, layout: &Layout, asking: &mut bool) -> bool {
+    let state = of_this_thread(states, layout, asking);
+    // SAFETY: may be called at any time.
+    state != 0 && unsafe { (states.current)() } == state
+}
+
 /// Whether the current state, which is not the thread's first one, belongs to it all the same.
 fn is_ours(current: u64, states: &States, layout: &Layout) -> bool {
     if layout.form == FrameForm::Shim {

@@ -61,6 +61,23 @@ pub struct Layout {
     pub wide: u16,
     /// Of `_PyRuntime`: the thread state that finalizes, null if none does.
     pub finalizing: u32,
+    /// Where it says that the cyclic collector runs.
+    pub collecting: Collecting,
+}
+
+/// The place of `collecting`, an int.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Collecting {
+    /// It is in `_PyRuntime`, not in an interpreter's state.
+    pub in_runtime: bool,
+    /// The interpreter itself says where it is.
+    pub is_said: bool,
+    /// Its offset there.
+    pub at: u32,
+}
+
+const fn collecting(at: u32) -> Collecting {
+    Collecting { in_runtime: false, is_said: false, at }
 }
 
 /// The instruction at which a generator's frame waits for what it delegates to.
@@ -112,11 +129,13 @@ const V3_8: Layout = Layout {
     ascii: 48,
     wide: 72,
     finalizing: 16,
+    collecting: Collecting { in_runtime: true, ..collecting(544) },
 };
 
-const V3_9: Layout = V3_8;
+const V3_9: Layout = Layout { collecting: collecting(816), ..V3_8 };
 
 const V3_10: Layout = Layout {
+    collecting: collecting(816),
     unit: 2,
     instruction: 96,
     // YIELD_FROM, which is repeated; f_state.
@@ -145,6 +164,7 @@ const V3_11: Layout = Layout {
     ascii: 48,
     wide: 72,
     finalizing: 24,
+    collecting: collecting(848),
 };
 
 const V3_12: Layout = Layout {
@@ -160,6 +180,7 @@ const V3_12: Layout = Layout {
     first_traceable: 176,
     ascii: 40,
     wide: 56,
+    collecting: collecting(312),
     ..V3_11
 };
 
@@ -180,17 +201,18 @@ pub fn layout(version: u32, debug: impl FnOnce() -> Option<[u64; DEBUG_OFFSETS]>
     }
 }
 
-/// Which words of `_Py_DebugOffsets` say what: the first of `thread_state`, `interpreter_frame`, `code_object` and
-/// `unicode_object`.
+/// Which words of `_Py_DebugOffsets` say what: `gc` of `interpreter_state`, and the first of `thread_state`,
+/// `interpreter_frame`, `code_object` and `unicode_object`, behind which comes `gc`.
 struct DebugOffsets {
+    gc: usize,
     thread: usize,
     frame: usize,
     code: usize,
     unicode: usize,
 }
 
-const DEBUG_3_13: DebugOffsets = DebugOffsets { thread: 19, frame: 28, code: 34, unicode: 67 };
-const DEBUG_3_14: DebugOffsets = DebugOffsets { thread: 22, frame: 31, code: 39, unicode: 77 };
+const DEBUG_3_13: DebugOffsets = DebugOffsets { gc: 10, thread: 19, frame: 28, code: 34, unicode: 67 };
+const DEBUG_3_14: DebugOffsets = DebugOffsets { gc: 11, thread: 22, frame: 31, code: 39, unicode: 77 };
 
 fn said(version: u32, words: &[u64; DEBUG_OFFSETS], at: &DebugOffsets) -> Option<Layout> {
     let [cookie, said, free_threaded, _, finalizing, ..] = *words;
@@ -207,6 +229,10 @@ fn said(version: u32, words: &[u64; DEBUG_OFFSETS], at: &DebugOffsets) -> Option
     };
     let bytecode = offset(at.code + 9, 8)?;
     let ascii = offset(at.unicode + 3, 8)?;
+    // An interpreter's state is larger.
+    let collecting = offset(at.unicode + 5, 4)?;
+    let gc =
+        words.get(at.gc).and_then(|gc| u32::try_from(*gc).ok()).filter(|gc| gc % 8 == 0 && *gc < 1 << 20)?;
     Some(Layout {
         form: FrameForm::Shim,
         unit: 0,
@@ -227,6 +253,7 @@ fn said(version: u32, words: &[u64; DEBUG_OFFSETS], at: &DebugOffsets) -> Option
         ascii,
         wide: ascii + 16,
         finalizing: u32::try_from(finalizing).ok().filter(|offset| offset % 8 == 0)?,
+        collecting: Collecting { in_runtime: false, is_said: true, at: gc + u32::from(collecting) },
     })
 }
 
@@ -241,7 +268,8 @@ mod tests {
         words[19..28].copy_from_slice(&[416, 0, 8, 16, 72, 152, 160, 288, 36]);
         words[28..34].copy_from_slice(&[80, 8, 0, 56, 72, 70]);
         words[34..44].copy_from_slice(&[216, 112, 120, 128, 136, 68, 52, 96, 104, 200]);
-        words[67..71].copy_from_slice(&[64, 32, 16, 40]);
+        words[10] = 7400;
+        words[67..73].copy_from_slice(&[64, 32, 16, 40, 240, 200]);
         words
     }
 
@@ -249,7 +277,8 @@ mod tests {
     fn offsets_that_the_interpreter_says_are_used() {
         let layout = layout(0x030d_00f0, || Some(of_3_13())).expect("3.13 is known");
         let expected = Layout { thread_id: 152, current: 72, through: None, bytecode: 200, ..V3_12 };
-        assert_eq!(layout, Layout { first_traceable: 184, finalizing: 608, ..expected });
+        let collecting = Collecting { is_said: true, ..collecting(7600) };
+        assert_eq!(layout, Layout { first_traceable: 184, finalizing: 608, collecting, ..expected });
     }
 
     #[test]

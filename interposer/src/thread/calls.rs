@@ -2,7 +2,7 @@
 //! apart, modules that are unloaded are seen.
 
 use super::{Entered, Thread, stack_pointer};
-use crate::python::allocators;
+use crate::python::{allocators, collector};
 use crate::stack::{Caller, Sink};
 use crate::table::{Moved, Spacing};
 use crate::{intern, modules, real, switch};
@@ -33,7 +33,7 @@ pub fn reallocated(block: usize, size: usize, caller: Caller, moved: Moved) {
     if unsafe { thread.is_inner_call(sp) } {
         return thread.inner_allocated(block, size, sp);
     }
-    thread.allocated(block, size, caller, Spacing::of_malloc(), moved);
+    thread.allocated(block, size, caller, Spacing::of_malloc(), moved, None);
 }
 
 /// A block of the real allocator is about to be given back. `sp` is the stack pointer at the hook's first instruction.
@@ -52,7 +52,7 @@ pub fn freed(block: usize, sp: usize) {
     }
     // SAFETY: the block is the program's until it is given to the real allocator after this.
     let usable = || unsafe { real::usable_size(block) };
-    let Some(mut entered) = thread.freed(block, sp, usable) else { return };
+    let Some(mut entered) = thread.freed(block, sp, collector::state(), usable) else { return };
     if modules::freed(block as u64) {
         object_unloaded(&mut entered, block);
     }

@@ -5,6 +5,7 @@
 //! they give back may be either.
 
 use super::{Moved, Spacing, Thread, enter_allocation, no_space};
+use crate::python::collector;
 use crate::real::{self, Code};
 use crate::stack::Caller;
 use crate::table;
@@ -215,7 +216,7 @@ impl Thread {
     #[inline(never)]
     pub(super) fn inner_freed(self, block: usize, sp: usize) {
         if self.is_other(block) {
-            self.freed(block, sp, || 0);
+            self.freed(block, sp, collector::state(), || 0);
         }
     }
 
@@ -266,7 +267,7 @@ impl Thread {
         if unsafe { self.is_inner_call(sp) } {
             self.arena(at, size, sp, Moved::NOTHING);
         } else {
-            self.allocated(at, size, caller, Spacing::Unknown, Moved::NOTHING);
+            self.allocated(at, size, caller, Spacing::Unknown, Moved::NOTHING, None);
         }
     }
 }

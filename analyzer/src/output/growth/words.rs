@@ -53,6 +53,8 @@ fn reason(judged: &Judged) -> String {
                 ago(flat_ms)
             )
         }
+        Reason::Outrun { .. } => "more is allocated than is freed".to_string(),
+        Reason::Slowing => "it grows ever more slowly".to_string(),
         Reason::StartUp => "allocated at start-up".to_string(),
         Reason::Before => "there when the window began".to_string(),
         Reason::Freed { .. } => "freed again".to_string(),

@@ -1,0 +1,192 @@
+//! What does not grow: which of the other verdicts, and the words for each.
+use super::array::Array;
+use super::judge::Finding;
+use super::judgement::{Doubt, Reason, Verdict};
+use super::profile::Axis;
+use super::rules::Rise;
+use super::series::ProcessSeries;
+use super::steady::Course;
+
+/// Frees that the cyclic collector must have done for a site to be called its own.
+const COLLECTED: f64 = 0.9;
+/// What lives for less of the window is in use rather than kept.
+const IN_USE: f64 = 0.02;
+/// Start-up: all that stays was born in so great a part of a process's time or of its work, at its beginning.
+const START: f64 = 0.05;
+/// Or in the first second: no store fills so early.
+const START_MS: f64 = 1_000.0;
+/// Of all blocks, so few that stay do not make a store of a site where blocks pass.
+const STRAY: f64 = 0.001;
+
+/// Sums over processes.
+#[derive(Default)]
+pub(super) struct Facts {
+    /// Blocks that were born in the window.
+    pub born: f64,
+    /// Blocks freed in the window.
+    pub freed: f64,
+    /// Of these, by the collector.
+    pub collected: f64,
+    /// Blocks of the window that are unfreed.
+    pub unfreed: f64,
+    /// Of these, those that are not young.
+    pub old: f64,
+    /// Blocks that were there before the window, and still are.
+    pub before: f64,
+    /// Buckets in which the collector freed something, as intervals between them: sum of ms, count.
+    pub sawtooth: (f64, f64),
+    /// Blocks times ms: over `born` this is the mean life.
+    pub lived: f64,
+    /// Length of the longest process, ms.
+    pub ms: f64,
+    /// Time from the last birth of what is old to the end, ms, in the process where it is least.
+    pub flat_ms: Option<f64>,
+    /// The least that was live in the later half, summed over processes.
+    pub floor: f64,
+    /// Whether what stays was all born at the start of its process.
+    pub is_startup: bool,
+    /// Only the unfreed are known.
+    pub only_unfreed: bool,
+}
+
+impl Facts {
+    /// `judged`: of those that can be judged, the judged part.
+    pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, f64, &Axis)]) -> Facts {
+        let mut facts = Facts { is_startup: true, ..Facts::default() };
+        for process in processes {
+            let ms = process.window.bucket_ms as f64;
+            facts.ms = facts.ms.max(process.series.buckets.len() as f64 * ms);
+            facts.before += process.series.before_unfreed.blocks as f64;
+            facts.only_unfreed |= process.series.only_unfreed;
+            let mut live = process.series.before.blocks as f64;
+            let mut last: Option<usize> = None;
+            for (index, bucket) in process.series.buckets.iter().enumerate() {
+                facts.born += bucket.born.blocks as f64;
+                facts.freed += bucket.freed.blocks as f64;
+                facts.collected += bucket.collected.blocks as f64;
+                facts.unfreed += bucket.unfreed.blocks as f64;
+                live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
+                facts.lived += live * ms;
+                if bucket.collected.blocks > 0 {
+                    if let Some(last) = last.filter(|last| index - last > 1) {
+                        facts.sawtooth.0 += (index - last) as f64 * ms;
+                        facts.sawtooth.1 += 1.0;
+                    }
+                    last = Some(index);
+                }
+            }
+        }
+        for (process, part, axis) in judged {
+            facts.add_judged(process, *part, axis);
+        }
+        facts
+    }
+
+    fn add_judged(&mut self, process: &ProcessSeries, part: f64, axis: &Axis) {
+        let buckets = &process.series.buckets;
+        let ms = process.window.bucket_ms as f64;
+        let mut live = process.series.before.blocks as f64;
+        let mut floor = f64::INFINITY;
+        for (index, bucket) in buckets.iter().enumerate() {
+            live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
+            if index >= buckets.len() / 2 {
+                floor = floor.min(live);
+            }
+            if bucket.unfreed.blocks == 0 || axis.middle(index) > part {
+                continue;
+            }
+            self.old += bucket.unfreed.blocks as f64;
+            let flat = (buckets.len() - 1 - index) as f64 * ms;
+            self.flat_ms = Some(self.flat_ms.map_or(flat, |least| least.min(flat)));
+            let is_early = process.window.from_birth
+                && (axis.middle(index) <= START
+                    || index as f64 <= START * buckets.len() as f64
+                    || index as f64 * ms < START_MS);
+            self.is_startup &= is_early || process.series.is_startup == Some(true);
+        }
+        self.floor += if floor.is_finite() { floor } else { 0.0 };
+    }
+
+    fn freed_part(&self) -> f64 {
+        if self.born > 0.0 { 1.0 - self.unfreed / self.born } else { 0.0 }
+    }
+
+    fn flat(&self) -> u64 {
+        self.flat_ms.unwrap_or(self.ms) as u64
+    }
+
+    fn mean_life(&self) -> f64 {
+        if self.born > 0.0 { self.lived / self.born } else { self.ms }
+    }
+}
+
+/// The verdict, the reason and the doubt of a site that grows.
+pub(super) fn growing(
+    facts: &Facts,
+    finding: &Finding,
+    array: Option<&Array>,
+) -> (Verdict, Reason, Option<Doubt>) {
+    let freed = facts.freed_part();
+    let (reason, doubt) = match (array, &finding.rise) {
+        (Some(array), _) => (Reason::Enlarged { steps: array.steps, bytes: array.bytes.1 }, None),
+        (None, Some(Rise::Kept { steps, slower, .. })) => {
+            let doubt = match () {
+                () if facts.only_unfreed => Some(Doubt::OnlyUnfreed),
+                () if *steps < super::steady::FEW_STEPS => Some(Doubt::FewSteps),
+                () if *slower => Some(Doubt::Slowing),
+                () => None,
+            };
+            let steps = *steps as u64;
+            let is_never = facts.freed == 0.0;
+            (
+                if is_never { Reason::NeverFreed { steps } } else { Reason::SomeNeverFreed { freed, steps } },
+                doubt,
+            )
+        }
+        _ => (Reason::Outrun { freed }, Some(Doubt::Fluctuates)),
+    };
+    (Verdict::Growing, reason, doubt)
+}
+
+/// The verdict, the reason and the doubt of a site that does not grow.
+pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Option<Doubt>) {
+    let freed = facts.freed_part();
+    let flat_ms = facts.flat();
+    let doubt = facts.only_unfreed.then_some(Doubt::OnlyUnfreed);
+    if facts.freed > 0.0
+        && facts.collected >= COLLECTED * facts.freed
+        && facts.freed >= facts.old + facts.before
+    {
+        let (sum, count) = facts.sawtooth;
+        let sawtooth_ms = (count > 0.0).then(|| (sum / count) as u64);
+        return (Verdict::GcOnly, Reason::Collected { freed, sawtooth_ms }, doubt);
+    }
+    if facts.old <= STRAY * facts.born && facts.before == 0.0 {
+        let passes = facts.mean_life() <= IN_USE * facts.ms || facts.floor <= STRAY * facts.born;
+        return if facts.born == 0.0 || passes || facts.freed == 0.0 {
+            let reason = if facts.freed == 0.0 { Reason::Young } else { Reason::Freed { freed } };
+            (Verdict::Temporary, reason, doubt)
+        } else {
+            (Verdict::Plateau, Reason::Bounded { freed, flat_ms }, doubt)
+        };
+    }
+    if facts.old == 0.0 {
+        return (Verdict::Resident, Reason::Before, doubt);
+    }
+    if facts.is_startup {
+        return (Verdict::Resident, Reason::StartUp, doubt);
+    }
+    let (reason, doubt) = match course {
+        Course::Few { steps, .. } => {
+            let doubt = (*steps > 1).then_some(Doubt::FewSteps);
+            (Reason::Once { steps: *steps as u64, flat_ms }, doubt)
+        }
+        Course::Late { steps, .. } => {
+            (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow))
+        }
+        Course::Slowing { .. } => (Reason::Slowing, Some(Doubt::Slowing)),
+        Course::Stopped { .. } if facts.freed < facts.old => (Reason::Stopped { flat_ms }, None),
+        _ => (Reason::Bounded { freed, flat_ms }, None),
+    };
+    (Verdict::Plateau, reason, doubt)
+}

@@ -1,0 +1,222 @@
+//! Series -> a profile: what stayed and what was live, along an axis of work on which processes can be added up.
+use std::ops::Range;
+
+use super::series::{Lifetimes, ProcessSeries};
+
+/// Cells of the judged part: enough to tell when something stopped, few enough to be filled by a rare leak.
+pub(super) const CELLS: usize = 200;
+/// Parts of the whole window in which the floor of what is live is looked for.
+pub(super) const FLOORS: usize = 10;
+/// The part of the work that is too young to judge by: blocks that are born in it may just be in use.
+pub(super) const YOUNGEST: f64 = 0.1;
+/// A block that was not freed for a quarter of the window or longer tells nothing about which blocks are freed at all.
+const LONGEST_WAIT: f64 = 0.25;
+/// Of the blocks that reached an age, as many may have been freed later for one that still lives: then those that live are never freed.
+const RARELY: f64 = 0.25;
+/// When so much of the work is done, what follows is idling: it makes no block older.
+const NEARLY_ALL: f64 = 0.99;
+
+/// A process's buckets on an axis from 0 to 1, of which equal parts are equal work.
+pub(super) struct Axis {
+    /// Work done up to the end of each bucket, as a part of all.
+    ends: Vec<f64>,
+}
+
+impl Axis {
+    /// By what the site's code did, or by all that the process allocated, or by time.
+    pub fn of(process: &ProcessSeries, by_time: bool) -> Axis {
+        let count = process.series.buckets.len();
+        let some = |work: &[u64]| (!by_time && work.iter().sum::<u64>() > 0).then(|| work.to_vec());
+        let mut work = process.calls.and_then(some).or_else(|| some(&process.window.allocations));
+        let work = work.get_or_insert_with(Vec::new);
+        work.resize(count, u64::from(work.is_empty()));
+        let all = work.iter().sum::<u64>().max(1) as f64;
+        let mut done = 0;
+        let ends = work.iter().map(|work| {
+            done += work;
+            done as f64 / all
+        });
+        Axis { ends: ends.collect() }
+    }
+
+    /// The work during a bucket.
+    fn span(&self, bucket: usize) -> (f64, f64) {
+        (bucket.checked_sub(1).map_or(0.0, |before| self.ends[before]), self.ends[bucket])
+    }
+
+    /// Where a bucket is.
+    pub fn middle(&self, bucket: usize) -> f64 {
+        let (begin, end) = self.span(bucket);
+        (begin + end) / 2.0
+    }
+
+    /// The first bucket that ends at or after a position.
+    pub fn bucket(&self, position: f64) -> usize {
+        self.ends.partition_point(|&end| end < position).min(self.ends.len().saturating_sub(1))
+    }
+}
+
+/// Blocks and bytes, which may be spread over cells.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Mass {
+    pub blocks: f64,
+    pub bytes: f64,
+}
+
+impl Mass {
+    fn add(&mut self, other: Mass) {
+        self.blocks += other.blocks;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What is judged: one process, or the sum of several.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    /// By cell of the judged part: born in it, and unfreed at the end.
+    pub unfreed: Vec<Mass>,
+    /// At the end of each cell: live.
+    pub live: Vec<Mass>,
+    /// In each tenth of the whole window, the least that was live.
+    pub floors: Vec<Mass>,
+    /// In each tenth of the whole window, the blocks that were born per ms.
+    pub births: Vec<f64>,
+}
+
+/// What is known of the ages at which blocks are freed.
+#[derive(Clone, Default)]
+pub(super) struct Ages {
+    /// Freed blocks that had lived for at least 2^n ms.
+    freed: Vec<f64>,
+    /// Unfreed blocks that have lived for at least 2^n ms while the program worked.
+    unfreed: Vec<f64>,
+    /// Length of the window, without idling at its end, ms.
+    ms: f64,
+}
+
+impl Ages {
+    pub fn of(process: &ProcessSeries) -> Ages {
+        let axis = Axis::of(process, false);
+        let series = process.series;
+        let bucket_ms = process.window.bucket_ms as f64;
+        let end = axis.bucket(NEARLY_ALL);
+        let powers = 0..Lifetimes::CLASSES as u32;
+        let freed_in_all = series.buckets.iter().map(|bucket| bucket.freed.blocks).sum::<u64>();
+        let freed =
+            |power| series.lifetimes.map_or(freed_in_all, |lifetimes| lifetimes.at_least(power)) as f64;
+        let unfreed = |power: u32| {
+            let old = (end as f64 - f64::from(power).exp2() / bucket_ms).ceil().max(0.0) as usize;
+            series.buckets[..old.min(series.buckets.len())]
+                .iter()
+                .map(|bucket| bucket.unfreed.blocks)
+                .sum::<u64>() as f64
+        };
+        Ages {
+            freed: powers.clone().map(freed).collect(),
+            unfreed: powers.map(unfreed).collect(),
+            ms: (end + 1) as f64 * bucket_ms,
+        }
+    }
+
+    pub fn add(&mut self, other: &Ages) {
+        self.freed.resize(Lifetimes::CLASSES, 0.0);
+        self.unfreed.resize(Lifetimes::CLASSES, 0.0);
+        self.freed.iter_mut().zip(&other.freed).for_each(|(sum, more)| *sum += more);
+        self.unfreed.iter_mut().zip(&other.unfreed).for_each(|(sum, more)| *sum += more);
+        self.ms = self.ms.max(other.ms);
+    }
+
+    /// The age from which on blocks are never freed, ms; `None` if there is none, or no block that is so old.
+    pub fn never_freed_from(&self) -> Option<f64> {
+        if self.freed[0] == 0.0 {
+            return Some(0.0);
+        }
+        let longest = self.ms * LONGEST_WAIT;
+        let powers = (0..self.freed.len() * 2).map(|half| (half as f64 / 2.0).exp2());
+        let mut ages = powers.take_while(|&age| age < longest).chain([longest]);
+        ages.find(|&age| {
+            let unfreed = between(&self.unfreed, age);
+            unfreed >= 1.0 && between(&self.freed, age) <= RARELY * unfreed
+        })
+    }
+}
+
+/// How many are at least so old, of those at least 2^n ms old: in between as if they got fewer at an even rate.
+fn between(counts: &[f64], age: f64) -> f64 {
+    let power = (age.max(1.0).log2() as usize).min(counts.len() - 1);
+    let (younger, older) = (counts[power], counts.get(power + 1).copied().unwrap_or(0.0));
+    let part = age.max(1.0) / (power as f64).exp2() - 1.0;
+    // Half a block, where there is none.
+    younger * (older.max(0.5) / younger.max(0.5)).powf(part)
+}
+
+/// The judged part of a process's axis: from 0 to here.
+pub(super) fn judged(process: &ProcessSeries, axis: &Axis, age_ms: f64) -> f64 {
+    let work = Axis::of(process, false);
+    let end = work.bucket(NEARLY_ALL) as f64;
+    let old = (end - age_ms / process.window.bucket_ms as f64).floor();
+    let by_age = if old < 0.0 { 0.0 } else { axis.span(old as usize).1 };
+    by_age.min(1.0 - YOUNGEST)
+}
+
+impl Profile {
+    pub fn of(process: &ProcessSeries, axis: &Axis, judged: f64) -> Profile {
+        let (mut unfreed, mut live) = (vec![Mass::default(); CELLS], vec![Mass::default(); CELLS]);
+        let (mut floors, mut births) = (vec![None::<Mass>; FLOORS], vec![(0.0, 0.0); FLOORS]);
+        let series = process.series;
+        let mut now = Mass { blocks: series.before.blocks as f64, bytes: series.before.bytes as f64 };
+        let mut filled = 0;
+        for (index, bucket) in series.buckets.iter().enumerate() {
+            let (begin, end) = axis.span(index);
+            let scale = if judged > 0.0 { CELLS as f64 / judged } else { 0.0 };
+            let cell = (begin + end) / 2.0 * scale;
+            if let Some(cell) = unfreed.get_mut(cell as usize) {
+                cell.blocks += bucket.unfreed.blocks as f64;
+                cell.bytes += bucket.unfreed.bytes as f64;
+            }
+            let before = now;
+            now.blocks += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
+            now.bytes += bucket.born.bytes as f64 - bucket.freed.bytes as f64;
+            while filled < CELLS && (filled + 1) as f64 <= end * scale {
+                let part = ((filled + 1) as f64 / scale - begin) / (end - begin).max(f64::MIN_POSITIVE);
+                live[filled] = Mass {
+                    blocks: before.blocks + (now.blocks - before.blocks) * part,
+                    bytes: before.bytes + (now.bytes - before.bytes) * part,
+                };
+                filled += 1;
+            }
+            let first = (begin * FLOORS as f64) as usize;
+            let last = ((end * FLOORS as f64).ceil() as usize).clamp(first + 1, FLOORS.max(first + 1));
+            for tenth in first.min(FLOORS - 1)..last.min(FLOORS) {
+                let floor = floors[tenth].get_or_insert(now);
+                floor.blocks = floor.blocks.min(now.blocks);
+                floor.bytes = floor.bytes.min(now.bytes);
+                let share = 1.0 / (last - first) as f64;
+                births[tenth].0 += bucket.born.blocks as f64 * share;
+                births[tenth].1 += process.window.bucket_ms as f64 * share;
+            }
+        }
+        live[filled..].fill(now);
+        Profile {
+            unfreed,
+            live,
+            floors: floors.into_iter().map(|floor| floor.unwrap_or(now)).collect(),
+            births: births.into_iter().map(|(blocks, ms)| if ms > 0.0 { blocks / ms } else { 0.0 }).collect(),
+        }
+    }
+
+    pub fn add(&mut self, other: &Profile) {
+        let masses = |mine: &mut [Mass], theirs: &[Mass]| {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| mine.add(*theirs));
+        };
+        masses(&mut self.unfreed, &other.unfreed);
+        masses(&mut self.live, &other.live);
+        masses(&mut self.floors, &other.floors);
+        self.births.iter_mut().zip(&other.births).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Blocks born in these cells that are unfreed.
+    pub fn stayed(&self, cells: Range<usize>) -> f64 {
+        self.unfreed[cells].iter().map(|mass| mass.blocks).sum()
+    }
+}
