@@ -13,11 +13,13 @@ mod growth;
 mod moments;
 mod pack;
 mod record;
+mod rss;
 mod values;
 pub use growth::{GrowthArgs, Per, WindowArgs};
 pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
+pub use rss::{RssArgs, RssFormat};
 pub use values::{BornRange, duration};
 use values::{born, limit, moment, regular_expression};
 
@@ -86,6 +88,12 @@ pub enum Verb {
     ///
     /// Each process is judged in the part of the window in which it lived. The rules are in docs/growth.md.
     Growth(GrowthArgs),
+    /// Say why a process is larger than what it has not freed
+    ///
+    /// Every resident byte by what it is for: unfreed blocks, what the allocator keeps beside them, memory that was freed and
+    /// is kept all the same, Python's arenas, stacks, code, files. Below it are the stacks whose blocks keep free memory from
+    /// being given back. The process is not stopped, and its memory not read.
+    Rss(RssArgs),
     /// Name this moment of a run, to report and compare
     ///
     /// The recorded processes are not stopped and no signal is sent: what they allocate from now on, in all processes of the

@@ -19,6 +19,7 @@ pub mod python;
 pub mod reader;
 pub mod recorded;
 pub mod replay;
+pub mod rss;
 pub mod servers;
 pub mod subject;
 pub mod suppressions;

@@ -14,9 +14,10 @@ fn unfreed(arguments: &[&str]) -> Output {
 fn help_texts() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut wrong = Vec::new();
-    for verb in
-        ["", "run", "install", "report", "diff", "growth", "pack", "mark", "marks", "on", "off", "inspect"]
-    {
+    for verb in [
+        "", "run", "install", "report", "diff", "growth", "rss", "pack", "mark", "marks", "on", "off",
+        "inspect",
+    ] {
         for (flag, kind) in [("-h", "short"), ("--help", "long")] {
             let arguments: Vec<&str> = [verb, flag].into_iter().filter(|word| !word.is_empty()).collect();
             let output = unfreed(&arguments);

@@ -311,6 +311,7 @@ fn json_is_as_the_schemas_say() {
         ("report", &["report", "old"][..]),
         ("report", &["report", "flask-60", "--suppressions", "suppressions"]),
         ("diff", &["diff", "old", "new", "--suppressions", "suppressions"]),
+        ("rss", &["rss", "flask-60"]),
         ("growth", &["growth", "flask-60", "--limit", "64M"]),
         ("growth", &["growth", "new", "--per", "minute"]),
     ] {

@@ -123,6 +123,11 @@ impl Loaded {
         self.processes.iter().map(|process| &process.replayed)
     }
 
+    /// The stacks and modules of each process, in the same order.
+    pub fn definitions(&self) -> impl ExactSizeIterator<Item = &Definitions> {
+        self.processes.iter().map(|process| &process.definitions)
+    }
+
     /// How many addresses are to be looked up.
     pub fn addresses(&self) -> usize {
         self.places.len()

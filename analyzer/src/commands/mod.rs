@@ -12,6 +12,7 @@ mod mark;
 mod opened;
 mod pack;
 mod report;
+mod rss;
 mod run;
 mod switch;
 
@@ -26,6 +27,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Report(args) => report::report(args),
         Verb::Diff(args) => diff::diff(args),
         Verb::Growth(args) => growth::growth(args),
+        Verb::Rss(args) => rss::rss(args),
         Verb::Mark(args) => mark::mark(args),
         Verb::Marks(args) => mark::marks(args),
         Verb::On(args) => switch::switch(&args.recording, true),
