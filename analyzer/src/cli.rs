@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use regex::Regex;
 
+mod check;
 mod growth;
 mod moments;
 mod pack;
 mod record;
 mod rss;
 mod values;
+pub use check::{CheckArgs, CheckFormat};
 pub use growth::{GrowthArgs, Per, WindowArgs};
 pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use pack::PackArgs;
@@ -94,6 +96,16 @@ pub enum Verb {
     /// is kept all the same, Python's arenas, stacks, code, files. Below it are the stacks whose blocks keep free memory from
     /// being given back. The process is not stopped, and its memory not read.
     Rss(RssArgs),
+    /// Hold a recording against limits or a baseline, for CI
+    ///
+    /// The limits are on what is unfreed, in all processes together and after the options that select: in bytes
+    /// (--max-unfreed), in blocks (--max-blocks), and site by site in comparison with what an earlier recording held
+    /// (--baseline, a file that --write-baseline wrote). Any of them may be combined.
+    ///
+    /// The exit status is 0 within all limits, 1 over one of them, 2 if REC, a file or an option cannot be used, and 3 within
+    /// limits but with an incomplete recording: events or blocks lost, recording stopped early, files or parts of them that
+    /// cannot be read, children that could not be recorded, events that cannot be. Over a limit is 1 also then.
+    Check(CheckArgs),
     /// Name this moment of a run, to report and compare
     ///
     /// The recorded processes are not stopped and no signal is sent: what they allocate from now on, in all processes of the

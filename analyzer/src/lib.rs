@@ -1,5 +1,6 @@
 //! What `unfreed` does with a recording: reader -> replay -> aggregate (with symbols) -> diff -> output.
 pub mod aggregate;
+pub mod check;
 pub mod cli;
 pub mod commands;
 pub mod control;

@@ -1,5 +1,6 @@
 //! Reports and diffs of made-up recordings, in every format, as golden files: `UNFREED_BLESS=1 cargo test -p analyzer
 //! --test output` rewrites them. JSON is checked against the schemas too.
+mod schema;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -254,56 +255,6 @@ fn a_closed_pipe_and_a_full_disk() {
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
 }
 
-/// What the schemas use of JSON Schema, checked without any package.
-fn check(schema: &Value, root: &Value, value: &Value, at: &str) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let pointer = reference.strip_prefix('#').expect("a local reference");
-        check(root.pointer(pointer).expect("a definition"), root, value, at);
-    }
-    if let Some(constant) = schema.get("const") {
-        assert_eq!(value, constant, "{at}");
-    }
-    if let Some(choices) = schema["enum"].as_array() {
-        assert!(choices.contains(value), "{at}: {value}");
-    }
-    let types = match &schema["type"] {
-        Value::String(one) => vec![one.as_str()],
-        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
-        _ => vec![],
-    };
-    let is = |name: &&str| match *name {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        other => panic!("{at}: type {other}"),
-    };
-    assert!(types.is_empty() || types.iter().any(is), "{at}: {value} is not of {types:?}");
-    if let (Some(minimum), Some(number)) = (schema["minimum"].as_f64(), value.as_f64()) {
-        assert!(number >= minimum, "{at}: {number}");
-    }
-    if let (Some(pattern), Some(text)) = (schema["pattern"].as_str(), value.as_str()) {
-        assert!(regex::Regex::new(pattern).expect("a pattern").is_match(text), "{at}: {text}");
-    }
-    if let Some(object) = value.as_object() {
-        for key in schema["required"].as_array().into_iter().flatten() {
-            assert!(object.contains_key(key.as_str().expect("a key")), "{at}: {key} is missing");
-        }
-        if let Some(properties) = schema["properties"].as_object() {
-            for (key, value) in object {
-                let property = properties.get(key).unwrap_or_else(|| panic!("{at}: {key} is not described"));
-                check(property, root, value, &format!("{at}.{key}"));
-            }
-        }
-    }
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        check(&schema["items"], root, item, &format!("{at}[{index}]"));
-    }
-}
-
 #[test]
 fn json_is_as_the_schemas_say() {
     let scratch = two_recordings();
@@ -315,12 +266,9 @@ fn json_is_as_the_schemas_say() {
         ("growth", &["growth", "flask-60", "--limit", "64M"]),
         ("growth", &["growth", "new", "--per", "minute"]),
     ] {
-        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema").join(format!("{verb}.schema.json"));
-        let schema: Value =
-            serde_json::from_slice(&std::fs::read(schema).expect("a schema")).expect("it is JSON");
         for by in ["stack", "function", if verb == "growth" { "module" } else { "thread" }] {
             let value = json(&scratch, &[arguments, &["--format", "json", "--by", by]].concat());
-            check(&schema, &schema, &value, verb);
+            schema::check(verb, &value);
         }
     }
 }

@@ -199,6 +199,12 @@ impl Loaded {
             totals: totals(&processes),
             processes,
             problems,
+            lost_files: run
+                .unreadable
+                .iter()
+                .filter(|error| error.why.may_hold_events())
+                .map(ToString::to_string)
+                .collect(),
             unreadable: run.unreadable.iter().map(ToString::to_string).collect(),
             by: selection.by,
             filtered: selection.filter.selects(),

@@ -24,6 +24,7 @@ pub use filter::Filter;
 pub use frame::{Frame, Kind};
 pub use own::Own;
 pub(crate) use parallel::in_parallel;
+pub(crate) use paths::hash as stable_hash;
 pub use paths::{PathId, Paths};
 pub use phase::Phase;
 pub use report::{Counts, Known, Process, PythonStacks, Report, Site, SumTotals};

@@ -247,7 +247,7 @@ impl Paths {
 }
 
 /// FNV-1a with a final mix: stable for ever, since ids are kept in baselines and bug reports.
-pub(super) fn hash(seed: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
     for &byte in bytes {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);

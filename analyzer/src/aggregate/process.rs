@@ -1,6 +1,7 @@
 //! A process of a report: from what was recorded and replayed to what is said of it.
 use std::path::Path;
 
+use recording::LostKind;
 use recording::layout::{STRINGS_END, flag};
 
 use super::report::{Counts, Known, Process, PythonStacks};
@@ -80,6 +81,8 @@ pub(super) fn process(
         state: recording.state.clone(),
         events: (!is_later).then_some(replayed.events),
         lost: replayed.lost,
+        lost_children: header.lost[LostKind::Children as usize],
+        lost_blocks: if replayed.is_table { header.lost[LostKind::Table as usize] } else { 0 },
         without_stack: replayed.without_stack,
         counts,
         peak_bytes: replayed.peak_bytes,

@@ -54,6 +54,10 @@ pub struct Process {
     pub events: Option<u64>,
     /// Events that could not be recorded.
     pub lost: u64,
+    /// Forked children that could not be recorded.
+    pub lost_children: u64,
+    /// Blocks that its live table has no place for, if its unfreed blocks are read from that.
+    pub lost_blocks: u64,
     /// Events recorded without a stack.
     pub without_stack: u64,
     /// Counts of the whole process.
@@ -231,6 +235,8 @@ pub struct Report {
     pub processes: Vec<Process>,
     /// Files of the directory that could not be read.
     pub unreadable: Vec<String>,
+    /// Those of them in which something was recorded, or may have been.
+    pub lost_files: Vec<String>,
     /// Files whose symbols are not known, and why.
     pub problems: Vec<String>,
     /// Sums over all processes, whatever the filter.

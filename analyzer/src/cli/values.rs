@@ -6,6 +6,7 @@ use recording::run::MARK_NAME;
 use regex::Regex;
 
 use super::At;
+use crate::check::Noise;
 use crate::wall_clock;
 
 /// A moment, see [`At`].
@@ -93,6 +94,40 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         Err(why) if why == "too large" => Err(why),
         _ => Err("expected a size such as 512M or 2G".to_string()),
     }
+}
+
+/// Bytes: `4096`, `64KiB`, `1.5M`.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || "expected a size such as 64KiB, 1.5MiB or 0".to_string();
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number: f64 = text[..unit].parse().map_err(|_| expected())?;
+    let shift = match text[unit..].to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        _ => return Err(expected()),
+    };
+    let bytes = number * (1u64 << shift) as f64;
+    if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err("too large".to_string()) }
+}
+
+/// What is no difference: `5%`, `16KiB`, or both; the other one is 0.
+pub(super) fn noise(text: &str) -> Result<Noise, String> {
+    let expected = || "expected a percentage, a size, or both, such as 5%,4KiB".to_string();
+    let mut noise = Noise { percent: 0.0, bytes: 0 };
+    for part in text.split(',') {
+        match part.strip_suffix('%') {
+            Some(percent) => {
+                let known =
+                    percent.parse().ok().filter(|percent: &f64| percent.is_finite() && *percent >= 0.0);
+                noise.percent = known.ok_or_else(expected)?;
+            }
+            None => noise.bytes = bytes(part).map_err(|_| expected())?,
+        }
+    }
+    Ok(noise)
 }
 
 /// The name of a mark, which must be told from a path, a duration and a range of marks.
@@ -201,6 +236,40 @@ mod tests {
         }
         for wrong in ["", "M", "-1", "1.5G", "64", "64 M", "64MB", "99999999999T", "99999999999999999999K"] {
             assert!(max_log(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, size) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("10B", 10),
+            ("64KiB", 65_536),
+            ("1.5m", 3 << 19),
+            ("2G", 2 << 30),
+            ("1TiB", 1 << 40),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for wrong in ["", "KiB", "-1", "1 KiB", "1MB", "1.2.3", ".", "nan", "inf", "99999999999T"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn noises() {
+        for (text, percent, bytes) in [
+            ("5%,4KiB", 5.0, 4096),
+            ("4KiB,5%", 5.0, 4096),
+            ("0", 0.0, 0),
+            ("2.5%", 2.5, 0),
+            ("1M", 0.0, 1 << 20),
+        ] {
+            assert_eq!(noise(text), Ok(Noise { percent, bytes }), "{text}");
+        }
+        for wrong in ["", "%", "-5%", "5%,", "5 %", "x%", "inf%", "NaN%"] {
+            assert!(noise(wrong).is_err(), "{wrong}");
         }
     }
 

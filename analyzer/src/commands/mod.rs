@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
+mod check;
 mod diff;
 mod growth;
 mod inspect;
@@ -28,6 +29,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Diff(args) => diff::diff(args),
         Verb::Growth(args) => growth::growth(args),
         Verb::Rss(args) => rss::rss(args),
+        Verb::Check(args) => check::check(args),
         Verb::Mark(args) => mark::mark(args),
         Verb::Marks(args) => mark::marks(args),
         Verb::On(args) => switch::switch(&args.recording, true),

@@ -3,17 +3,12 @@ use std::io::{self, Write};
 
 use super::folding::Folded;
 use super::text::{COLUMNS, Style};
-use crate::aggregate::{Frame, Kind, Report, Site};
+use crate::aggregate::{Frame, Kind, PathId, Report, Site};
 
 /// Directories of a source file that are shown.
 const DIRECTORIES: usize = 2;
 /// Column in which places begin, where functions allow it.
 const PLACES: usize = 38;
-
-/// Innermost first.
-pub(super) fn stack<'a>(report: &'a Report, site: &Site) -> impl Iterator<Item = &'a Frame> {
-    report.paths.frames(site.path)
-}
 
 /// What a site is named after: `dir/dir/file:line function`, as far as it is known.
 pub(super) fn headline(report: &Report, site: &Site) -> String {
@@ -27,10 +22,10 @@ pub(super) fn headline(report: &Report, site: &Site) -> String {
     }
 }
 
-/// Prints `function  file:line  [module]` for each frame, the module where it is another than the line before's.
+/// Prints a stack, innermost frame first: `function  file:line  [module]` for each frame, the module where it is another than the line before's.
 /// Returns whether native frames were left out.
-pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
-    let frames: Vec<&Frame> = stack(report, site).collect();
+pub(super) fn lines(report: &Report, path: PathId, style: Style, out: &mut dyn Write) -> io::Result<bool> {
+    let frames: Vec<&Frame> = report.paths.frames(path).collect();
     let folded = if style.all_frames {
         Folded::all(&frames)
     } else {
@@ -48,7 +43,7 @@ pub(super) fn lines(report: &Report, site: &Site, style: Style, out: &mut dyn Wr
         line(frames[index], module == Some(frames[index].module_name()), style, out)?;
         module = Some(frames[index].module_name());
     }
-    if let Some(reason) = report.paths.incomplete(site.path) {
+    if let Some(reason) = report.paths.incomplete(path) {
         writeln!(out, "    {}", style.dim(&format!("(the stack ends here: {reason})")))?;
     }
     Ok(folded.folded)

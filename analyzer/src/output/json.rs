@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, PathId, Phase, Process, Report, Site};
+use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, PathId, Phase, Process, Report};
 use crate::diff::{Change, Diff};
 use crate::output::folding::without_interpreter;
 use crate::output::suppressions::{self, SuppressionJson};
@@ -23,6 +23,7 @@ struct ReportJson<'a> {
     sites: (&'a Report, &'a Written, usize),
 }
 
+/// A recording and its processes.
 #[derive(Serialize)]
 pub(super) struct RecordingJson<'a> {
     path: &'a str,
@@ -254,22 +255,17 @@ pub(super) struct Written {
 }
 
 impl Written {
-    pub(super) fn new(report: &Report, all_frames: bool) -> io::Result<Written> {
+    pub fn new(report: &Report, all_frames: bool) -> io::Result<Written> {
         let frames = report.paths.all_frames().iter().map(|one| serde_json::value::to_raw_value(&frame(one)));
         Ok(Written { frames: frames.collect::<Result<_, _>>()?, all_frames })
     }
 
-    pub(super) fn headline(&self, report: &Report, site: &Site) -> Option<&RawValue> {
-        report.headline(site).map(|frame| &*self.frames[frame as usize])
+    pub fn headline(&self, report: &Report, path: PathId) -> Option<&RawValue> {
+        report.own.headline(&report.paths, path).map(|frame| &*self.frames[frame as usize])
     }
 
     /// The frames to print, and how many others the stack has.
-    fn stack(&self, report: &Report, site: &Site) -> (Vec<&RawValue>, usize) {
-        self.path(report, site.path)
-    }
-
-    /// The same of a path.
-    pub(super) fn path(&self, report: &Report, path: PathId) -> (Vec<&RawValue>, usize) {
+    pub fn stack(&self, report: &Report, path: PathId) -> (Vec<&RawValue>, usize) {
         let mut numbers: Vec<u32> = report.paths.frame_numbers(path).collect();
         let all = numbers.len();
         if !self.all_frames {
@@ -286,12 +282,12 @@ fn report_sites<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let is_counted = report.is_counted();
     serializer.collect_seq(report.sites.iter().take(limit).map(|site| {
-        let (stack, left_out) = written.stack(report, site);
+        let (stack, left_out) = written.stack(report, site.path);
         SiteJson {
             id: site.id(),
             name: site.name.as_deref(),
             counts: counts(&site.counts, is_counted),
-            headline: written.headline(report, site),
+            headline: written.headline(report, site.path),
             phase: site.phase.map(Phase::name),
             stack,
             left_out,
@@ -308,13 +304,13 @@ fn diff_sites<S: Serializer>(
     serializer.collect_seq(diff.changes.iter().take(limit).map(|changed| {
         let (site, report) = diff.site(changed);
         let written = if changed.new.is_some() { new } else { old };
-        let (stack, left_out) = written.stack(report, site);
+        let (stack, left_out) = written.stack(report, site.path);
         ChangedSiteJson {
             id: site.id(),
             name: site.name.as_deref(),
             change: change(&changed.old_counts, &changed.new_counts),
             status: status(changed),
-            headline: written.headline(report, site),
+            headline: written.headline(report, site.path),
             phase: site.phase.map(Phase::name),
             stack,
             left_out,

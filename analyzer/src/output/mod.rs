@@ -1,5 +1,6 @@
 //! Reports and diffs as text, JSON and CSV. Every function takes a value and a writer; the order of the output is
 //! that of the value.
+mod check;
 mod csv;
 mod folding;
 mod frames;
@@ -12,6 +13,7 @@ mod suppressions;
 mod text;
 mod units;
 
+pub use check::{json as check_json, lsan as check_lsan, markdown as check_markdown, text as check_text};
 pub use csv::{diff as diff_csv, report as report_csv};
 pub use growth::{GrowthView, csv as growth_csv, json as growth_json, text as growth_text};
 pub use json::{diff as diff_json, report as report_json};

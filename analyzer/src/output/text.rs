@@ -173,7 +173,7 @@ pub fn diff(diff: &Diff, limit: usize, style: Style, out: &mut dyn Write) -> io:
             let (site, report) = diff.site(change);
             title(report, site, mark(change), style, out)?;
             writeln!(out, "  {}", movement(change, style))?;
-            folded |= frames::lines(report, site, style, out)?;
+            folded |= frames::lines(report, site.path, style, out)?;
         }
     } else {
         change_table(diff, shown, style, out)?;
@@ -245,7 +245,7 @@ fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
         writeln!(out, "{}", style.dim(&note))?;
     }
-    frames::lines(report, site, style, out)
+    frames::lines(report, site.path, style, out)
 }
 
 fn column(by: By) -> &'static str {

@@ -27,6 +27,11 @@ pub fn of(file: &str) -> (Origin, &str) {
     (Origin::Own, if directory.is_empty() { file } else { directory })
 }
 
+/// A path within its library: behind `site-packages/` or `lib/python3.11/`; `None`: it is in none.
+pub fn inside(file: &str) -> Option<&str> {
+    behind(file, &["site-packages", "dist-packages"]).or_else(|| behind_standard_library(file))
+}
+
 /// The rest of a path behind the last directory of one of these names.
 fn behind<'a>(path: &'a str, names: &[&str]) -> Option<&'a str> {
     let mut found = None;

@@ -42,6 +42,11 @@ pub enum Unreadable {
 }
 
 impl Unreadable {
+    /// Whether something was recorded that is not read because of it.
+    pub fn may_hold_events(&self) -> bool {
+        !matches!(self, Unreadable::CopyOf(_) | Unreadable::NotBegun)
+    }
+
     /// What one can do about it.
     pub fn advice(&self) -> &'static str {
         match self {

@@ -164,7 +164,7 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         Confidence::Low(why) => ("low", Some(doubt(why))),
     };
     let path = judged.stack.unwrap_or(found.path);
-    let (stack, left_out) = written.path(report, path);
+    let (stack, left_out) = written.stack(report, path);
     let each = judged.judgement.processes.iter().zip(&judged.processes);
     let process = |(one, &process): (&ProcessJudgement, &usize)| SiteProcessJson {
         pid: report.processes[process].pid,
@@ -191,7 +191,7 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         }),
         processes: each.map(process).collect(),
         through: through(verdicts, judged),
-        headline: written.headline(report, found),
+        headline: written.headline(report, found.path),
         phase: found.phase.map(|phase| phase.name()),
         stack,
         left_out,

@@ -141,7 +141,7 @@ fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) ->
     let report = &verdicts.report;
     let found = &report.sites[judged.site];
     if found.name.is_none() {
-        frames::lines(report, found, style, out)?;
+        frames::lines(report, found.path, style, out)?;
     }
     Ok(())
 }
