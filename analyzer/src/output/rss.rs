@@ -264,7 +264,7 @@ fn holders(found: &RunRss, limit: usize, style: Style, out: &mut dyn Write) -> i
         writeln!(out, "\n{}  {}", style.bold(&name), style.dim(&site.id()))?;
         held(holder, style, out)?;
         if found.report.by == By::Stack {
-            frames::lines(&found.report, site, style, out)?;
+            frames::lines(&found.report, site.path, style, out)?;
         }
     }
     let rest = found.holders.get(shown.len()..).unwrap_or(&[]);

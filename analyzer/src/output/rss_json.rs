@@ -125,7 +125,7 @@ pub fn json(found: &RunRss, limit: usize, all_frames: bool, out: &mut dyn Write)
             .take(limit)
             .map(|holder| {
                 let site = &found.report.sites[holder.site];
-                let (stack, left_out) = written.path(&found.report, site.path);
+                let (stack, left_out) = written.stack(&found.report, site.path);
                 HolderJson {
                     id: site.id(),
                     name: site.name.as_deref(),
@@ -135,7 +135,7 @@ pub fn json(found: &RunRss, limit: usize, all_frames: bool, out: &mut dyn Write)
                     python_arena_bytes: holder.holds.arena,
                     blocks: holder.blocks,
                     bytes: holder.bytes,
-                    headline: written.headline(&found.report, site),
+                    headline: written.headline(&found.report, site.path),
                     stack,
                     left_out,
                 }
