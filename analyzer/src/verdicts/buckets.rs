@@ -58,9 +58,10 @@ impl Part {
         Part { axis, buckets, window, watch, unfreed, stacks, only_unfreed }
     }
 
-    /// When a bucket of the window begins, monotonic ms.
-    pub fn begin_ms(&self, bucket: usize) -> u64 {
-        self.axis.begin_ms(self.buckets.start + bucket as u64)
+    /// When some buckets of the window begin and end, monotonic ms.
+    pub fn times(&self, buckets: &Range<usize>) -> (u64, u64) {
+        let begin_ms = |bucket| self.axis.begin_ms(self.buckets.start + bucket as u64);
+        (begin_ms(buckets.start), begin_ms(buckets.end))
     }
 
     /// Its stacks.

@@ -286,6 +286,7 @@ impl Judging {
         sites.sort_by(|a, b| {
             let size = |judged: &Judged| match judged.judgement.verdict {
                 Verdict::Growing => judged.judgement.bytes.value,
+                Verdict::GcOnly => judged.judgement.born.bytes as f64,
                 _ => judged.unfreed.bytes as f64,
             };
             let verdicts = a.judgement.verdict.cmp(&b.judgement.verdict);

@@ -1,7 +1,7 @@
 //! What growth is divided by: minutes, marks or requests.
 use super::buckets::Part;
 use super::requests::Requests;
-use crate::growth::{Estimate, Judgement};
+use crate::growth::{Estimate, Growth, Judgement};
 
 /// What growth is divided by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,8 @@ impl Unit {
 /// Growth by one unit.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Rate {
+    /// What it is by.
+    pub unit: Unit,
     /// Blocks.
     pub blocks: Estimate,
     /// Bytes.
@@ -53,59 +55,51 @@ pub struct Units<'a> {
 }
 
 impl Units<'_> {
-    /// The rate at which a site grows, that is number `growing` of those that do; `processes` are those of its judgement.
+    /// The rate at which a site grows, that is number `growing` of those that do; `processes` are those of its judgement. By the
+    /// minute, if what grew did so outside of requests, or in a fraction of the time between two marks.
     pub fn rate(&self, judgement: &Judgement, processes: &[usize], growing: usize) -> Option<Rate> {
-        let each = || {
-            judgement
-                .processes
-                .iter()
-                .zip(processes)
-                .filter_map(|(one, &process)| Some((one.growth.as_ref()?, process)))
+        let each = judgement.processes.iter().zip(processes);
+        let each: Vec<_> = each.filter_map(|(one, &process)| Some((one.growth.as_ref()?, process))).collect();
+        let rate = |unit, units: f64, of| {
+            let scale = 1.0 / units;
+            let (blocks, bytes) = (judgement.blocks.scaled(scale), judgement.bytes.scaled(scale));
+            (units >= LEAST_UNITS).then_some(Rate { unit, blocks, bytes, units, of })
         };
-        let (units, of) = match self.unit {
-            Unit::Minute => {
-                let times = each().map(|(growth, process)| {
-                    let part = &self.parts[process];
-                    (part.begin_ms(growth.part.start), part.begin_ms(growth.part.end))
-                });
-                let minutes = union(times.collect()) as f64 / 60_000.0;
-                (minutes, minutes)
-            }
+        let times =
+            || each.iter().map(|(growth, process)| self.parts[*process].times(&growth.part)).collect();
+        let found = match self.unit {
+            Unit::Minute => None,
             Unit::Mark => {
-                let times = each().map(|(growth, process)| {
-                    let part = &self.parts[process];
-                    (part.begin_ms(growth.part.start), part.begin_ms(growth.part.end))
-                });
-                let marks = self.marks_within(&merged(times.collect()));
-                (marks, marks)
+                let marks = self.marks_within(&merged(times()));
+                rate(Unit::Mark, marks, marks)
             }
             Unit::Request => {
-                let (mut units, mut of) = (0.0, 0.0);
-                for (growth, process) in each() {
-                    if let Some(named) = self.named {
-                        let share = self.share(&growth.part, process);
-                        units += named as f64 * share;
-                        of += named as f64 * share;
-                        continue;
-                    }
-                    let Some(requests) = self.requests.get(process) else { continue };
-                    let all = growth.count(&requests.begun) as f64;
-                    of += all;
-                    units += match requests.sites.get(growing).filter(|_| requests.has_extent) {
-                        Some(touched) => growth.count(touched) as f64,
-                        None => all,
-                    };
-                }
-                (units, of)
+                let (units, of) = self.requests_within(&each, growing);
+                rate(Unit::Request, units, of)
             }
         };
-        // What grew in a fraction of a mark, or outside of requests, has no such rate.
-        (units > 0.0).then(|| Rate {
-            blocks: judgement.blocks.scaled(1.0 / units),
-            bytes: judgement.bytes.scaled(1.0 / units),
-            units,
-            of,
-        })
+        let minutes = union(times()) as f64 / 60_000.0;
+        found.or_else(|| rate(Unit::Minute, minutes, minutes))
+    }
+
+    /// The requests in which a site allocated while it grew, and all in that time.
+    fn requests_within(&self, each: &[(&Growth, usize)], growing: usize) -> (f64, f64) {
+        let (mut units, mut of) = (0.0, 0.0);
+        for (growth, process) in each {
+            if let Some(named) = self.named {
+                units += named as f64 * self.share(&growth.part, *process);
+                of = units;
+                continue;
+            }
+            let Some(requests) = self.requests.get(*process) else { continue };
+            let all = growth.count(&requests.begun) as f64;
+            of += all;
+            units += match requests.sites.get(growing).filter(|_| requests.has_extent) {
+                Some(touched) => growth.count(touched) as f64,
+                None => all,
+            };
+        }
+        (units, of)
     }
 
     /// Of all that was allocated in the windows of all processes, what was in these buckets of one.
@@ -127,6 +121,9 @@ impl Units<'_> {
         parts.sum()
     }
 }
+
+/// Of less there is no rate: a fraction of a mark, a minute of no length.
+const LEAST_UNITS: f64 = 1e-6;
 
 /// How long it was in any of these times.
 fn union(times: Vec<(u64, u64)>) -> u64 {

@@ -30,7 +30,7 @@ pub fn csv(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
             judged.change.1,
             judged.change.0,
             number(judged.freed),
-            verdicts.unit.name(),
+            judged.rate.map_or("", |rate| rate.unit.name()),
         )?;
         let rate = judged.rate;
         let numbers = [rate.map(|rate| rate.bytes.value), rate.map(|rate| rate.blocks.value)];

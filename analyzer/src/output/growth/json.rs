@@ -81,6 +81,7 @@ struct SiteJson<'a> {
 
 #[derive(Serialize)]
 struct RateJson {
+    per: &'static str,
     bytes: EstimateJson,
     blocks: EstimateJson,
     units: f64,
@@ -184,6 +185,7 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         delta_blocks: narrow(judged.change.0),
         freed_share: judged.freed,
         rate: judged.rate.map(|rate| RateJson {
+            per: rate.unit.name(),
             bytes: estimate(rate.bytes),
             blocks: estimate(rate.blocks),
             units: rate.units,

@@ -55,7 +55,8 @@ fn shown<'a>(view: &GrowthView<'a>) -> Vec<&'a Judged> {
         *count += 1;
         match verdict {
             _ if view.all => true,
-            Verdict::Growing | Verdict::GcOnly => true,
+            Verdict::Growing => true,
+            Verdict::GcOnly => *count <= FEW,
             Verdict::Plateau | Verdict::Resident => *count <= FEW && judged.unfreed.bytes > 0,
             Verdict::Temporary => false,
         }
@@ -130,7 +131,7 @@ fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) ->
     writeln!(
         out,
         "{painted} {bytes:>10} {blocks:>10} {freed:>5} {:>13}  {}",
-        rate(judged, verdicts.unit),
+        rate(judged),
         style.bold(name)
     )?;
     let through = through(verdicts, judged);

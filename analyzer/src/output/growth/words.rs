@@ -11,7 +11,7 @@ const PIDS: usize = 4;
 /// Why a site has its verdict.
 pub(super) fn why(verdicts: &Verdicts, judged: &Judged) -> String {
     let mut parts = vec![reason(judged)];
-    if let Some(rate) = judged.rate.filter(|_| verdicts.unit == Unit::Request) {
+    if let Some(rate) = judged.rate.filter(|rate| rate.unit == Unit::Request) {
         let (units, of) = (rate.units.round() as u64, rate.of.round() as u64);
         if units < of {
             parts.push(format!("in {} of {}", Number(units), counted(of, "request")));
@@ -116,9 +116,9 @@ pub(super) fn per(unit: Unit) -> &'static str {
 }
 
 /// `312 KiB/req`.
-pub(super) fn rate(judged: &Judged, unit: Unit) -> String {
+pub(super) fn rate(judged: &Judged) -> String {
     match judged.rate {
-        Some(rate) => format!("{}/{}", Size(rate.bytes.value.max(0.0).round() as u64), per(unit)),
+        Some(rate) => format!("{}/{}", Size(rate.bytes.value.max(0.0).round() as u64), per(rate.unit)),
         None if judged.judgement.verdict == Verdict::Growing => "?".to_string(),
         None => String::new(),
     }
