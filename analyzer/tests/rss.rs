@@ -83,6 +83,35 @@ fn each_byte_of_a_heap() {
     assert_eq!(beside.iter().sum::<u64>(), space);
 }
 
+/// In a forked process what the heap has grown by is another mapping.
+#[test]
+fn a_heap_of_two_mappings() {
+    let mut kernel = mappings(&[
+        (HEAP, 4, "rw-p", "[heap]", 4, "rd wr"),
+        (HEAP + 4 * PAGE, 4, "rw-p", "[heap]", 4, "rd wr"),
+        (ARENA, 4, "rw-p", "", 4, "rd wr nr"),
+        (ARENA + 4 * PAGE, 4, "rw-p", "", 4, "rd wr nr"),
+        (ARENA + 8 * PAGE, (64 << 20) / PAGE - 8, "---p", "", 0, "nr"),
+        LIBC,
+    ]);
+    for start in [HEAP, HEAP + 4 * PAGE, ARENA, ARENA + 4 * PAGE] {
+        resident(&mut kernel, start, &[(0, 4, true)]);
+    }
+    // One that reaches from one mapping into the other, and one at the end.
+    let in_heap = |start: u64| [block(start + 0x3f10, 0x200, 0), block(start + 6 * PAGE + 0x10, 24, 1)];
+    let blocks = [in_heap(HEAP), in_heap(ARENA)].concat();
+    let rss = ProcessRss::of(&kernel, Recorded { blocks, ..Recorded::default() });
+    assert_eq!(rss.row(Kind::Blocks).rss, 2 * (0x200 + 24));
+    assert_eq!(rss.row(Kind::FreePages).rss, 2 * 5 * PAGE);
+    assert_eq!(rss.heaps.iter().map(|heap| heap.main).collect::<Vec<_>>(), [true, false]);
+    for (heap, top) in rss.heaps.iter().zip([1, 3]) {
+        assert_eq!((heap.beneath, heap.above, heap.top), (4 * PAGE, PAGE, Some(top)));
+    }
+    let beneath: Vec<u64> = rss.blocks.iter().map(|block| block.holds.beneath).collect();
+    assert_eq!(beneath, [3 * PAGE, PAGE, 3 * PAGE, PAGE]);
+    assert_eq!(rss.rss(), kernel.vm_rss);
+}
+
 #[test]
 fn arenas_and_blocks_in_mappings_of_their_own() {
     let large = ARENA + 0x800_0000;

@@ -283,15 +283,12 @@ fn held(holder: &Holder, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let bytes = style.bold(&Size(holds.bytes()).to_string());
     let blocks = counted(holder.blocks, "block");
     writeln!(out, "  {bytes} free, held by {blocks} of together {}:", Size(holder.bytes))?;
-    let parts: Vec<String> = [
-        (holds.beneath, "in whole pages beneath them"),
-        (holds.beside, "beside them"),
-        (holds.arena, "in Python's arenas"),
-    ]
-    .into_iter()
-    .filter(|(bytes, _)| *bytes > 0)
-    .map(|(bytes, what)| format!("{} {what}", Size(bytes)))
-    .collect();
+    let parts: Vec<String> =
+        [(holds.beneath, "beneath them"), (holds.beside, "beside them"), (holds.arena, "in Python's arenas")]
+            .into_iter()
+            .filter(|(bytes, _)| *bytes > 0)
+            .map(|(bytes, what)| format!("{} {what}", Size(bytes)))
+            .collect();
     writeln!(out, "  {}", parts.join(", "))
 }
 

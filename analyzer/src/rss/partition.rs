@@ -1,7 +1,7 @@
 //! Every resident byte of anonymous memory to what it is: of an unfreed block, beside one, free, or no heap at all.
 use super::Kind;
 use super::pages::Run;
-use super::places::{Allocator, Area, Use};
+use super::places::{Allocator, Area, Bounds, Use};
 
 /// An unfreed block.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -111,15 +111,19 @@ impl<'a> Partition<'a> {
 
     /// Adds an area of which these pages are resident. Runs of its mapping that lie outside are passed over.
     pub fn area(&mut self, area: Area, runs: &[Run], parts: &mut Parts) {
-        let first = self.blocks.partition_point(|block| block.address < area.start);
-        let behind = self.blocks.partition_point(|block| block.address < area.end);
-        let mut scan = Scan { area, first, behind, next: first, last: None, heap: None };
-        if let Use::MainHeap | Use::ArenaHeap = area.what {
-            let main = area.what == Use::MainHeap;
-            scan.heap = Some(Heap { start: area.start, main, top: behind.checked_sub(1), ..Heap::default() });
-            scan.heap.iter_mut().filter(|_| first == behind).for_each(|heap| heap.top = None);
+        let mut first = self.blocks.partition_point(|block| block.address < area.start);
+        if let Some(before) = first.checked_sub(1)
+            && self.blocks[before].address + self.blocks[before].size > area.start
+        {
+            first = before;
         }
-        // The one before may reach into the area, where an arena was cut out of a mapping.
+        // What holds free memory may be above the area, in the same heap.
+        let (end, heap) = match area.what {
+            Use::Glibc(bounds) => (bounds.end, Some(self.heap(bounds))),
+            _ => (area.end, None),
+        };
+        let behind = self.blocks.partition_point(|block| block.address < end);
+        let mut scan = Scan { area, first, behind, next: first, last: None, heap };
         let from = runs.partition_point(|run| run.end <= area.start);
         for run in runs[from..].iter().take_while(|run| run.start < area.end) {
             let (mut at, end) = (run.start.max(area.start), run.end.min(area.end));
@@ -133,7 +137,18 @@ impl<'a> Partition<'a> {
                 at = part_end;
             }
         }
-        self.heaps.extend(scan.heap);
+    }
+
+    /// The place of a heap, of which this may be the first part.
+    fn heap(&mut self, bounds: Bounds) -> usize {
+        if let Some(known) = self.heaps.iter().position(|heap| heap.start == bounds.start) {
+            return known;
+        }
+        let first = self.blocks.partition_point(|block| block.address < bounds.start);
+        let behind = self.blocks.partition_point(|block| block.address < bounds.end);
+        let top = (first < behind).then(|| behind - 1);
+        self.heaps.push(Heap { start: bounds.start, main: bounds.main, top, ..Heap::default() });
+        self.heaps.len() - 1
     }
 
     /// Where the page ends that `at` is in; or the last one of those in a row that lie within one block, or in which none is.
@@ -199,9 +214,9 @@ impl<'a> Partition<'a> {
                 arena.empty_pages += if is_empty { free } else { 0 };
                 Kind::PythonFree
             }
-            Use::MainHeap | Use::ArenaHeap if is_empty => {
+            Use::Glibc(_) if is_empty => {
                 let above = scan.next < scan.behind;
-                if let Some(heap) = &mut scan.heap {
+                if let Some(heap) = scan.heap.map(|heap| &mut self.heaps[heap]) {
                     if above { heap.beneath += free } else { heap.above += free }
                 }
                 if above {
@@ -210,8 +225,8 @@ impl<'a> Partition<'a> {
                 Kind::FreePages
             }
             Use::Heap if is_empty => Kind::FreePages,
-            Use::MainHeap | Use::ArenaHeap | Use::Heap => {
-                scan.heap.iter_mut().for_each(|heap| heap.beside += free);
+            Use::Glibc(_) | Use::Heap => {
+                scan.heap.iter().for_each(|&heap| self.heaps[heap].beside += free);
                 let count = on_page.len() as u64;
                 for (nth, index) in on_page.enumerate() {
                     let share = free / count + u64::from((nth as u64) < free % count);
@@ -275,7 +290,8 @@ struct Scan {
     next: usize,
     /// The footprint that was computed last.
     last: Option<(usize, (u64, u64))>,
-    heap: Option<Heap>,
+    /// The place of its heap.
+    heap: Option<usize>,
 }
 
 /// What an allocator keeps beside a block.
@@ -296,7 +312,7 @@ impl Style {
         match (what, allocator) {
             (Use::Python(_), _) => Style::Python,
             (Use::Other(_), Allocator::Glibc) => Style::Mapped,
-            (Use::MainHeap | Use::ArenaHeap, _) | (_, Allocator::Glibc) => Style::Glibc,
+            (Use::Glibc(_), _) | (_, Allocator::Glibc) => Style::Glibc,
             _ => Style::Classes,
         }
     }

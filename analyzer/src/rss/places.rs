@@ -12,16 +12,25 @@ pub const ARENA: u64 = 64 << 20;
 /// What a stretch of a mapping is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Use {
-    /// glibc's first heap, which brk extends.
-    MainHeap,
-    /// A heap of a glibc arena.
-    ArenaHeap,
+    /// A part of one of glibc's heaps.
+    Glibc(Bounds),
     /// Memory that an allocator manages which is not known in detail.
     Heap,
     /// An arena of Python's allocator, by its place among those that were recorded.
     Python(usize),
     /// Not managed by an allocator: what lies outside of blocks is of this kind.
     Other(Kind),
+}
+
+/// From where to where a heap of glibc reaches: in a forked process it may be of several mappings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// First address.
+    pub start: u64,
+    /// The one behind the last that it may have.
+    pub end: u64,
+    /// Whether it is the first one, which brk extends. The others are of arenas.
+    pub main: bool,
 }
 
 /// A stretch.
@@ -98,6 +107,9 @@ pub struct Places<'a> {
     allocator: Allocator,
     modules: HashSet<&'a str>,
     stacks: HashSet<u64>,
+    /// By address.
+    arena_heaps: Vec<Bounds>,
+    main_heap: Bounds,
 }
 
 impl<'a> Places<'a> {
@@ -108,7 +120,17 @@ impl<'a> Places<'a> {
         let modules: HashSet<&str> = executable.map(|mapping| mapping.name.as_str()).collect();
         let allocator = Allocator::of(kernel.mappings.iter().map(Mapping::file_name));
         let stacks = stacks(kernel);
-        Places { kernel, known, allocator, modules, stacks }
+        let heaps = kernel.mappings.iter().filter(|mapping| mapping.name == "[heap]");
+        let start = heaps.clone().map(|mapping| mapping.start).min().unwrap_or(0);
+        let end = heaps.map(|mapping| mapping.end).max().unwrap_or(0);
+        let main_heap = Bounds { start, end, main: true };
+        let mut places =
+            Places { kernel, known, allocator, modules, stacks, arena_heaps: Vec::new(), main_heap };
+        if allocator == Allocator::Glibc {
+            places.arena_heaps =
+                (0..kernel.mappings.len()).flat_map(|place| places.arena_heaps(place)).collect();
+        }
+        places
     }
 
     /// The allocator behind malloc.
@@ -127,7 +149,9 @@ impl<'a> Places<'a> {
         let kind = self.kind(place);
         let mut areas = match kind {
             Kind::Anonymous => self.anonymous(place),
-            Kind::Heap if self.allocator == Allocator::Glibc => vec![area(mapping, Use::MainHeap)],
+            Kind::Heap if self.allocator == Allocator::Glibc => {
+                vec![area(mapping, Use::Glibc(self.main_heap))]
+            }
             Kind::Heap => vec![area(mapping, Use::Heap)],
             kind => vec![area(mapping, Use::Other(kind))],
         };
@@ -188,36 +212,47 @@ impl<'a> Places<'a> {
             areas.push(Area { start, end, what: Use::Other(kind) });
             start = end;
         }
-        if self.allocator == Allocator::Glibc && !mapping.is_forbidden() {
-            let mut window = start.next_multiple_of(ARENA);
-            while window < mapping.end {
-                if self.is_arena_heap(place, window) {
-                    areas.extend(self.between(start, window));
-                    start = (window + ARENA).min(mapping.end);
-                    areas.push(Area { start: window, end: start, what: Use::ArenaHeap });
-                }
-                window += ARENA;
-            }
+        let next = self.arena_heaps.partition_point(|heap| heap.end <= start);
+        for heap in self.arena_heaps[next..].iter().take_while(|heap| heap.start < mapping.end) {
+            let (from, to) = (heap.start.max(start), heap.end.min(mapping.end));
+            areas.extend(self.between(start, from));
+            areas.push(Area { start: from, end: to, what: Use::Glibc(*heap) });
+            start = to;
         }
         areas.extend(self.between(start, mapping.end));
         areas
     }
 
-    /// Whether at `window`, in a mapping, a heap of a glibc arena begins: what it does not use yet may not be touched.
-    fn is_arena_heap(&self, place: usize, window: u64) -> bool {
-        let mappings = &self.kernel.mappings;
-        let mapping = &mappings[place];
-        let end = window + ARENA;
-        if !mapping.has("nr") && !mapping.flags.is_empty() {
-            return false;
+    /// The heaps of glibc's arenas that begin in a mapping.
+    fn arena_heaps(&self, place: usize) -> Vec<Bounds> {
+        let mapping = &self.kernel.mappings[place];
+        let first = mapping.start.next_multiple_of(ARENA);
+        if !mapping.is_anonymous() || mapping.is_forbidden() || first >= mapping.end {
+            return Vec::new();
         }
-        if mapping.end < end {
-            let next = mappings.get(place + 1);
-            return next.is_some_and(|next| {
-                next.start == mapping.end && next.is_forbidden() && next.end >= end && next.inode == 0
-            });
+        let starts = (first..mapping.end).step_by(ARENA as usize);
+        let heaps = starts.map(|start| Bounds { start, end: start + ARENA, main: false });
+        heaps.filter(|heap| self.is_arena_heap(place, heap)).collect()
+    }
+
+    /// Whether what begins in this mapping is a heap of a glibc arena: what it does not use yet may not be touched.
+    fn is_arena_heap(&self, place: usize, heap: &Bounds) -> bool {
+        let mut end = heap.start;
+        for mapping in &self.kernel.mappings[place..] {
+            let is_reserved = mapping.has("nr") || mapping.flags.is_empty();
+            let is_its = mapping.is_anonymous() && is_reserved && !mapping.has("dd");
+            if mapping.start > end.max(heap.start) || !is_its {
+                return false;
+            }
+            end = mapping.end;
+            if end >= heap.end {
+                return mapping.is_forbidden() || self.has_small_block(heap.start, heap.end);
+            }
+            if mapping.is_forbidden() {
+                return false;
+            }
         }
-        self.has_small_block(window, end)
+        false
     }
 
     /// An area of anonymous memory that is of no arena.
