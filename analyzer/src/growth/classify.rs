@@ -1,20 +1,19 @@
 //! What does not grow: which of the other verdicts, and the words for each.
-use super::array::Array;
 use super::judge::Finding;
 use super::judgement::{Doubt, Reason, Verdict};
-use super::profile::Axis;
+use super::profile::{Axis, Part, START};
 use super::rules::Rise;
 use super::series::ProcessSeries;
-use super::steady::Course;
+use super::steady::{Course, FEW_STEPS};
 
 /// Frees that the cyclic collector must have done for a site to be called its own.
 const COLLECTED: f64 = 0.9;
 /// What lives for less of the window is in use rather than kept.
 const IN_USE: f64 = 0.02;
-/// Start-up: all that stays was born in so great a part of a process's time or of its work, at its beginning.
-const START: f64 = 0.05;
-/// Or in the first second: no store fills so early.
+/// Start-up is also the first second: no store fills so early.
 const START_MS: f64 = 1_000.0;
+/// But only in so great a part of a short life.
+const SHORT_START: f64 = 0.3;
 /// Of all blocks, so few that stay do not make a store of a site where blocks pass.
 const STRAY: f64 = 0.001;
 
@@ -50,8 +49,8 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// `judged`: of those that can be judged, the judged part.
-    pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, f64, &Axis)]) -> Facts {
+    /// `judged`: those that can be judged.
+    pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, &Axis)]) -> Facts {
         let mut facts = Facts { is_startup: true, ..Facts::default() };
         for process in processes {
             let ms = process.window.bucket_ms as f64;
@@ -76,13 +75,12 @@ impl Facts {
                 }
             }
         }
-        for (process, part, axis) in judged {
-            facts.add_judged(process, *part, axis);
-        }
+        judged.iter().for_each(|(process, axis)| facts.add_judged(process, axis));
         facts
     }
 
-    fn add_judged(&mut self, process: &ProcessSeries, part: f64, axis: &Axis) {
+    fn add_judged(&mut self, process: &ProcessSeries, axis: &Axis) {
+        let part = Part::Older(0.0).range(process, axis).end;
         let buckets = &process.series.buckets;
         let ms = process.window.bucket_ms as f64;
         let mut live = process.series.before.blocks as f64;
@@ -101,7 +99,7 @@ impl Facts {
             let is_early = process.window.from_birth
                 && (axis.middle(index) <= START
                     || index as f64 <= START * buckets.len() as f64
-                    || index as f64 * ms < START_MS);
+                    || index as f64 * ms < START_MS.min(SHORT_START * buckets.len() as f64 * ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
         self.floor += if floor.is_finite() { floor } else { 0.0 };
@@ -121,22 +119,18 @@ impl Facts {
 }
 
 /// The verdict, the reason and the doubt of a site that grows.
-pub(super) fn growing(
-    facts: &Facts,
-    finding: &Finding,
-    array: Option<&Array>,
-) -> (Verdict, Reason, Option<Doubt>) {
+pub(super) fn growing(facts: &Facts, finding: &Finding) -> (Verdict, Reason, Option<Doubt>) {
     let freed = facts.freed_part();
-    let (reason, doubt) = match (array, &finding.rise) {
+    let (reason, doubt) = match (&finding.array, &finding.rise) {
         (Some(array), _) => (Reason::Enlarged { steps: array.steps, bytes: array.bytes.1 }, None),
-        (None, Some(Rise::Kept { steps, slower, .. })) => {
+        (None, Some(Rise::Kept(_, steady))) => {
             let doubt = match () {
                 () if facts.only_unfreed => Some(Doubt::OnlyUnfreed),
-                () if *steps < super::steady::FEW_STEPS => Some(Doubt::FewSteps),
-                () if *slower => Some(Doubt::Slowing),
+                () if steady.steps < FEW_STEPS => Some(Doubt::FewSteps),
+                () if steady.is_slower => Some(Doubt::Slowing),
                 () => None,
             };
-            let steps = *steps as u64;
+            let steps = steady.steps as u64;
             let is_never = facts.freed == 0.0;
             (
                 if is_never { Reason::NeverFreed { steps } } else { Reason::SomeNeverFreed { freed, steps } },

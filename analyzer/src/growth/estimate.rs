@@ -16,14 +16,18 @@ const T_OF_FLOORS: f64 = 2.78;
 const FLOORS_FROM: f64 = 0.4;
 
 /// Growth by blocks that are never freed.
-pub(super) fn of_kept(process: &ProcessSeries, axis: &Axis, judged: f64, cells: &Range<usize>) -> Growth {
-    let at = |cell: usize| judged * cell as f64 / CELLS as f64;
-    let part =
-        axis.bucket(at(cells.start))..(axis.bucket(at(cells.end)) + 1).min(process.series.buckets.len());
+pub(super) fn of_kept(
+    process: &ProcessSeries,
+    axis: &Axis,
+    judged: Range<f64>,
+    cells: &Range<usize>,
+) -> Growth {
+    let at = |cell: usize| judged.start + (judged.end - judged.start) * cell as f64 / CELLS as f64;
+    let part = axis.buckets(at(cells.start)..at(cells.end));
     let sum = process.series.buckets[part.clone()]
         .iter()
         .fold(Amount::default(), |sum, bucket| sum + bucket.unfreed);
-    let profile = Profile::of(process, axis, judged);
+    let profile = Profile::of(process, axis, judged.clone());
     let masses = &profile.unfreed[cells.clone()];
     let error = |value: fn(&Mass) -> f64| {
         let parts: Vec<f64> = (0..PARTS)
@@ -43,7 +47,7 @@ pub(super) fn of_kept(process: &ProcessSeries, axis: &Axis, judged: f64, cells: 
 
 /// Growth of what is live although it is freed.
 pub(super) fn of_floors(process: &ProcessSeries, axis: &Axis) -> Growth {
-    let profile = Profile::of(process, axis, 1.0);
+    let profile = Profile::of(process, axis, 0.0..1.0);
     let from = (profile.floors.len() as f64 * FLOORS_FROM) as usize;
     let part = axis.bucket(FLOORS_FROM)..process.series.buckets.len();
     let rise = |value: fn(&Mass) -> f64| {

@@ -4,80 +4,128 @@ use super::array::{self, Array};
 use super::classify::{self, Facts};
 use super::estimate;
 use super::judgement::{Confidence, Estimate, Growth, Judgement, ProcessJudgement, Verdict};
-use super::profile::{Ages, Axis, Profile, judged};
-use super::rules::{Rise, course_of, rise};
+use super::profile::{Ages, Axis, CELLS, Part, Profile};
+use super::rules::{self, Rise, course_of};
 use super::series::{Amount, ProcessSeries};
-use super::steady::Course;
+use super::steady::{Course, FEW_STEPS, Steady};
 
 /// A process that lived for less than this part of the longest one is hardly more than its start-up.
 const SHORT_LIFE: f64 = 0.1;
 /// One process of several is believed alone from so many steps on.
 const SURE_ALONE: usize = 12;
+/// Where the frees are not known, growth must have begun in the first of so great a part: a store that turns over has only young entries.
+const FROM_EARLY_ON: f64 = 0.3;
 
-/// What was found in one process or all.
+/// What was found in one process or in several.
 pub(super) struct Finding {
     pub rise: Option<Rise>,
+    /// Only of one process.
     pub array: Option<Array>,
     pub course: Course,
 }
 
-struct Looked<'a> {
+impl Finding {
+    fn is_sure(&self) -> bool {
+        self.array.is_some()
+            || matches!(&self.rise, Some(Rise::Kept(_, steady)) if steady.steps >= SURE_ALONE)
+    }
+}
+
+/// A process with its axis.
+struct Placed<'a> {
     process: ProcessSeries<'a>,
     axis: Axis,
-    judged: f64,
-    finding: Finding,
 }
 
 /// Judges a site by what it did in each process.
 pub fn judge(processes: &[ProcessSeries]) -> Judgement {
-    let by_work = judge_by(processes, false);
-    if by_work.0.verdict == Verdict::Growing {
-        return by_work.0;
+    let (by_work, _) = judge_by(processes, false);
+    if by_work.verdict == Verdict::Growing {
+        return by_work;
     }
-    // What a timer allocates is uneven on an axis of work: it counts as steady only if it is by time.
-    let by_time = judge_by(processes, true);
-    if by_time.1 && by_time.0.verdict == Verdict::Growing { by_time.0 } else { by_work.0 }
+    // What a timer allocates is uneven on an axis of work; on one of time it must be even to be believed.
+    match judge_by(processes, true) {
+        (by_time, true) if by_time.verdict == Verdict::Growing => by_time,
+        _ => by_work,
+    }
 }
 
 /// The judgement, and whether it rests on what is even along the axis.
 fn judge_by(processes: &[ProcessSeries], by_time: bool) -> (Judgement, bool) {
     let longest = processes.iter().map(life_ms).max().unwrap_or(0) as f64;
-    let looked: Vec<Option<Looked>> = processes
+    let placed: Vec<Option<Placed>> = processes
         .iter()
         .map(|process| {
-            let is_long = life_ms(process) as f64 >= SHORT_LIFE * longest;
-            (is_long && !process.series.buckets.is_empty()).then(|| look(process, by_time))
+            let is_long =
+                life_ms(process) as f64 >= SHORT_LIFE * longest && !process.series.buckets.is_empty();
+            is_long.then(|| Placed { process: *process, axis: Axis::of(process, by_time) })
         })
         .collect();
-    let seen: Vec<&Looked> = looked.iter().flatten().collect();
-    let together = together(&seen);
-    let facts = Facts::of(
-        processes,
-        &seen.iter().map(|looked| (looked.process, looked.judged, &looked.axis)).collect::<Vec<_>>(),
-    );
-    let is_sure = |looked: &Looked| match &looked.finding {
-        Finding { array: Some(_), .. } => true,
-        Finding { rise: Some(Rise::Kept { steps, .. }), .. } => *steps >= SURE_ALONE,
-        _ => false,
+    let seen: Vec<&Placed> = placed.iter().flatten().collect();
+    let findings: Vec<Option<Finding>> =
+        placed.iter().map(|placed| placed.as_ref().map(|placed| find(&[placed]))).collect();
+    let together = find(&seen);
+    let sure = findings.iter().flatten().find(|finding| finding.is_sure());
+    let finding = if together.rise.is_some() || together.array.is_some() {
+        &together
+    } else {
+        sure.unwrap_or(&together)
     };
-    let grows = together.rise.is_some()
-        || seen.len() == 1 && seen[0].finding.array.is_some()
-        || seen.iter().any(|looked| is_sure(looked));
-    let is_even = matches!(&together.rise, Some(Rise::Kept { cells, even: true, .. }) if cells.len() > super::profile::CELLS / 2);
-    let each: Vec<ProcessJudgement> = looked
-        .iter()
-        .map(|looked| match looked {
-            None => ProcessJudgement { verdict: None, growth: None },
-            Some(looked) => alone(looked, grows, &together),
-        })
-        .collect();
-    (conclude(processes, each, grows, &together, &facts, &seen), is_even)
+    let grows = finding.rise.is_some() || finding.array.is_some();
+    let is_even = matches!(&finding.rise, Some(Rise::Kept(_, steady)) if steady.is_even && steady.cells.len() > CELLS / 2);
+    let each = placed.iter().zip(&findings).map(|(placed, found)| match (placed, found) {
+        (Some(placed), Some(found)) => alone(placed, found, grows, finding),
+        _ => ProcessJudgement { verdict: None, growth: None },
+    });
+    let each = each.collect();
+    let facts =
+        Facts::of(processes, &seen.iter().map(|placed| (placed.process, &placed.axis)).collect::<Vec<_>>());
+    (conclude(processes, each, grows.then_some(finding), &together, &facts), is_even)
+}
+
+/// Applies the rules to some processes as if they were one.
+fn find(group: &[&Placed]) -> Finding {
+    let processes = || group.iter().map(|placed| &placed.process);
+    let mut ages = Ages::default();
+    processes().for_each(|process| ages.add(&Ages::of(process)));
+    let never_freed = if group.is_empty() { None } else { ages.never_freed_from() };
+    let part = Part::Older(never_freed.unwrap_or(0.0));
+    let profile = sum(group, part);
+    let course = course_of(&profile);
+    let array = match group {
+        [placed] => array::growing(&placed.process, &placed.axis),
+        _ => None,
+    };
+    let only_unfreed = processes().any(|process| process.series.only_unfreed);
+    let is_old = |steady: &Steady| {
+        (!only_unfreed || steady.cells.start as f64 <= FROM_EARLY_ON * CELLS as f64)
+            && (group.len() == 1 || steady.steps >= FEW_STEPS)
+    };
+    let kept = never_freed.and_then(|_| rules::never_freed(&profile, &course)).filter(is_old);
+    let rise = kept.map(|steady| Rise::Kept(part, steady)).or_else(|| {
+        if !is_freed(processes()) {
+            return None;
+        }
+        let kept = rules::stays_of_the_older_half(&sum(group, Part::Half), ages.never_freed_from_half())
+            .map(|steady| Rise::Kept(Part::Half, steady));
+        kept.or_else(|| rules::outrun(&profile).then_some(Rise::Floors))
+    });
+    Finding { rise, array, course }
+}
+
+/// The profiles of some processes, added up.
+fn sum(group: &[&Placed], part: Part) -> Profile {
+    let mut sum = Profile::empty();
+    for placed in group {
+        sum.add(&Profile::of(&placed.process, &placed.axis, part.range(&placed.process, &placed.axis)));
+    }
+    sum
 }
 
 /// Whether most of what is born is freed.
-fn is_freed(processes: &[ProcessSeries]) -> bool {
-    let buckets = processes.iter().flat_map(|process| &process.series.buckets);
-    let (born, freed) = buckets
+fn is_freed<'p>(processes: impl Iterator<Item = &'p ProcessSeries<'p>>) -> bool {
+    let (born, freed) = processes
+        .flat_map(|process| &process.series.buckets)
         .fold((0, 0), |(born, freed), bucket| (born + bucket.born.blocks, freed + bucket.freed.blocks));
     freed * 2 > born
 }
@@ -86,63 +134,23 @@ fn life_ms(process: &ProcessSeries) -> u64 {
     process.series.buckets.len() as u64 * process.window.bucket_ms
 }
 
-fn look<'a>(process: &ProcessSeries<'a>, by_time: bool) -> Looked<'a> {
-    let axis = Axis::of(process, by_time);
-    let ages = Ages::of(process);
-    let never_freed = ages.never_freed_from();
-    let judged = judged(process, &axis, never_freed.unwrap_or(0.0));
-    let profile = Profile::of(process, &axis, judged);
-    let course = course_of(&profile);
-    let finding = Finding {
-        rise: rise(&profile, never_freed.is_some(), is_freed(&[*process]), &course),
-        array: array::growing(process, &axis),
-        course,
-    };
-    Looked { process: *process, axis, judged, finding }
-}
-
-/// All of them as if they were one.
-fn together(seen: &[&Looked]) -> Finding {
-    let mut ages = Ages::default();
-    seen.iter().for_each(|looked| ages.add(&Ages::of(&looked.process)));
-    let never_freed = if seen.is_empty() { None } else { ages.never_freed_from() };
-    let mut sum: Option<Profile> = None;
-    for looked in seen {
-        let judged = judged(&looked.process, &looked.axis, never_freed.unwrap_or(0.0));
-        let profile = Profile::of(&looked.process, &looked.axis, judged);
-        match &mut sum {
-            Some(sum) => sum.add(&profile),
-            None => sum = Some(profile),
-        }
-    }
-    let all: Vec<ProcessSeries> = seen.iter().map(|looked| looked.process).collect();
-    let course = sum.as_ref().map_or(Course::Nothing, course_of);
-    let rise = sum.as_ref().and_then(|profile| rise(profile, never_freed.is_some(), is_freed(&all), &course));
-    Finding { rise, array: None, course }
-}
-
 /// What is said of one process: that it grows, if the site does and this process has a part in it.
-fn alone(looked: &Looked, grows: bool, together: &Finding) -> ProcessJudgement {
-    let finding = &looked.finding;
-    let growth = if !grows {
-        None
-    } else if let Some(array) = &finding.array {
-        Some(estimate::of_array(&looked.process, array))
-    } else {
-        match finding.rise.as_ref().or(together.rise.as_ref()) {
-            Some(Rise::Kept { cells, .. }) => {
-                let judged = looked.judged;
-                Some(estimate::of_kept(&looked.process, &looked.axis, judged, cells))
-            }
-            Some(Rise::Floors) => Some(estimate::of_floors(&looked.process, &looked.axis)),
-            None => None,
+fn alone(placed: &Placed, found: &Finding, grows: bool, finding: &Finding) -> ProcessJudgement {
+    let Placed { process, axis } = placed;
+    let growth = match (&found.array, found.rise.as_ref().or(finding.rise.as_ref())) {
+        _ if !grows => None,
+        (Some(array), _) => Some(estimate::of_array(process, array)),
+        (None, Some(Rise::Kept(part, steady))) => {
+            Some(estimate::of_kept(process, axis, part.range(process, axis), &steady.cells))
         }
+        (None, Some(Rise::Floors)) => Some(estimate::of_floors(process, axis)),
+        (None, None) => None,
     };
     let growth: Option<Growth> = growth.filter(|growth| growth.bytes.value > 0.0);
-    let facts = Facts::of(&[looked.process], &[(looked.process, looked.judged, &looked.axis)]);
+    let facts = Facts::of(&[*process], &[(*process, axis)]);
     let verdict = match growth {
         Some(_) => Verdict::Growing,
-        None => classify::bounded(&facts, &finding.course).0,
+        None => classify::bounded(&facts, &found.course).0,
     };
     ProcessJudgement { verdict: Some(verdict), growth }
 }
@@ -150,10 +158,9 @@ fn alone(looked: &Looked, grows: bool, together: &Finding) -> ProcessJudgement {
 fn conclude(
     processes: &[ProcessSeries],
     each: Vec<ProcessJudgement>,
-    grows: bool,
+    grows: Option<&Finding>,
     together: &Finding,
     facts: &Facts,
-    seen: &[&Looked],
 ) -> Judgement {
     let (mut born, mut unfreed) = (Amount::default(), Amount::default());
     for bucket in processes.iter().flat_map(|process| &process.series.buckets) {
@@ -165,13 +172,9 @@ fn conclude(
         (sum.0.plus(growth.blocks), sum.1.plus(growth.bytes), sum.2 + growth.part_ms)
     });
     let per_minute = 60_000.0 / ms.max(1) as f64;
-    let (verdict, reason, doubt) = if grows {
-        let array = seen.iter().find_map(|looked| looked.finding.array.as_ref());
-        let best = seen.iter().map(|looked| &looked.finding).find(|finding| finding.rise.is_some());
-        let finding = if together.rise.is_some() { together } else { best.unwrap_or(together) };
-        classify::growing(facts, finding, array)
-    } else {
-        classify::bounded(facts, &together.course)
+    let (verdict, reason, doubt) = match grows {
+        Some(finding) => classify::growing(facts, finding),
+        None => classify::bounded(facts, &together.course),
     };
     Judgement {
         verdict,

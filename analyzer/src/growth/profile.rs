@@ -9,6 +9,8 @@ pub(super) const CELLS: usize = 200;
 pub(super) const FLOORS: usize = 10;
 /// The part of the work that is too young to judge by: blocks that are born in it may just be in use.
 pub(super) const YOUNGEST: f64 = 0.1;
+/// Start-up: so great a part of a process's time or of its work, at its beginning.
+pub(super) const START: f64 = 0.05;
 /// A block that was not freed for a quarter of the window or longer tells nothing about which blocks are freed at all.
 const LONGEST_WAIT: f64 = 0.25;
 /// Of the blocks that reached an age, as many may have been freed later for one that still lives: then those that live are never freed.
@@ -44,6 +46,12 @@ impl Axis {
         (bucket.checked_sub(1).map_or(0.0, |before| self.ends[before]), self.ends[bucket])
     }
 
+    /// Where a process has started: after so great a part of its time and of its work.
+    fn started(&self) -> f64 {
+        let by_time = self.ends.get((START * self.ends.len() as f64) as usize).copied().unwrap_or(0.0);
+        by_time.max(START)
+    }
+
     /// Where a bucket is.
     pub fn middle(&self, bucket: usize) -> f64 {
         let (begin, end) = self.span(bucket);
@@ -53,6 +61,13 @@ impl Axis {
     /// The first bucket that ends at or after a position.
     pub fn bucket(&self, position: f64) -> usize {
         self.ends.partition_point(|&end| end < position).min(self.ends.len().saturating_sub(1))
+    }
+
+    /// The buckets whose middles are in a part of the axis.
+    pub fn buckets(&self, part: Range<f64>) -> Range<usize> {
+        let first = |position| (0..self.ends.len()).find(|&bucket| self.middle(bucket) >= position);
+        let end = first(part.end).unwrap_or(self.ends.len());
+        first(part.start).unwrap_or(end)..end
     }
 }
 
@@ -91,7 +106,7 @@ pub(super) struct Ages {
     /// Unfreed blocks that have lived for at least 2^n ms while the program worked.
     unfreed: Vec<f64>,
     /// Length of the window, without idling at its end, ms.
-    ms: f64,
+    pub ms: f64,
 }
 
 impl Ages {
@@ -134,10 +149,17 @@ impl Ages {
         let longest = self.ms * LONGEST_WAIT;
         let powers = (0..self.freed.len() * 2).map(|half| (half as f64 / 2.0).exp2());
         let mut ages = powers.take_while(|&age| age < longest).chain([longest]);
-        ages.find(|&age| {
-            let unfreed = between(&self.unfreed, age);
-            unfreed >= 1.0 && between(&self.freed, age) <= RARELY * unfreed
-        })
+        ages.find(|&age| self.is_never_freed_from(age))
+    }
+
+    /// Whether blocks of half the window's age are never freed.
+    pub fn never_freed_from_half(&self) -> bool {
+        self.is_never_freed_from(self.ms / 2.0)
+    }
+
+    fn is_never_freed_from(&self, age: f64) -> bool {
+        let unfreed = between(&self.unfreed, age);
+        unfreed >= 1.0 && between(&self.freed, age) <= RARELY * unfreed
     }
 }
 
@@ -150,40 +172,72 @@ fn between(counts: &[f64], age: f64) -> f64 {
     younger * (older.max(0.5) / younger.max(0.5)).powf(part)
 }
 
-/// The judged part of a process's axis: from 0 to here.
-pub(super) fn judged(process: &ProcessSeries, axis: &Axis, age_ms: f64) -> f64 {
-    let work = Axis::of(process, false);
-    let end = work.bucket(NEARLY_ALL) as f64;
-    let old = (end - age_ms / process.window.bucket_ms as f64).floor();
-    let by_age = if old < 0.0 { 0.0 } else { axis.span(old as usize).1 };
-    by_age.min(1.0 - YOUNGEST)
+/// What is judged of a process: the births from its beginning up to here.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Part {
+    /// Those that are older than so many ms, and than the youngest part of the work.
+    Older(f64),
+    /// Those in the first half of the work.
+    Half,
+}
+
+impl Part {
+    /// Where it is on a process's axis; start-up is left out.
+    pub fn range(self, process: &ProcessSeries, axis: &Axis) -> Range<f64> {
+        let begin = if process.window.from_birth { axis.started() } else { 0.0 };
+        let end = match self {
+            Part::Half => 0.5,
+            Part::Older(age_ms) => {
+                let end = Axis::of(process, false).bucket(NEARLY_ALL) as f64;
+                let old = (end - age_ms / process.window.bucket_ms as f64).floor();
+                let by_age = if old < 0.0 { 0.0 } else { axis.span(old as usize).1 };
+                by_age.min(1.0 - YOUNGEST)
+            }
+        };
+        begin..end.max(begin)
+    }
 }
 
 impl Profile {
-    pub fn of(process: &ProcessSeries, axis: &Axis, judged: f64) -> Profile {
+    pub fn empty() -> Profile {
+        Profile {
+            unfreed: vec![Mass::default(); CELLS],
+            live: vec![Mass::default(); CELLS],
+            floors: vec![Mass::default(); FLOORS],
+            births: vec![0.0; FLOORS],
+        }
+    }
+
+    pub fn of(process: &ProcessSeries, axis: &Axis, judged: Range<f64>) -> Profile {
         let (mut unfreed, mut live) = (vec![Mass::default(); CELLS], vec![Mass::default(); CELLS]);
         let (mut floors, mut births) = (vec![None::<Mass>; FLOORS], vec![(0.0, 0.0); FLOORS]);
         let series = process.series;
         let mut now = Mass { blocks: series.before.blocks as f64, bytes: series.before.bytes as f64 };
+        let length = judged.end - judged.start;
+        let scale = if length > 0.0 { CELLS as f64 / length } else { 0.0 };
         let mut filled = 0;
         for (index, bucket) in series.buckets.iter().enumerate() {
             let (begin, end) = axis.span(index);
-            let scale = if judged > 0.0 { CELLS as f64 / judged } else { 0.0 };
-            let cell = (begin + end) / 2.0 * scale;
-            if let Some(cell) = unfreed.get_mut(cell as usize) {
+            let cell = ((begin + end) / 2.0 - judged.start) * scale;
+            if let Some(cell) = unfreed.get_mut(cell as usize).filter(|_| cell >= 0.0) {
                 cell.blocks += bucket.unfreed.blocks as f64;
                 cell.bytes += bucket.unfreed.bytes as f64;
             }
             let before = now;
             now.blocks += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
             now.bytes += bucket.born.bytes as f64 - bucket.freed.bytes as f64;
-            while filled < CELLS && (filled + 1) as f64 <= end * scale {
-                let part = ((filled + 1) as f64 / scale - begin) / (end - begin).max(f64::MIN_POSITIVE);
+            let at = |cell: usize| judged.start + (cell + 1) as f64 / CELLS as f64 * length;
+            while filled < CELLS && at(filled) <= end {
+                let part = ((at(filled) - begin) / (end - begin).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
                 live[filled] = Mass {
                     blocks: before.blocks + (now.blocks - before.blocks) * part,
                     bytes: before.bytes + (now.bytes - before.bytes) * part,
                 };
                 filled += 1;
+            }
+            if begin >= 1.0 {
+                // Idling after the work.
+                continue;
             }
             let first = (begin * FLOORS as f64) as usize;
             let last = ((end * FLOORS as f64).ceil() as usize).clamp(first + 1, FLOORS.max(first + 1));

@@ -1,14 +1,14 @@
 //! A profile -> whether it rises. The rules, with the reasons for their constants, are in docs/growth.md.
 use std::ops::Range;
 
-use super::profile::{CELLS, FLOORS, Mass, Profile};
-use super::steady::{Course, course};
+use super::profile::{CELLS, FLOORS, Mass, Part, Profile};
+use super::steady::{Course, Steady, course};
 
 /// How it is known that something rises.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Rise {
-    /// Blocks that are never freed keep coming, in these cells of the judged part.
-    Kept { cells: Range<usize>, steps: usize, slower: bool, even: bool },
+    /// Blocks that are never freed keep coming.
+    Kept(Part, Steady),
     /// What is freed is outrun: the least that is live rises from tenth to tenth of the window.
     Floors,
 }
@@ -25,24 +25,47 @@ const LATE_SHARE: f64 = 0.35;
 const LEAST_RISE: f64 = 0.2;
 /// With more work at a time more is in use; as great a part of the rise must be there for the same work.
 const MORE_THAN_BIRTHS: f64 = 0.7;
+/// So many steps show that what stays is as much of the oldest as of the younger.
+const HALF_STEPS: usize = 15;
 /// What is live must agree with what stays to at least so great a part.
 const AGREES: f64 = 0.5;
 /// Standard deviations by which fluctuation may hide it.
 const HIDDEN: f64 = 3.0;
 
-/// Judges a profile. `never_freed`: the unfreed in it are older than any block that was freed; `is_freed`: most blocks are freed.
-pub(super) fn rise(profile: &Profile, never_freed: bool, is_freed: bool, course: &Course) -> Option<Rise> {
-    if let (true, Course::Steady { cells, steps, slower, even }) = (never_freed, course)
-        && !is_contradicted(profile, cells)
-    {
-        return Some(Rise::Kept { cells: cells.clone(), steps: *steps, slower: *slower, even: *even });
-    }
-    if !is_freed {
+/// Rule 1: what is older than any block that was freed keeps coming.
+pub(super) fn never_freed(profile: &Profile, course: &Course) -> Option<Steady> {
+    let Course::Steady(steady) = course else { return None };
+    (!is_contradicted(profile, &steady.cells)).then(|| steady.clone())
+}
+
+/// Rule 2: what stays of the older half of the work came evenly from early on, and blocks of that age are never freed, or what is live
+/// grew by as much in the other half. `profile`: of the older half.
+pub(super) fn stays_of_the_older_half(profile: &Profile, never_freed: bool) -> Option<Steady> {
+    let Course::Steady(mut steady) = course_of(profile) else { return None };
+    if steady.is_faster || steady.steps < HALF_STEPS || steady.cells.start > CELLS / 4 {
         return None;
     }
+    let cells = steady.cells.clone();
+    // What is younger may still be freed: the rate is that of the older ones.
+    steady.cells.end -= cells.len() / 2;
+    if never_freed && !is_contradicted(profile, &cells) {
+        return Some(steady);
+    }
+    // What is expected in a tenth of the window.
+    let stayed = profile.stayed(steady.cells.clone()) * CELLS as f64 / steady.cells.len() as f64;
+    let tenth = stayed / (FLOORS / 2) as f64;
+    let floor = |index: usize| profile.floors[index].blocks;
+    let mean = |from: usize| (from..from + 3).map(floor).sum::<f64>() / 3.0;
+    let grown = (mean(FLOORS - 3) - mean(FLOORS - 6)) / 3.0;
+    let at_last = (floor(FLOORS - 1) - floor(FLOORS - 3)) / 2.0;
+    (grown >= AGREES * tenth && at_last >= AGREES / 2.0 * tenth).then_some(steady)
+}
+
+/// Rule 3: the floors rise.
+pub(super) fn outrun(profile: &Profile) -> bool {
     let blocks: Vec<f64> = profile.floors.iter().map(|floor| floor.blocks).collect();
     let bytes: Vec<f64> = profile.floors.iter().map(|floor| floor.bytes).collect();
-    (floors_rise(&blocks, &profile.births) || floors_rise(&bytes, &profile.births)).then_some(Rise::Floors)
+    floors_rise(&blocks, &profile.births) || floors_rise(&bytes, &profile.births)
 }
 
 /// The course of what stayed.
@@ -58,30 +81,26 @@ fn is_contradicted(profile: &Profile, cells: &Range<usize>) -> bool {
     grown + HIDDEN * fluctuation(&profile.live[cells.clone()]) < AGREES * stayed
 }
 
-/// Standard deviation of what is live around its mean of the cells around.
+/// Standard deviation of what is live around a line.
 fn fluctuation(live: &[Mass]) -> f64 {
-    let reach = CELLS / 20;
-    let squares = (0..live.len()).map(|cell| {
-        let (from, to) = (cell.saturating_sub(reach), (cell + reach + 1).min(live.len()));
-        // At the ends the window is cut on one side, where a slope would count as fluctuation.
-        let reach = (cell - from).min(to - 1 - cell);
-        let around = &live[cell - reach..=cell + reach];
-        let mean = around.iter().map(|mass| mass.blocks).sum::<f64>() / around.len() as f64;
-        (live[cell].blocks - mean).powi(2)
-    });
-    (squares.sum::<f64>() / live.len().max(1) as f64).sqrt()
+    let count = live.len() as f64;
+    let middle = (count - 1.0) / 2.0;
+    let mean = live.iter().map(|mass| mass.blocks).sum::<f64>() / count;
+    let places = || live.iter().enumerate().map(|(cell, mass)| (cell as f64 - middle, mass.blocks - mean));
+    let slope = places().map(|(place, blocks)| place * blocks).sum::<f64>()
+        / places().map(|(place, _)| place * place).sum::<f64>().max(1.0);
+    (places().map(|(place, blocks)| (blocks - slope * place).powi(2)).sum::<f64>() / count).sqrt()
 }
 
 /// Whether the floors rise steadily, and more than the births do: more work at a time has more in use.
 fn floors_rise(floors: &[f64], births: &[f64]) -> bool {
-    let waits: Vec<f64> = floors
-        .iter()
-        .zip(births)
-        .map(|(floor, births)| if *births > 0.0 { floor / births } else { 0.0 })
-        .collect();
-    rises(floors)
-        && (waits.contains(&0.0)
-            || grown(&waits[FIRST_FLOOR..]) >= MORE_THAN_BIRTHS * grown(&floors[FIRST_FLOOR..]))
+    let (floors, births) = (&floors[FIRST_FLOOR..], &births[FIRST_FLOOR..]);
+    let waits: Vec<f64> = floors.iter().zip(births).map(|(floor, births)| floor / births).collect();
+    // In the first half a program fills up, whatever the births are.
+    let late = floors.len() / 2..;
+    let is_work =
+        births.contains(&0.0) || grown(&waits[late.clone()]) >= MORE_THAN_BIRTHS * grown(&floors[late]);
+    rises(floors) && is_work
 }
 
 fn grown(floors: &[f64]) -> f64 {
@@ -90,7 +109,6 @@ fn grown(floors: &[f64]) -> f64 {
 }
 
 fn rises(floors: &[f64]) -> bool {
-    let floors = &floors[FIRST_FLOOR..];
     let increments: Vec<f64> = floors.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let (mean, error) = mean_and_error(&increments);
     let middle = floors[floors.len() / 2];

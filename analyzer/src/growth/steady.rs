@@ -8,8 +8,8 @@ use super::profile::Mass;
 pub(super) enum Course {
     /// Nothing stayed.
     Nothing,
-    /// At a steady rate in these cells, up to the last.
-    Steady { cells: Range<usize>, steps: usize, slower: bool, even: bool },
+    /// At a steady rate, up to the last cell.
+    Steady(Steady),
     /// Ever more slowly.
     Slowing { steps: usize, last: usize },
     /// Not any more: nothing after this cell.
@@ -20,27 +20,51 @@ pub(super) enum Course {
     Late { steps: usize, last: usize },
 }
 
+/// A steady rate.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Steady {
+    /// From where on.
+    pub cells: Range<usize>,
+    /// In how many steps.
+    pub steps: usize,
+    /// It is a little slower at the end.
+    pub is_slower: bool,
+    /// Each third has about as much as the others.
+    pub is_even: bool,
+    /// The second half has much more than the first.
+    pub is_faster: bool,
+}
+
 /// Fewer steps say nothing.
 const LEAST_STEPS: usize = 4;
 /// Fewer steps must be alike: things that are made when they are first used are few and unlike.
 pub(super) const FEW_STEPS: usize = 10;
 /// Steps are alike if all but one of five are within so great a factor.
 const LIKE: f64 = 4.0;
+/// Fewer steps must be alike to some degree: first uses in many workers.
+const SOME_STEPS: usize = 40;
+const LIKE_OF_SOME: f64 = 100.0;
 /// A cell counts for at most so many times the median one: a batch is one event however many blocks it has.
-const MOST: f64 = 3.0;
+const MOST: f64 = 8.0;
 /// Growth must last for so great a part of the judged one.
 const LEAST_PART: f64 = 0.2;
 /// Slowing: the rate at the end is below a sixth of that at the beginning (what was met three times on average is a
 /// twentieth), or falls faster than that of square-root growth.
 const SLOWER: f64 = 6.0;
-/// Logarithm of likelihood that a better description must bring: 3 is wrong in about 1 of 70 cases.
-const BETTER: f64 = 3.0;
+/// Logarithm of likelihood that a better description must bring: 4 is wrong in about 1 of 200 cases.
+const BETTER: f64 = 4.0;
+/// The same for a start, of which there are many to choose from.
+const MUCH_BETTER: f64 = 6.0;
+/// And so many steps must follow it.
+const STEPS_AFTER_START: usize = 15;
 /// Thirds are even if one has at most so many times as much as another: by chance those of a store that fills are so seldom.
 const EVEN: f64 = 1.6;
+/// The second half of what is never freed has as much as the first; of what is freed late, the younger half has more.
+const FASTER: f64 = 1.5;
 /// And there must be so many steps to see it.
 const EVEN_STEPS: f64 = 20.0;
-/// So many expected steps that did not come: by chance in 1 of 150 cases.
-const MISSING: f64 = 5.0;
+/// So many expected steps that did not come: by chance in 1 of 400 cases.
+const MISSING: f64 = 6.0;
 
 /// Judges the births of what stayed, by cell.
 pub(super) fn course(cells: &[Mass]) -> Course {
@@ -55,7 +79,8 @@ pub(super) fn course(cells: &[Mass]) -> Course {
     let mut slowing = Slowing::of(&weights);
     // A start, then a steady rate?
     if let Some((cell, likelihood)) = start(&weights)
-        && likelihood > slowing.likelihood + BETTER
+        && self::steps(&cells[begin + cell..]) >= STEPS_AFTER_START
+        && (likelihood - slowing.likelihood) * independence(&weights[cell..]).max(1.0) > MUCH_BETTER
     {
         begin += cell;
         weights = self::weights(&cells[begin..]);
@@ -76,11 +101,24 @@ pub(super) fn course(cells: &[Mass]) -> Course {
     if ((cells.len() - begin) as f64) < LEAST_PART * cells.len() as f64 {
         return Course::Late { steps, last };
     }
-    if count < FEW_STEPS && !are_alike(&cells[begin..]) {
+    let like = if count < FEW_STEPS { Some(LIKE) } else { (count < SOME_STEPS).then_some(LIKE_OF_SOME) };
+    if like.is_some_and(|like| !are_alike(&cells[begin..], like)) {
         return Course::Few { steps, last };
     }
-    let even = is_even(&weights);
-    Course::Steady { cells: begin..cells.len(), steps: count, slower: slowing.likelihood > BETTER, even }
+    Course::Steady(Steady {
+        cells: begin..cells.len(),
+        steps: count,
+        is_slower: slowing.likelihood > BETTER,
+        is_even: is_even(&weights),
+        is_faster: is_faster(&weights),
+    })
+}
+
+/// Whether there is much more of it in the second half, and not by chance.
+fn is_faster(weights: &[f64]) -> bool {
+    let (first, second) = weights.split_at(weights.len() / 2);
+    let (first, second): (f64, f64) = (first.iter().sum(), second.iter().sum());
+    second > FASTER * first && second - first > (first + second).sqrt()
 }
 
 /// Whether each third has about as much.
@@ -106,7 +144,7 @@ fn step_bytes(cells: &[Mass]) -> Vec<f64> {
     runs.map(|run| run.iter().map(|cell| cell.bytes).sum()).collect()
 }
 
-fn are_alike(cells: &[Mass]) -> bool {
+fn are_alike(cells: &[Mass], like: f64) -> bool {
     let mut steps = step_bytes(cells);
     if steps.len() < LEAST_STEPS {
         return true;
@@ -115,7 +153,7 @@ fn are_alike(cells: &[Mass]) -> bool {
     let odd = steps.len() / 5;
     (0..=odd).any(|from| {
         let kept = &steps[from..from + steps.len() - odd];
-        kept[kept.len() - 1] <= LIKE * kept[0]
+        kept[kept.len() - 1] <= like * kept[0]
     })
 }
 
@@ -125,11 +163,16 @@ fn weights(cells: &[Mass]) -> Vec<f64> {
     filled.sort_by(f64::total_cmp);
     let most = MOST * filled.get(filled.len() / 2).copied().unwrap_or(0.0);
     let mut weights: Vec<f64> = cells.iter().map(|cell| cell.blocks.min(most)).collect();
-    let (sum, squares) =
-        weights.iter().fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
-    let scale = if squares > 0.0 { sum / squares } else { 0.0 };
+    let scale = independence(&weights);
     weights.iter_mut().for_each(|weight| *weight *= scale);
     weights
+}
+
+/// How many independent events there are for each unit of weight: fewer, the less evenly it is spread.
+fn independence(weights: &[f64]) -> f64 {
+    let (sum, squares) =
+        weights.iter().fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
+    if squares > 0.0 { sum / squares } else { 0.0 }
 }
 
 /// The best description by a rate that falls.
@@ -167,7 +210,7 @@ impl Slowing {
     }
 }
 
-/// The best description by one rate, then one that is lower by a third or more: where the lower begins, and the logarithm of its likelihood.
+/// The best description by one rate, then one that is at most half of it: where the lower begins, and the logarithm of its likelihood.
 fn start(weights: &[f64]) -> Option<(usize, f64)> {
     let sum: f64 = weights.iter().sum();
     let term = |count: f64, part: f64| if count > 0.0 { count * (count / (sum * part)).ln() } else { 0.0 };
@@ -177,7 +220,7 @@ fn start(weights: &[f64]) -> Option<(usize, f64)> {
         before += weights[cell - 1];
         let part = cell as f64 / weights.len() as f64;
         let likelihood = term(before, part) + term(sum - before, 1.0 - part);
-        let is_lower = (sum - before) / (1.0 - part) < before / part * 2.0 / 3.0;
+        let is_lower = (sum - before) / (1.0 - part) < before / part / 2.0;
         if is_lower && best.is_none_or(|(_, most)| likelihood > most) {
             best = Some((cell, likelihood));
         }
