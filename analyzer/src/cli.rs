@@ -15,6 +15,7 @@ mod moments;
 mod pack;
 mod record;
 mod rss;
+mod top;
 mod values;
 pub use check::{CheckArgs, CheckFormat};
 pub use growth::{GrowthArgs, Per, WindowArgs};
@@ -22,6 +23,7 @@ pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
 pub use rss::{RssArgs, RssFormat};
+pub use top::{TopArgs, TopBy, TopSort};
 pub use values::{BornRange, duration};
 use values::{born, limit, moment, regular_expression};
 
@@ -40,6 +42,7 @@ use crate::replay::Source;
 Examples:
   unfreed run -o rec -- ./server --port 8000      record a program
   unfreed report rec                              what it has not freed, largest first
+  unfreed top rec                                 what grows, as it runs
   unfreed mark rec warm                           name this moment; some work later:
   unfreed diff rec@warm rec                       what grew since
   unfreed growth rec                              is it a leak?
@@ -106,6 +109,15 @@ pub enum Verb {
     /// limits but with an incomplete recording: events or blocks lost, recording stopped early, files or parts of them that
     /// cannot be read, children that could not be recorded, events that cannot be. Over a limit is 1 also then.
     Check(CheckArgs),
+    /// Watch what is unfreed while processes run
+    ///
+    /// On a terminal a screen: the sites that grow fastest, how fast, what they held before, and on Enter their stacks; Tab shows the
+    /// processes and their resident memory, ? the keys. Elsewhere, or with COUNT, lines. Of a recording whose
+    /// processes have ended it shows what they held then.
+    ///
+    /// It reads the tables of the processes and does not stop them: a block that moves meanwhile may be missing, or twice. Reading
+    /// takes less than 2 % of a core; where a table is large, it is read less often than the screen is drawn.
+    Top(TopArgs),
     /// Name this moment of a run, to report and compare
     ///
     /// The recorded processes are not stopped and no signal is sent: what they allocate from now on, in all processes of the

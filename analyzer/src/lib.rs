@@ -28,5 +28,6 @@ pub mod symbols;
 pub mod tails;
 pub mod target;
 pub mod temporary;
+pub mod top;
 pub mod verdicts;
 pub mod wall_clock;

@@ -15,8 +15,8 @@ fn help_texts() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut wrong = Vec::new();
     for verb in [
-        "", "run", "install", "report", "diff", "growth", "check", "rss", "pack", "mark", "marks", "on",
-        "off", "inspect",
+        "", "run", "install", "report", "diff", "growth", "check", "rss", "top", "pack", "mark", "marks",
+        "on", "off", "inspect",
     ] {
         for (flag, kind) in [("-h", "short"), ("--help", "long")] {
             let arguments: Vec<&str> = [verb, flag].into_iter().filter(|word| !word.is_empty()).collect();

@@ -153,7 +153,7 @@ impl Loaded {
     pub fn grouped(self, run: &Run, selection: &Selection, done: &(dyn Fn(usize) + Sync)) -> Grouped {
         let mut paths = Paths::new(selection.filter.clone());
         let symbols = run.symbols(&selection.symbols);
-        let (frames, problems) = self.places.symbolize(&symbols, &mut paths, done);
+        let (frames, problems) = self.places.symbolize(0, &symbols, &mut paths, done);
         let mut processes = self.processes(run);
         let names = occurrences(&run.recordings);
         let callers = selection.callers.as_ref().map(|handlers| Callers::new(&selection.own, handlers));

@@ -36,6 +36,11 @@ impl Own {
         self.rank(frame, false) == 0
     }
 
+    /// Whether all that is the user's is told by itself.
+    pub(super) fn is_plain(&self) -> bool {
+        self.added.is_empty()
+    }
+
     /// How little a frame is the user's, of a stack with Python frames or without.
     pub(super) fn rank(&self, frame: &Frame, python: bool) -> u8 {
         if self.is_added(frame) {

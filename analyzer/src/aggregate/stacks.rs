@@ -94,9 +94,10 @@ impl Places {
         self.places.len()
     }
 
-    /// The frames of each place, outermost first, and the files that could not be used for them.
+    /// The frames of each place from the one with number `first` on, outermost first, and the files that could not be used for them.
     pub fn symbolize(
         &self,
+        first: usize,
         options: &symbols::Options,
         paths: &mut Paths,
         done: &(dyn Fn(usize) + Sync),
@@ -106,8 +107,9 @@ impl Places {
             .iter()
             .map(|module| Query { module: module.clone(), addresses: Vec::new() })
             .collect();
-        let mut asked = Vec::with_capacity(self.places.len());
-        for &(module, address) in &self.places {
+        let places = self.places.get(first..).unwrap_or_default();
+        let mut asked = Vec::with_capacity(places.len());
+        for &(module, address) in places {
             asked.push(match queries.get_mut(module as usize) {
                 Some(query) => {
                     query.addresses.push(address);
@@ -120,7 +122,7 @@ impl Places {
         let problems =
             self.modules.iter().zip(&answers).filter_map(|(module, answers)| problem(module, answers));
         let problems = problems.collect();
-        let places = self.places.iter().zip(asked);
+        let places = places.iter().zip(asked);
         let frames = places
             .map(|(&(module, address), asked)| {
                 let answer = answers.get(module as usize).and_then(|answers| answers.get(asked));

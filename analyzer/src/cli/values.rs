@@ -195,6 +195,16 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// A length of time between two looks: seconds, or as [`duration`].
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let expected = || "expected seconds, such as 2 or 0.5, or a duration such as 500ms or 2m".to_string();
+    let seconds = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| expected())?,
+        Err(_) => duration(text).map_err(|_| expected())?,
+    };
+    if seconds < Duration::from_millis(100) { Err("shorter than 100ms".to_string()) } else { Ok(seconds) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,6 +303,16 @@ mod tests {
             "999999999999999999d",
         ] {
             assert!(duration(text).is_err(), "{text:?} is no duration");
+        }
+    }
+
+    #[test]
+    fn intervals() {
+        for (text, ms) in [("2", 2_000), ("0.5", 500), ("250ms", 250), ("1m", 60_000)] {
+            assert_eq!(interval(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for wrong in ["", "0", "-1", "nan", "inf", "fast", "1e300", "10ms"] {
+            assert!(interval(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -16,6 +16,7 @@ mod report;
 mod rss;
 mod run;
 mod switch;
+mod top;
 
 use crate::cli::{Cli, Verb};
 use crate::error::{Failure, reason};
@@ -30,6 +31,7 @@ pub fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Growth(args) => growth::growth(args),
         Verb::Rss(args) => rss::rss(args),
         Verb::Check(args) => check::check(args),
+        Verb::Top(args) => top::top(args),
         Verb::Mark(args) => mark::mark(args),
         Verb::Marks(args) => mark::marks(args),
         Verb::On(args) => switch::switch(&args.recording, true),

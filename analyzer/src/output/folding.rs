@@ -24,7 +24,7 @@ const CALLERS: usize = 3;
 const ENTRIES: usize = 1;
 
 /// A stack as it is shown.
-pub(super) struct Folded {
+pub(crate) struct Folded {
     /// The frames, innermost first, as places in the stack.
     pub shown: Vec<usize>,
     /// Whether native frames were left out.

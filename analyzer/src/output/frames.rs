@@ -12,9 +12,11 @@ const PLACES: usize = 38;
 
 /// What a site is named after: `dir/dir/file:line function`, as far as it is known.
 pub(super) fn headline(report: &Report, site: &Site) -> String {
-    let Some(frame) = report.headline(site).map(|frame| report.paths.frame_at(frame)) else {
-        return "?".to_string();
-    };
+    report.headline(site).map_or_else(|| "?".to_string(), |frame| named(report.paths.frame_at(frame)))
+}
+
+/// The same of the frame itself.
+pub(crate) fn named(frame: &Frame) -> String {
     match (&frame.file, &frame.function, frame.module_name()) {
         (Some(file), Some(function), _) => format!("{} {function}", place(file, frame.line, DIRECTORIES)),
         (None, Some(function), Some(module)) => format!("{function} [{module}]"),
@@ -80,6 +82,11 @@ fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> 
             writeln!(out, "    {coloured}{:space$}{}", "", style.dim(facts))
         }
     }
+}
+
+/// `dir/dir/file:line`.
+pub(crate) fn short_place(file: &str, line: Option<u32>) -> String {
+    place(file, line, DIRECTORIES)
 }
 
 /// `dir/dir/file:line`: the end of a path with so many directories, which tells it apart from others.

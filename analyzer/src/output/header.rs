@@ -177,7 +177,7 @@ fn process_lines(process: &Process, depth: usize, style: Style, out: &mut dyn Wr
         "{:indent$}pid {} {}: {} in {}",
         "",
         process.pid,
-        state(process),
+        spoken_state(process),
         Size(process.counts.unfreed_bytes),
         counted(process.counts.unfreed_blocks, "block"),
     );
@@ -221,10 +221,13 @@ fn ran_then(process: &Process) -> bool {
         && process.state != ProcessState::Running
 }
 
+fn spoken_state(process: &Process) -> String {
+    if ran_then(process) { "running then".to_string() } else { state(&process.state) }
+}
+
 /// In words. The recorder cannot tell a signal from `_exit`: neither runs exit handlers.
-fn state(process: &Process) -> String {
-    match &process.state {
-        _ if ran_then(process) => "running then".to_string(),
+pub(crate) fn state(state: &ProcessState) -> String {
+    match state {
         ProcessState::Killed => "ended abruptly".to_string(),
         ProcessState::Stopped(_) => "stopped".to_string(),
         ProcessState::Copied => "copied while it ran".to_string(),

@@ -15,9 +15,12 @@ mod units;
 
 pub use check::{json as check_json, lsan as check_lsan, markdown as check_markdown, text as check_text};
 pub use csv::{diff as diff_csv, report as report_csv};
+pub(crate) use folding::Folded;
+pub(crate) use frames::{named, short_place};
 pub use growth::{GrowthView, csv as growth_csv, json as growth_json, text as growth_text};
+pub(crate) use header::state;
 pub use json::{diff as diff_json, report as report_json};
 pub use rss::text as rss_text;
 pub use rss_json::json as rss_json;
 pub use text::{Style, diff as diff_text, report as report_text};
-pub use units::{Number, Size, counted, duration, utc};
+pub use units::{Number, Size, counted, duration, signed_size, utc};

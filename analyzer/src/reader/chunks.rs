@@ -67,6 +67,14 @@ impl ChunkReader {
         Ok(())
     }
 
+    /// Whether there is a record at this offset of its records.
+    pub fn has_more(&self, place: &ChunkPlace, at: usize) -> bool {
+        let mut next = Vec::new();
+        let room = at + CHUNK_HEADER < CHUNK;
+        room && self.bytes(place, CHUNK_HEADER + at, 1, &mut next).is_ok()
+            && next.first().is_some_and(|&tag| tag != 0)
+    }
+
     /// How far the events of a chunk are in the live table, as an offset in the chunk; `None` if it was used again.
     pub fn applied(&self, place: &ChunkPlace) -> Option<usize> {
         let mut header = Vec::new();

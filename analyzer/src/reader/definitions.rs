@@ -8,6 +8,7 @@ use recording::{
     layout::{CHUNK_HEADER, IDS_PER_CHUNK},
 };
 
+use super::chunks::ChunkPlace;
 use super::loss::Loss;
 use super::modules::{Module, ModuleMap};
 use super::python::{Python, PythonNode};
@@ -38,15 +39,36 @@ pub struct Node {
     pub epoch: u32,
 }
 
-/// The nodes of one chunk: ids from `first` on, which are `nodes[base..base + len]`.
-#[derive(Clone, Copy, Default)]
+/// The nodes of one chunk: ids from `first` on. What was read of it at once lies together.
+#[derive(Default)]
 struct Block {
     first: u32,
+    chunk: u64,
+    parts: Vec<Part>,
+}
+
+/// The ids from `offset` on, counted from the block's first, are `nodes[base..base + len]`.
+struct Part {
+    offset: u32,
     len: u32,
     base: usize,
 }
 
+impl Block {
+    fn len(&self) -> u32 {
+        self.parts.last().map_or(0, |part| part.offset + part.len)
+    }
+
+    fn index(&self, id: StackId) -> Option<usize> {
+        let offset = id.0.checked_sub(self.first)?;
+        let part = self.parts.partition_point(|part| part.offset <= offset).checked_sub(1)?;
+        let Part { offset: begin, len, base } = self.parts[part];
+        (offset - begin < len).then_some(base + (offset - begin) as usize)
+    }
+}
+
 /// What the stack ids of a process mean.
+#[derive(Default)]
 pub struct Definitions {
     /// By the number of the block of ids.
     blocks: Vec<Block>,
@@ -54,6 +76,10 @@ pub struct Definitions {
     /// The modules, as recorded.
     pub modules: Vec<Module>,
     map: ModuleMap,
+    /// From which epoch on a module was not mapped, by its number.
+    gone: HashMap<u32, u32>,
+    /// How far each chunk was read, by its number.
+    done: HashMap<u64, usize>,
     /// Python's interpreters and code.
     pub python: Python,
     /// What could not be read.
@@ -66,84 +92,105 @@ impl Definitions {
     /// Reads all definitions. To be called after the events were read, since a process that still runs writes the
     /// definition of a stack before the first event with it.
     pub fn read(recording: &Recording) -> Definitions {
-        let mut read = Definitions {
-            blocks: Vec::new(),
-            nodes: Vec::new(),
-            modules: Vec::new(),
-            map: ModuleMap::default(),
-            python: Python::default(),
-            losses: Vec::new(),
-            bytes_used: 0,
-        };
-        let mut gone: HashMap<u32, u32> = HashMap::new();
+        let mut read = Definitions::default();
+        // A process that still runs may have begun more chunks since its file was opened.
+        let again = if recording.is_running() { recording.again() } else { None };
+        read.read_on(recording, &again.as_ref().unwrap_or(recording).definitions);
+        read
+    }
+
+    /// Adds what was written since the last reading, `places` being the chunks that there are now.
+    pub fn read_on(&mut self, recording: &Recording, places: &[ChunkPlace]) {
         let mut model = Box::new(DefinitionModel::new(0));
         let chunks = recording.chunks();
         let mut records = Vec::new();
-        // A process that still runs may have begun more chunks since its file was opened.
-        let again = if recording.is_running() { recording.again() } else { None };
-        for place in &again.as_ref().unwrap_or(recording).definitions {
-            let header = &place.header;
+        for place in places {
+            let done = self.done.get(&place.number).copied();
+            if done.is_some_and(|done| !chunks.has_more(place, done)) {
+                continue;
+            }
             let loaded = if recording.is_running() {
                 chunks.read_settled(place, &mut records)
             } else {
                 chunks.read(place, &mut records)
             };
-            if let Err(loss) = loaded {
-                read.losses.push(loss);
-            }
-            let mut decoder = DefinitionDecoder::new(&records, header.first_id, &mut model);
-            let mut epoch = header.epoch;
-            let base = read.nodes.len();
-            let stop = loop {
-                match decoder.next_definition() {
-                    Ok(Definition::Node { parent, pc, kind, .. }) => {
-                        read.nodes.push(Defined::Native(Node { parent, pc, kind, epoch }))
-                    }
-                    Ok(Definition::PythonNode { parent, code, instruction, entry, .. }) => {
-                        read.nodes.push(Defined::Python(PythonNode { parent, code, instruction, entry }))
-                    }
-                    Ok(Definition::Merged { native, python, .. }) => {
-                        read.nodes.push(Defined::Merged(Pair { native, python }))
-                    }
-                    Ok(Definition::CodeObject(code)) => read.python.add_code(&code),
-                    Ok(Definition::CodeLines(lines)) => read.python.add_lines(&lines),
-                    Ok(Definition::Interpreter(interpreter)) => read.python.add_interpreter(&interpreter),
-                    Ok(Definition::EvalLoop(code)) => read.python.add_loop(&code),
-                    Ok(Definition::Module(module)) => read.modules.push(Module::new(&module)),
-                    Ok(Definition::ModuleGone { number, epoch }) => {
-                        let first = gone.entry(number).or_insert(epoch);
-                        *first = epoch.min(*first);
-                    }
-                    Ok(Definition::Epoch(now)) => epoch = now,
-                    Err(stop) => break stop,
-                }
-            };
-            if !recording.is_running() {
-                read.losses.extend(Loss::of_stop(place.number, stop));
-            }
-            read.bytes_used += (CHUNK_HEADER + decoder.position()) as u64;
-            read.add_block(header.first_id, base);
+            self.losses.extend(loaded.err());
+            self.read_chunk(place, &records, &mut model, recording.is_running());
         }
-        for module in &mut read.modules {
-            module.gone = gone.get(&module.number).copied();
+        for module in &mut self.modules {
+            module.gone = self.gone.get(&module.number).copied();
             // The loader has no name for the program itself, and the kernel tells none after chroot or without /proc.
             if module.path.as_os_str().is_empty() {
                 module.path = recording.exe.clone().unwrap_or_default();
             }
         }
-        read.map = ModuleMap::new(&read.modules);
-        read.python.finish();
-        read
+        self.map = ModuleMap::new(&self.modules);
+        self.python.finish();
     }
 
-    /// The nodes from `base` on have the ids from `first` on. Of two chunks with the same ids the first one counts.
-    fn add_block(&mut self, first: u32, base: usize) {
+    /// Decodes a chunk from its beginning, which its later records need, and adds what was not there before.
+    fn read_chunk(&mut self, place: &ChunkPlace, records: &[u8], model: &mut DefinitionModel, running: bool) {
+        let header = &place.header;
+        let done = self.done.get(&place.number).copied();
+        let mut decoder = DefinitionDecoder::new(records, header.first_id, model);
+        let mut epoch = header.epoch;
+        let base = self.nodes.len();
+        let stop = loop {
+            let is_known = done.is_some_and(|done| decoder.position() < done);
+            match decoder.next_definition() {
+                Ok(Definition::Epoch(now)) => epoch = now,
+                Ok(_) if is_known => {}
+                Ok(definition) => self.define(&definition, epoch),
+                Err(stop) => break stop,
+            }
+        };
+        if !running {
+            self.losses.extend(Loss::of_stop(place.number, stop));
+        }
+        let read = CHUNK_HEADER + decoder.position();
+        self.bytes_used += read.saturating_sub(done.map_or(0, |done| CHUNK_HEADER + done)) as u64;
+        self.done.insert(place.number, decoder.position());
+        self.add_nodes(place, base);
+    }
+
+    fn define(&mut self, definition: &Definition, epoch: u32) {
+        match *definition {
+            Definition::Node { parent, pc, kind, .. } => {
+                self.nodes.push(Defined::Native(Node { parent, pc, kind, epoch }))
+            }
+            Definition::PythonNode { parent, code, instruction, entry, .. } => {
+                self.nodes.push(Defined::Python(PythonNode { parent, code, instruction, entry }))
+            }
+            Definition::Merged { native, python, .. } => {
+                self.nodes.push(Defined::Merged(Pair { native, python }))
+            }
+            Definition::CodeObject(ref code) => self.python.add_code(code),
+            Definition::CodeLines(ref lines) => self.python.add_lines(lines),
+            Definition::Interpreter(ref interpreter) => self.python.add_interpreter(interpreter),
+            Definition::EvalLoop(ref code) => self.python.add_loop(code),
+            Definition::Module(ref module) => self.modules.push(Module::new(module)),
+            Definition::ModuleGone { number, epoch } => {
+                let first = self.gone.entry(number).or_insert(epoch);
+                *first = epoch.min(*first);
+            }
+            Definition::Epoch(_) => {}
+        }
+    }
+
+    /// The nodes from `base` on are the next ones of this chunk. Of two chunks with the same ids the first one counts.
+    fn add_nodes(&mut self, place: &ChunkPlace, base: usize) {
+        let first = place.header.first_id;
         let number = (first / IDS_PER_CHUNK) as usize;
         if self.blocks.len() <= number {
-            self.blocks.resize(number + 1, Block::default());
+            self.blocks.resize_with(number + 1, Block::default);
         }
-        if self.blocks[number].len == 0 {
-            self.blocks[number] = Block { first, len: (self.nodes.len() - base) as u32, base };
+        let block = &mut self.blocks[number];
+        if block.parts.is_empty() {
+            *block = Block { first, chunk: place.number, parts: Vec::new() };
+        }
+        let len = (self.nodes.len() - base) as u32;
+        if block.chunk == place.number && len > 0 {
+            block.parts.push(Part { offset: block.len(), len, base });
         }
     }
 
@@ -154,9 +201,7 @@ impl Definitions {
 
     /// The place of a frame among all, below [`Definitions::node_count`].
     pub fn index(&self, id: StackId) -> Option<usize> {
-        let block = self.blocks.get((id.0 / IDS_PER_CHUNK) as usize)?;
-        let offset = id.0.checked_sub(block.first)?;
-        (offset < block.len).then_some(block.base + offset as usize)
+        self.blocks.get((id.0 / IDS_PER_CHUNK) as usize)?.index(id)
     }
 
     fn defined(&self, id: StackId) -> Option<&Defined> {

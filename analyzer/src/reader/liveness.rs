@@ -70,6 +70,17 @@ pub(crate) fn running(recordings: &[Recording]) -> Vec<(usize, u32)> {
     running.filter_map(|(place, recording)| Some((place, visible.id_of(recording)?))).collect()
 }
 
+/// What became of a process that ran here with this id, without looking at the others of its run: of one that became another
+/// program, that it was killed.
+pub(crate) fn state_of(recording: &Recording, pid: u32) -> ProcessState {
+    match recording.header.state {
+        Some(State::Ended) => ProcessState::Exited,
+        Some(State::Stopped) => ProcessState::Stopped(stop_reason(recording)),
+        _ if is_alive(recording, pid) => ProcessState::Running,
+        _ => ProcessState::Killed,
+    }
+}
+
 /// The state of a process of a pack, `known` when that was made. Nothing here tells of it.
 pub(crate) fn packed_state(recording: &Recording, known: Option<&str>) -> ProcessState {
     match (recording.header.state, known) {

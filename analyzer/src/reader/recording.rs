@@ -204,6 +204,12 @@ impl Recording {
         }
     }
 
+    /// Its chunks of all kinds.
+    pub(super) fn all_chunks(&self) -> impl Iterator<Item = &ChunkPlace> {
+        let events = self.writers.values().flatten();
+        self.definitions.iter().chain(&self.table).chain(&self.counts).chain(events)
+    }
+
     /// All chunks were added.
     pub(super) fn sort_chunks(&mut self) {
         self.definitions.sort_by_key(|place| (place.header.writer, place.header.ordinal, place.number));
