@@ -118,7 +118,7 @@ fn where_events_are_missing_it_is_the_end() {
     assert_eq!((live(&replayed), replayed.peak_bytes), (HashMap::from([(0x20000, 5)]), None));
     let scratch = Scratch::new("peak");
     let recording = Recording::open(&r.write(&scratch.0)).expect("it is a recording");
-    let options = Options { until: Moment::Peak, from: Source::Events, by_thread: false };
+    let options = Options { until: Moment::Peak, from: Source::Events, ..Options::default() };
     let replayed = replay::replay(&recording, options, &|_| {});
     assert_eq!((live(&replayed), replayed.peak_ms), (HashMap::from([(0x20000, 5)]), 0));
 }

@@ -116,6 +116,7 @@ fn the_environment_is_the_same_but_for_two_variables() {
         Command::new("env")
             .arg("-0")
             .current_dir(&*scratch)
+            .env("LC_ALL", "C.UTF-8")
             .env_remove("LD_PRELOAD")
             .env_remove("UNFREED_DIR"),
     );

@@ -18,7 +18,7 @@ use crate::cli::By;
 use crate::control::Control;
 use crate::python::merge::Fit;
 use crate::reader::{Definitions, Recording, Run, parents};
-use crate::replay::{self, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source};
+use crate::replay::{self, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source, Wanted};
 use crate::servers::Handlers;
 use crate::symbols;
 
@@ -37,6 +37,8 @@ pub struct Selection {
     pub own: Own,
     /// By line or function, whether that is the user's own, beneath these functions; else it is what asked for the memory.
     pub callers: Option<Handlers>,
+    /// What else to see of the events, where these are read.
+    pub wanted: Wanted,
     /// Where symbols are.
     pub symbols: symbols::Options,
 }
@@ -85,7 +87,12 @@ impl Loaded {
     /// Replays all processes, several at a time; `progress` is told of bytes read.
     pub fn read(run: &Run, selection: &Selection, progress: &(dyn Fn(u64) + Sync)) -> Loaded {
         let by_thread = selection.by == By::Thread;
-        let options = replay::Options { by_thread, until: selection.at, from: selection.from };
+        let options = replay::Options {
+            by_thread,
+            until: selection.at,
+            from: selection.from,
+            wanted: selection.wanted,
+        };
         let readings = in_parallel(&run.recordings, |recording| {
             Mutex::new(Some(Reading::begin(recording, options, progress)))
         });
@@ -212,6 +219,7 @@ impl Loaded {
             suppressed,
             sites,
             members,
+            courses: None,
             paths,
         };
         let replayed = self.processes.into_iter().map(|loaded| loaded.replayed);

@@ -1,6 +1,7 @@
 //! From each process's totals to the sites of a whole run: symbolised, filtered, grouped, largest first.
 mod build;
 mod callers;
+mod courses;
 mod family;
 mod filter;
 mod frame;
@@ -20,6 +21,7 @@ pub use crate::replay::{ArenaCounts, Inherited};
 pub(crate) use build::begin_epoch;
 pub use build::{Grouped, Loaded, Member, Selection, report};
 pub(crate) use callers::Callers;
+pub use courses::{Course, Courses};
 pub use family::{cut, spoken, tree};
 pub use filter::Filter;
 pub use frame::{Frame, Kind};

@@ -92,6 +92,7 @@ pub(super) fn process(
         }),
         at,
         arenas: replayed.arenas,
+        began_ns: header.realtime_ns,
         window_ns: (header.monotonic_ns, end.max(header.monotonic_ns)),
         ended_ns: (recording.state != ProcessState::Running).then_some(ended),
         log_bytes: STRINGS_END as u64 + replayed.bytes_used + definitions.bytes_used,

@@ -1,4 +1,5 @@
 //! What a report says, before it is printed.
+use super::courses::Courses;
 use super::own::Own;
 use super::paths::{PathId, Paths};
 use super::phase::Phase;
@@ -70,6 +71,8 @@ pub struct Process {
     pub arenas: ArenaCounts,
     /// The moment of which all this speaks.
     pub at: Moment,
+    /// When it began: wall clock, ns since 1970.
+    pub began_ns: u64,
     /// First and last moment, monotonic ns.
     pub window_ns: (u64, u64),
     /// When it ended, as far as is known: its last event, if it was killed; or when its recording stopped. Wall clock,
@@ -214,6 +217,13 @@ impl Report {
         (!ended.is_empty() && ended.len() < self.processes.len()).then_some((ended.len(), counts))
     }
 
+    /// The wall clock at a monotonic time, both ns, as the first process saw it.
+    pub fn realtime_ns(&self, monotonic_ns: u64) -> Option<u64> {
+        let first = self.processes.iter().min_by_key(|process| process.window_ns.0)?;
+        let since = i128::from(monotonic_ns) - i128::from(first.window_ns.0);
+        u64::try_from(i128::from(first.began_ns) + since).ok()
+    }
+
     /// Whether it is known how much was allocated and freed.
     pub fn is_counted(&self) -> bool {
         self.processes.iter().all(|process| process.known.is_counted)
@@ -254,6 +264,8 @@ pub struct Report {
     /// Of each process, for each of its [`crate::replay::Totals`]: the place in `sites` of what it is part of; `None` if
     /// that is left out.
     pub members: Vec<Vec<Option<usize>>>,
+    /// What the sites held over time, if that was asked for.
+    pub courses: Option<Courses>,
     /// Their stacks.
     pub paths: Paths,
 }

@@ -70,6 +70,7 @@ pub(super) fn judged(
         own: Own::new(&which.own),
         callers: Some(handlers.clone()),
         symbols: symbols(&which.symbols),
+        ..Selection::default()
     };
     let asked = Asked {
         selection,

@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{opened, to_stdout};
-use crate::aggregate::{Filter, Loaded, Own, Process, Report, Selection};
+use crate::aggregate::{Courses, Filter, Loaded, Own, Process, Report, Selection};
 use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
 use crate::error::{Failure, reason};
-use crate::output::{self, Style};
+use crate::output::{self, Charset, Style};
 use crate::reader::Run;
+use crate::replay::Wanted;
 use crate::subject::Subject;
 use crate::suppressions::Suppressions;
 use crate::{moments, progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let report = load(&args.recording, args.view.by, &args.view.select)?;
+    let report = load_with_courses(&args.recording, args.view.by, &args.view.select)?;
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {
@@ -31,8 +32,26 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 
 /// Opens, replays, symbolises and groups a recording.
 pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
+    load_wanted(recording, by, select, |_| Wanted::default())
+}
+
+/// The same, with what the sites held over time.
+fn load_with_courses(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
+    load_wanted(recording, by, select, |run| Wanted {
+        timeline_from_ms: Some(moments::begun_ms(run)),
+        ..Wanted::default()
+    })
+}
+
+fn load_wanted(
+    recording: &OsStr,
+    by: By,
+    select: &SelectArgs,
+    wanted: impl Fn(&Run) -> Wanted,
+) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let selection = selection(&subject, &run, by, select)?;
+    let wanted = wanted(&run);
+    let selection = Selection { wanted, ..selection(&subject, &run, by, select)? };
     opened::only(&mut run, &subject, &select.which)?;
     let moment_ns = moments::monotonic_ns(&run, selection.at);
     run.keep(|process| process.header.monotonic_ns <= moment_ns);
@@ -40,7 +59,10 @@ pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Re
     let loaded = Loaded::read(&run, &selection, &|bytes| bar.inc(bytes));
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
-    let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
+    let grouped = loaded.grouped(&run, &selection, &|addresses| bar.inc(addresses as u64));
+    let courses =
+        wanted.timeline_from_ms.map(|origin| Courses::of(&grouped.report, &grouped.processes, origin));
+    let mut report = Report { courses, ..grouped.report };
     let lacks_peak = |process: &Process| process.known.lacks_peak;
     if !report.processes.is_empty() && report.processes.iter().all(lacks_peak) {
         let why = "its peak is not known: not all of its events are held";
@@ -59,7 +81,7 @@ fn selection(subject: &Subject, run: &Run, by: By, select: &SelectArgs) -> Resul
     let filter = Filter { focus, ignore, older: *older, born, phases, suppressions };
     let at = moments::moment(subject, run, select)?;
     let symbols = symbols(&which.symbols);
-    Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols, callers: None })
+    Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols, ..Selection::default() })
 }
 
 /// What these files say.
@@ -83,10 +105,10 @@ pub(super) fn symbols(args: &SymbolArgs) -> symbols::Options {
     symbols::Options { debug_dirs, sysroot, ..symbols::Options::default() }
 }
 
-/// Colours on a terminal that wants them.
+/// Colours on a terminal that wants them, and what its locale can show.
 pub(super) fn style(all_frames: bool) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     let colour = std::io::stdout().is_terminal() && !refused && !dumb;
-    Style { colour, all_frames }
+    Style { colour, all_frames, charset: Charset::of_locale() }
 }

@@ -33,12 +33,21 @@ pub(super) struct RecordingJson<'a> {
     log_bytes: u64,
     python_arenas: ArenasJson,
     #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<TimelineJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     python_phases: Option<PhasesJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_processes: Option<UnfreedJson>,
     processes: Vec<ProcessJson<'a>>,
     unreadable: &'a [String],
     without_symbols: &'a [String],
+}
+
+#[derive(Serialize)]
+struct TimelineJson {
+    begin: Option<String>,
+    bucket_seconds: f64,
+    buckets: usize,
 }
 
 #[derive(Serialize)]
@@ -130,6 +139,10 @@ struct SiteJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<&'static str>,
     stack: Vec<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live_bytes: Option<&'a [u64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfreed_bytes_by_birth: Option<&'a [u64]>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
     stacks: u64,
@@ -281,7 +294,11 @@ fn report_sites<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let is_counted = report.is_counted();
-    serializer.collect_seq(report.sites.iter().take(limit).map(|site| {
+    let course = |site: usize, is_of_unfreed: bool| {
+        let course = report.courses.as_ref()?.sites.get(site)?;
+        (course.is_of_unfreed == is_of_unfreed).then_some(course.bytes.as_slice())
+    };
+    serializer.collect_seq(report.sites.iter().enumerate().take(limit).map(|(index, site)| {
         let (stack, left_out) = written.stack(report, site.path);
         SiteJson {
             id: site.id(),
@@ -290,6 +307,8 @@ fn report_sites<S: Serializer>(
             headline: written.headline(report, site.path),
             phase: site.phase.map(Phase::name),
             stack,
+            live_bytes: course(index, false),
+            unfreed_bytes_by_birth: course(index, true),
             left_out,
             stacks: site.stacks,
             incomplete: report.paths.incomplete(site.path),
@@ -335,6 +354,11 @@ pub(super) fn recording(report: &Report) -> RecordingJson<'_> {
         window_seconds: seconds(report.totals.window_ns),
         log_bytes: report.totals.log_bytes,
         python_arenas: arenas(&report.totals.arenas),
+        timeline: report.courses.as_ref().map(|courses| TimelineJson {
+            begin: report.realtime_ns(courses.begin_ms.saturating_mul(1_000_000)).map(utc),
+            bucket_seconds: courses.bucket_ms as f64 / 1000.0,
+            buckets: courses.buckets,
+        }),
         python_phases: report.processes.iter().any(has_python).then(|| phases(&report.totals.phases)),
         ended_processes: report.ended().map(|(_, counts)| unfreed(&counts)),
         processes: report.processes.iter().map(process).collect(),

@@ -3,14 +3,18 @@ use std::io::{self, Write};
 
 use super::frames;
 use super::header::header;
+use super::spark::{Charset, spark};
 use super::suppressions;
-use super::units::{Number, Size, counted, signed_number, signed_size};
+use super::units::{Number, Size, counted, duration, signed_number, signed_size};
 use crate::aggregate::{Counts, Phase, Report, Site};
 use crate::cli::By;
 use crate::diff::{Change, Diff};
 
 /// What a line has where names allow it.
 pub(super) const COLUMNS: usize = 80;
+
+/// Characters in which a site's course is drawn. What took less buckets was too short.
+const COURSE: usize = 24;
 
 /// How to draw.
 #[derive(Clone, Copy, Default, Debug)]
@@ -19,6 +23,8 @@ pub struct Style {
     pub colour: bool,
     /// With every frame of a deep stack.
     pub all_frames: bool,
+    /// What lines are drawn with.
+    pub charset: Charset,
 }
 
 impl Style {
@@ -60,10 +66,11 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         )?;
     }
     phases(&report.totals.phases, out)?;
-    let holding: Vec<&Site> = report.sites.iter().filter(|site| site.counts.unfreed_blocks > 0).collect();
+    let holding: Vec<(usize, &Site)> =
+        report.sites.iter().enumerate().filter(|(_, site)| site.counts.unfreed_blocks > 0).collect();
     if report.filtered {
         let mut shown = Counts::default();
-        holding.iter().for_each(|site| shown.add(&site.counts));
+        holding.iter().for_each(|(_, site)| shown.add(&site.counts));
         let share = (Size(shown.unfreed_bytes), counted(shown.unfreed_blocks, "block"));
         writeln!(out, "selected {} in {}", share.0, share.1)?;
     }
@@ -74,14 +81,15 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
     }
     let mut folded = false;
     if report.by == By::Stack {
-        for site in holding.iter().take(limit) {
-            folded |= stack_site(report, site, style, out)?;
+        for (index, site) in holding.iter().take(limit) {
+            folded |= stack_site(report, *index, site, style, out)?;
         }
     } else {
-        table(report, &holding[..limit.min(holding.len())], style, out)?;
+        let sites: Vec<&Site> = holding.iter().take(limit).map(|(_, site)| *site).collect();
+        table(report, &sites, style, out)?;
     }
     let rest = holding.get(limit..).unwrap_or(&[]);
-    let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.counts.unfreed_bytes));
+    let bytes = rest.iter().fold(0u64, |sum, (_, site)| sum.saturating_add(site.counts.unfreed_bytes));
     more(rest.len(), &format!(", {} unfreed", Size(bytes)), out)?;
     unfolded(folded, style, out)?;
     suppressions::text(report, style, out)
@@ -226,7 +234,13 @@ fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Returns whether frames were left out.
-fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -> io::Result<bool> {
+fn stack_site(
+    report: &Report,
+    index: usize,
+    site: &Site,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
     title(report, site, "", style, out)?;
     let counts = &site.counts;
     let unfreed = style.bold(&Size(counts.unfreed_bytes).to_string());
@@ -241,11 +255,29 @@ fn stack_site(report: &Report, site: &Site, style: Style, out: &mut dyn Write) -
         )?;
     }
     writeln!(out)?;
+    course(report, index, style, out)?;
     if site.stacks > 1 {
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
         writeln!(out, "{}", style.dim(&note))?;
     }
     frames::lines(report, site.path, style, out)
+}
+
+/// What a site held over time.
+fn course(report: &Report, site: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(courses) = report.courses.as_ref().filter(|courses| courses.buckets >= COURSE) else {
+        return Ok(());
+    };
+    let Some(course) = courses.sites.get(site) else { return Ok(()) };
+    let over = duration(courses.buckets as u64 * courses.bucket_ms * 1_000_000);
+    let what = match course.is_of_unfreed {
+        true => format!("  unfreed, by when it was allocated in {over}"),
+        false => {
+            let most = course.bytes.iter().copied().max().unwrap_or(0);
+            format!("  live bytes over {over}, {} at most", Size(most))
+        }
+    };
+    writeln!(out, "  {}{}", spark(&course.bytes, COURSE, style.charset), style.dim(&what))
 }
 
 fn column(by: By) -> &'static str {

@@ -11,9 +11,11 @@ mod moment;
 mod observer;
 mod process;
 mod replayed;
+mod seen;
 mod sites;
 mod source;
 mod table;
+mod temporary;
 mod threads;
 mod timeline;
 mod window;
@@ -27,8 +29,10 @@ pub use moment::{Born, BornIn, Edge, Moment, cut, has_epochs};
 pub use observer::Observer;
 pub use process::observe;
 pub use replayed::{Anomalies, Options, Replayed, Thread};
+pub use seen::{Seen, Wanted};
 pub use sites::Totals;
 pub use source::Source;
+pub use temporary::{ShortLived, Temporary};
 pub use threads::UNKNOWN_THREAD;
 pub use timeline::{Axis, BUCKETS, Point, Survivors, Timeline, align, survivors};
 
@@ -51,7 +55,14 @@ impl<'r> Reading<'r> {
             return Reading::Done(Box::new(threads::with_threads(recording, &options, progress)));
         }
         if !Source::is_table(recording, &options) {
-            return Reading::Done(Box::new(process::from_events(recording, &options, progress)));
+            let replayed = match Seen::new(options.wanted, recording) {
+                None => process::from_events(recording, &options, progress),
+                Some(mut seen) => {
+                    let replayed = process::observe(recording, &options, &mut seen, progress);
+                    Replayed { seen, ..replayed }
+                }
+            };
+            return Reading::Done(Box::new(replayed));
         }
         let reading = TableReading::begin(recording, options);
         progress(recording.log_bytes());

@@ -7,6 +7,7 @@ use super::arenas::ArenaCounts;
 use super::live::Block;
 use super::merge::Gaps;
 use super::moment::Moment;
+use super::seen::{Seen, Wanted};
 use super::sites::Totals;
 use super::source::Source;
 use crate::reader::{Loss, Recording};
@@ -20,6 +21,8 @@ pub struct Options {
     pub until: Moment,
     /// Where the unfreed blocks are read from.
     pub from: Source,
+    /// What else to see of the events, if these are read.
+    pub wanted: Wanted,
 }
 
 /// A thread of the process.
@@ -88,6 +91,8 @@ pub struct Replayed {
     pub last_clock_ms: u64,
     /// Bytes of event records and their chunks' headers.
     pub bytes_used: u64,
+    /// What else was wanted and seen.
+    pub seen: Seen,
     /// What does not fit together.
     pub anomalies: Anomalies,
     /// What could not be read.

@@ -108,7 +108,8 @@ pub fn verdicts(
     done: &(dyn Fn(usize) + Sync),
 ) -> Verdicts {
     let origin_ms = asked.from.map_or(asked.begun_ms, |(_, ms)| ms);
-    let options = replay::Options { until: asked.selection.at, from: Source::Best, by_thread: false };
+    let options =
+        replay::Options { until: asked.selection.at, from: Source::Best, ..replay::Options::default() };
     let watched = in_parallel(&run.recordings, |recording| {
         let (replayed, watched) = watch(recording, asked, options, origin_ms, progress);
         (replayed, Definitions::read(recording), watched)

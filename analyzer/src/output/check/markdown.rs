@@ -72,7 +72,7 @@ fn table(check: &Check, measure: Measure, limit: usize, out: &mut dyn Write) -> 
 fn stack(check: &Check, row: &Row, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     let Some(site) = row.site.map(|site| &check.report.sites[site]) else { return Ok(()) };
     let mut lines = Vec::new();
-    frames::lines(&check.report, site.largest, Style { colour: false, all_frames }, &mut lines)?;
+    frames::lines(&check.report, site.largest, Style { all_frames, ..Style::default() }, &mut lines)?;
     let lines = String::from_utf8_lossy(&lines).into_owned();
     // A fence that is in no name.
     let fence = if lines.contains("```") { "~~~~" } else { "```" };
