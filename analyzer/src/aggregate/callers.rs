@@ -15,9 +15,11 @@ struct Caller {
     innermost: [(u8, u32); 2],
     /// The outermost frame that is the user's.
     outermost: u32,
+    /// Beneath the function that works on a request.
+    in_request: bool,
 }
 
-const NOBODY: Caller = Caller { innermost: [(u8::MAX, NONE); 2], outermost: NONE };
+const NOBODY: Caller = Caller { innermost: [(u8::MAX, NONE); 2], outermost: NONE, in_request: false };
 
 /// The callers of all paths, found out once for each.
 pub struct Callers {
@@ -41,10 +43,11 @@ impl Callers {
         (frame != NONE).then_some(frame)
     }
 
-    /// The outermost frame of the user's code, beneath the function that works on a request.
+    /// The outermost frame of the user's code beneath the function that works on a request; `None`: there is no such
+    /// frame, or it is not a request's work.
     pub fn outermost(&mut self, paths: &Paths, path: PathId) -> Option<u32> {
-        let frame = self.of(paths, path).outermost;
-        (frame != NONE).then_some(frame)
+        let Caller { outermost, in_request, .. } = self.of(paths, path);
+        (in_request && outermost != NONE).then_some(outermost)
     }
 
     fn of(&mut self, paths: &Paths, path: PathId) -> Caller {
@@ -65,14 +68,14 @@ impl Callers {
 
     fn called(&self, outer: Caller, frame: u32) -> Caller {
         let (ranks, works) = self.frames[frame as usize];
-        let outer = if works { NOBODY } else { outer };
+        let outer = if works { Caller { in_request: true, ..NOBODY } } else { outer };
         let innermost = [0, 1].map(|python| match outer.innermost[python] {
             (rank, _) if ranks[python] <= rank => (ranks[python], frame),
             further => further,
         });
         let is_own = ranks[1] == 0 || ranks[0] == 0;
         let outermost = if outer.outermost == NONE && is_own { frame } else { outer.outermost };
-        Caller { innermost, outermost }
+        Caller { innermost, outermost, in_request: outer.in_request }
     }
 }
 
@@ -111,7 +114,7 @@ mod tests {
         let named = |function: &str| Some(function.to_string());
         assert_eq!(of(&[&library, &helper, &view, &flask, &server, &main]), [named("helper"), named("view")]);
         assert_eq!(of(&[&library, &flask, &server, &main]), [named("dispatch"), None]);
-        assert_eq!(of(&[&library, &main]), [named("<module>"), named("<module>")]);
+        assert_eq!(of(&[&library, &main]), [named("<module>"), None]);
         assert_eq!(of(&[]), [None, None]);
     }
 }

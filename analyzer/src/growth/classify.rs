@@ -10,6 +10,8 @@ use super::steady::{Course, FEW_STEPS};
 const COLLECTED: f64 = 0.9;
 /// What lives for less of the window is in use rather than kept.
 const IN_USE: f64 = 0.02;
+/// What is live is level from where it has reached so great a part of its most.
+const LEVEL: f64 = 0.9;
 /// Start-up is also the first second: no store fills so early.
 const START_MS: f64 = 1_000.0;
 /// But only in so great a part of a short life.
@@ -40,6 +42,9 @@ pub(super) struct Facts {
     pub ms: f64,
     /// Time from the last birth of what is old to the end, ms, in the process where it is least.
     pub flat_ms: Option<f64>,
+    /// Time up to the end in which no more was live than nearly as much as at its beginning, ms, in the process where it is
+    /// least.
+    pub level_ms: f64,
     /// The least that was live in the later half, summed over processes.
     pub floor: f64,
     /// Whether what stays was all born at the start of its process.
@@ -51,7 +56,7 @@ pub(super) struct Facts {
 impl Facts {
     /// `judged`: those that can be judged.
     pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, &Axis)]) -> Facts {
-        let mut facts = Facts { is_startup: true, ..Facts::default() };
+        let mut facts = Facts { is_startup: true, level_ms: f64::INFINITY, ..Facts::default() };
         for process in processes {
             let ms = process.window.bucket_ms as f64;
             facts.ms = facts.ms.max(process.series.buckets.len() as f64 * ms);
@@ -85,8 +90,10 @@ impl Facts {
         let ms = process.window.bucket_ms as f64;
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
+        let mut levels = Vec::with_capacity(buckets.len());
         for (index, bucket) in buckets.iter().enumerate() {
             live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
+            levels.push(live);
             if index >= buckets.len() / 2 {
                 floor = floor.min(live);
             }
@@ -102,6 +109,9 @@ impl Facts {
                     || index as f64 * ms < START_MS.min(SHORT_START * buckets.len() as f64 * ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
+        let most = levels.iter().fold(0.0, |most: f64, &live| most.max(live));
+        let level = levels.iter().position(|&live| live >= LEVEL * most).unwrap_or(0);
+        self.level_ms = self.level_ms.min((buckets.len() - level) as f64 * ms);
         self.floor += if floor.is_finite() { floor } else { 0.0 };
     }
 
@@ -161,7 +171,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
             let reason = if facts.freed == 0.0 { Reason::Young } else { Reason::Freed { freed } };
             (Verdict::Temporary, reason, doubt)
         } else {
-            (Verdict::Plateau, Reason::Bounded { freed, flat_ms }, doubt)
+            (Verdict::Plateau, Reason::Bounded { freed, flat_ms: facts.level_ms as u64 }, doubt)
         };
     }
     if facts.old == 0.0 {
@@ -171,6 +181,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
         return (Verdict::Resident, Reason::StartUp, doubt);
     }
     let (reason, doubt) = match course {
+        _ if facts.freed > facts.old => (Reason::Bounded { freed, flat_ms: facts.level_ms as u64 }, doubt),
         Course::Few { steps, .. } => {
             let doubt = (*steps > 1).then_some(Doubt::FewSteps);
             (Reason::Once { steps: *steps as u64, flat_ms }, doubt)
@@ -179,8 +190,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
             (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow))
         }
         Course::Slowing { .. } => (Reason::Slowing, Some(Doubt::Slowing)),
-        Course::Stopped { .. } if facts.freed < facts.old => (Reason::Stopped { flat_ms }, None),
-        _ => (Reason::Bounded { freed, flat_ms }, None),
+        _ => (Reason::Stopped { flat_ms }, None),
     };
     (Verdict::Plateau, reason, doubt)
 }

@@ -128,7 +128,8 @@ impl Series {
 pub struct Window {
     /// Length of a bucket, ms; at least 1.
     pub bucket_ms: u64,
-    /// The process's activity: blocks that it allocated in each bucket, at all sites.
+    /// The process's activity: blocks that it allocated in each bucket, at all sites that do not belong to its start as far
+    /// as that is known.
     pub allocations: Vec<u64>,
     /// The window begins with the process: what comes first is its start-up.
     pub from_birth: bool,
@@ -141,8 +142,9 @@ pub struct ProcessSeries<'a> {
     pub window: &'a Window,
     /// The site.
     pub series: &'a Series,
-    /// How much the code that leads to the site worked in each bucket: blocks that were allocated *and freed again* beneath the
-    /// outermost own line of each of the site's stacks (the request's handler, the loop in `main`), at all sites. With
-    /// it, code that is no longer called is told from a store that is full. `None`: the process's activity serves.
+    /// How much the requests that lead to the site worked in each bucket: blocks that were allocated *and freed again*
+    /// beneath the outermost own line of each of the site's stacks, at all sites. With it, a request that is no longer
+    /// made is told from a store that is full. `None`, where not all of them are beneath a handler of requests: the
+    /// process's activity serves.
     pub calls: Option<&'a [u64]>,
 }

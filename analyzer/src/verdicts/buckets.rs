@@ -32,6 +32,7 @@ impl Part {
         end_ms: u64,
         from_birth: bool,
         only_unfreed: bool,
+        members: &[Member],
     ) -> Part {
         let last = |watch: &Watch| watch.timeline.axis().bucket(end_ms).max(*watch.timeline.buckets().end());
         while last(&watch) - watch.timeline.buckets().start() >= BUCKETS {
@@ -40,8 +41,11 @@ impl Part {
         let axis = watch.timeline.axis();
         let buckets = *watch.timeline.buckets().start()..last(&watch) + 1;
         let unfreed = watch.unfreed(replayed);
-        let mut allocations = vec![0; (buckets.end - buckets.start) as usize];
+        let mut started = vec![0; (buckets.end - buckets.start) as usize];
+        let mut starting = started.clone();
         for (stack, (survivors, _)) in unfreed.iter().enumerate() {
+            let is_start = members.get(stack).is_some_and(|member| is_start(member.phase) == Some(true));
+            let allocations = if is_start { &mut starting } else { &mut started };
             for point in watch.timeline.points(stack) {
                 if let Some(count) = place(&buckets, point.bucket).and_then(|at| allocations.get_mut(at)) {
                     *count += point.born_blocks;
@@ -53,6 +57,7 @@ impl Part {
                 }
             }
         }
+        let allocations = activity(started, &starting);
         let window = Window { bucket_ms: axis.width_ms(), allocations, from_birth };
         let stacks = replayed.sites.iter().map(|site| site.stack).collect();
         Part { axis, buckets, window, watch, unfreed, stacks, only_unfreed }
@@ -141,11 +146,28 @@ fn place(buckets: &Range<u64>, bucket: u64) -> Option<usize> {
     buckets.contains(&bucket).then(|| (bucket - buckets.start) as usize)
 }
 
+/// A program that does less than this part of its work after its start works while a module is imported: all counts.
+const LEAST_RUN: f64 = 0.02;
+
+/// The work of a process: what it allocates once it has started, or all that it allocates.
+fn activity(mut started: Vec<u64>, starting: &[u64]) -> Vec<u64> {
+    let (run, start): (u64, u64) = (started.iter().sum(), starting.iter().sum());
+    if (run as f64) < LEAST_RUN * (run + start) as f64 {
+        started.iter_mut().zip(starting).for_each(|(sum, more)| *sum += more);
+    }
+    started
+}
+
+/// Whether a stack is of the program's start; `None` if frames do not tell.
+fn is_start(phase: Option<Phase>) -> Option<bool> {
+    phase.map(|phase| phase != Phase::Run)
+}
+
 /// Whether all of these are of the program's start; `None` if frames do not tell.
 fn startup(phases: impl Iterator<Item = Option<Phase>>) -> Option<bool> {
     let mut all = true;
     for phase in phases {
-        all &= phase? != Phase::Run;
+        all &= is_start(phase)?;
     }
     Some(all)
 }

@@ -1,5 +1,5 @@
-//! How much the code that leads to a site worked over time: what was allocated and freed again beneath the outermost
-//! own line of each of its stacks, the handler of a request or the loop in `main`.
+//! How much the requests that lead to a site worked over time: what was allocated and freed again beneath the outermost
+//! own line of each of its stacks. Other code may run once: the time it takes says nothing of how often it is called.
 use std::collections::HashMap;
 
 use super::buckets::Part;

@@ -132,7 +132,8 @@ pub fn verdicts(
         let mut watched = watches[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let watched = watched.take()?;
         let from_birth = asked.from.is_none() || begins[index] >= origin_ms;
-        Some(Part::new(watched.watch, &processes[index].0, ends[index], from_birth, watched.only_unfreed))
+        let (replayed, members) = &processes[index];
+        Some(Part::new(watched.watch, replayed, ends[index], from_birth, watched.only_unfreed, members))
     });
     let parts: Vec<Part> = parts.into_iter().flatten().collect();
     let judging = Judging::new(report, parts, processes, &asked.handlers);
