@@ -187,6 +187,7 @@ fn every_mapping_has_its_row() {
         LIBC,
         (0x7fff_f000_0000, 33, "rw-p", "[stack]", 11, "rd wr gd"),
         (0x7fff_f100_0000, 2, "r-xp", "[vdso]", 1, "rd ex"),
+        (0xffff_ffff_ff60_0000, 1, "--xp", "[vsyscall]", 0, "ex"),
     ]);
     kernel.stacks = vec![0x7f01_0000_1000 + 2047 * PAGE];
     kernel.threads = 2;

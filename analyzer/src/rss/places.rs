@@ -226,7 +226,8 @@ impl<'a> Places<'a> {
     /// The heaps of glibc's arenas that begin in a mapping.
     fn arena_heaps(&self, place: usize) -> Vec<Bounds> {
         let mapping = &self.kernel.mappings[place];
-        let first = mapping.start.next_multiple_of(ARENA);
+        // The last page of all is no heap.
+        let first = mapping.start.checked_next_multiple_of(ARENA).unwrap_or(u64::MAX);
         if !mapping.is_anonymous() || mapping.is_forbidden() || first >= mapping.end {
             return Vec::new();
         }
