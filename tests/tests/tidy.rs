@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// Longer files hide what they are about.
 const MOST_LINES: usize = 700;
 /// Folders that hold what was built, fetched or recorded.
-const NOT_SOURCE: [&str; 9] =
-    ["target", ".git", ".demo", ".bench", ".soak", "corpus", "artifacts", "__pycache__", ".venv"];
+const NOT_SOURCE: [&str; 10] =
+    ["target", ".git", ".demo", ".bench", ".leaks", ".soak", "corpus", "artifacts", "__pycache__", ".venv"];
 /// Extensions of what people write here; files without one are scripts.
 const WRITTEN: [&str; 10] = ["rs", "py", "c", "cpp", "h", "md", "sh", "toml", "yml", ""];
 
