@@ -14,6 +14,8 @@
 //!
 //! `UNFREED_START`: with `off` nothing is recorded before the run is switched on.
 //!
+//! `UNFREED_FDS`, `UNFREED_MMAP`: with `1` descriptors, or anonymous mappings, are recorded too.
+//!
 //! `UNFREED_ONLY`, `UNFREED_EXCLUDE`: which programs are recorded, see [`crate::selection`].
 
 use crate::selection::{EXCLUDED, ONLY};
@@ -76,6 +78,29 @@ static SANDBOX_RESERVE_MIB: AtomicUsize = AtomicUsize::new(16);
 /// Bytes of recording to keep ready where the program forbids to get more.
 pub fn sandbox_reserve() -> usize {
     SANDBOX_RESERVE_MIB.load(Relaxed) << 20
+}
+
+/// Whether a kind of resource is recorded: a byte, for hooks that begin with a look at it.
+#[repr(transparent)]
+pub struct Wanted(AtomicBool);
+
+impl Wanted {
+    /// Whether it was asked for.
+    #[inline(always)]
+    pub fn is(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Descriptors that are opened and closed.
+pub static DESCRIPTORS: Wanted = Wanted(AtomicBool::new(false));
+/// Anonymous mappings.
+pub static MAPPINGS: Wanted = Wanted(AtomicBool::new(false));
+
+/// This process records nothing.
+pub fn no_resources() {
+    DESCRIPTORS.0.store(false, Relaxed);
+    MAPPINGS.0.store(false, Relaxed);
 }
 
 static MAX_LOG: AtomicU64 = AtomicU64::new(1 << 30);
@@ -141,7 +166,7 @@ fn set_mode(digits: &[u8]) {
 type Set = fn(&[u8]);
 
 /// The variables, and who takes their values.
-const VARIABLES: [(&[u8], Set); 8] = [
+const VARIABLES: [(&[u8], Set); 10] = [
     (b"UNFREED_DIR=", |path| DIRECTORY.set(path)),
     (b"UNFREED_SANDBOX_RESERVE=", |value| {
         if let Some(mib) = number(value) {
@@ -156,6 +181,8 @@ const VARIABLES: [(&[u8], Set); 8] = [
         }
     }),
     (b"UNFREED_START=", |value| STARTS_OFF.store(value == b"off", Relaxed)),
+    (b"UNFREED_FDS=", |value| DESCRIPTORS.0.store(value == b"1", Relaxed)),
+    (b"UNFREED_MMAP=", |value| MAPPINGS.0.store(value == b"1", Relaxed)),
     (b"UNFREED_ONLY=", |list| ONLY.set(list)),
     (b"UNFREED_EXCLUDE=", |list| EXCLUDED.set(list)),
 ];

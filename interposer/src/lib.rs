@@ -21,6 +21,8 @@ pub mod clock;
 #[cfg(not(loom))]
 pub mod config;
 #[cfg(not(loom))]
+pub mod descriptors;
+#[cfg(not(loom))]
 pub mod hooks;
 #[cfg(not(loom))]
 pub mod intern;
@@ -28,6 +30,8 @@ pub mod intern;
 pub mod link_map;
 #[cfg(not(loom))]
 pub mod log;
+#[cfg(not(loom))]
+pub mod mappings;
 #[cfg(not(loom))]
 pub mod marks;
 #[cfg(unfreed_preload)]

@@ -169,7 +169,10 @@ fn configure() -> bool {
             switch::begin(own);
             switch::look();
         }
-        None => switch::never(),
+        None => {
+            config::no_resources();
+            switch::never();
+        }
     }
     CONFIGURED.store(2, Release);
     true

@@ -12,32 +12,36 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// What is stored for a function that nobody defines.
 pub const NONE: usize = 1;
 
-/// A function behind ours that we may call.
+/// Functions behind ours that we may call. `or`: another name that a C library may have for one.
 macro_rules! functions {
-    ($($(#[$doc:meta])* $name:ident = $symbol:literal: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $symbol:literal $(or $other:literal)?: fn($($arg:ty),*) $(-> $ret:ty)?;)*) => {
         /// Address of each function, 0 until looked up.
         #[allow(non_upper_case_globals)]
         pub mod address {
-            use super::AtomicUsize;
+            use core::sync::atomic::AtomicUsize;
             $(
                 /// Of the function of this name.
                 pub static $name: AtomicUsize = AtomicUsize::new(0);
             )*
         }
-        fn look_up_all(objects: Objects) {
-            $(address::$name.store(objects.symbol($symbol).unwrap_or(NONE), Relaxed);)*
+        pub(super) fn look_up_all(objects: $crate::symbols::Objects) {
+            $(
+                let found = objects.symbol($symbol)$(.or_else(|| objects.symbol($other)))?;
+                let found = found.unwrap_or($crate::real::NONE);
+                address::$name.store(found, core::sync::atomic::Ordering::Relaxed);
+            )*
         }
         $(
             $(#[$doc])*
             #[inline(always)]
             pub fn $name() -> Option<unsafe extern "C" fn($($arg),*) $(-> $ret)?> {
-                let mut at = address::$name.load(Relaxed);
-                if at <= NONE {
+                let mut at = address::$name.load(core::sync::atomic::Ordering::Relaxed);
+                if at <= $crate::real::NONE {
                     if at == 0 {
-                        resolve();
-                        at = address::$name.load(Relaxed);
+                        $crate::real::resolve();
+                        at = address::$name.load(core::sync::atomic::Ordering::Relaxed);
                     }
-                    if at <= NONE {
+                    if at <= $crate::real::NONE {
                         return None;
                     }
                 }
@@ -48,6 +52,11 @@ macro_rules! functions {
         )*
     };
 }
+
+/// Functions of files and memory, called where descriptors and mappings are recorded.
+pub mod resources;
+
+use functions;
 
 functions! {
     /// `malloc`.
@@ -109,6 +118,7 @@ fn resolve() {
     if DONE.swap(1, Relaxed) == 0 {
         let objects = Objects::after_us();
         look_up_all(objects);
+        resources::look_up_all(objects);
         note_allocator(objects);
         let clock = Objects::all().symbol(b"__vdso_clock_gettime");
         VDSO_CLOCK_GETTIME.store(clock.unwrap_or(0), Relaxed);

@@ -11,6 +11,7 @@
 //! Of a level, `Wiped` is all zero in a forked child and `Kept` is as it was.
 
 mod calls;
+mod resources;
 mod serving;
 
 pub use self::calls::{allocated, freed, moving, pass, quietly, realloc_failed, reallocated};
@@ -450,6 +451,15 @@ impl Level {
         Definer::new(&mut self.wiped.definitions, self.wiped.writer, &mut self.kept.scratch)
     }
 
+    /// The stack of a hook's caller.
+    #[inline(always)]
+    fn stack_of(&mut self, caller: Caller) -> StackId {
+        let mut definer =
+            Definer::new(&mut self.wiped.definitions, self.wiped.writer, &mut self.kept.scratch);
+        let native = self.kept.capture.take(caller, &mut definer);
+        self.kept.python.take(native, self.kept.capture.is_interrupted(), &mut definer)
+    }
+
     /// Whether the file is still ours: not in a child that was forked by a signal handler which interrupted us.
     #[inline(always)]
     fn has_file(&self) -> bool {
@@ -522,15 +532,15 @@ impl Level {
     }
 }
 
-/// Enters the recorder for an allocation: not while the process is off, unless it is the end of a realloc that was recorded
-/// when it began. With the time.
+/// Enters the recorder for an allocation: not while the process is off, unless with `also_off`: it is the end of a realloc
+/// that was recorded when it began. With the time.
 #[inline(always)]
-fn enter_allocation(level: *mut Level, sp: usize, moved: Moved) -> Option<(Entered, Option<u64>)> {
-    if !moved.is_something() && switch::is_off() {
+fn enter_allocation(level: *mut Level, sp: usize, also_off: bool) -> Option<(Entered, Option<u64>)> {
+    if !also_off && switch::is_off() {
         return None;
     }
     let clock_ms = clock();
-    Some((enter_for(level, sp, moved.is_something())?, clock_ms))
+    Some((enter_for(level, sp, also_off)?, clock_ms))
 }
 
 /// Whether what is freed was allocated while the process was off, as far as can be told: nobody knows what a forked child
@@ -586,7 +596,7 @@ impl Thread {
         collector: Option<u32>,
     ) {
         let sp = caller.sp as usize - 8;
-        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved) else { return };
+        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved.is_something()) else { return };
         let level = &mut *entered.0;
         let (address, size) = (Address(block as u64), size as u64);
         let Some(place) = table::prepare(address, size, spacing) else { return no_space() };
@@ -596,10 +606,7 @@ impl Thread {
         {
             level.see_collector(now);
         }
-        let mut definer =
-            Definer::new(&mut level.wiped.definitions, level.wiped.writer, &mut level.kept.scratch);
-        let native = level.kept.capture.take(caller, &mut definer);
-        let stack = level.kept.python.take(native, level.kept.capture.is_interrupted(), &mut definer);
+        let stack = level.stack_of(caller);
         level.record_allocated(address, size, stack, place, moved, clock_ms);
     }
 

@@ -76,6 +76,14 @@ pub struct RecordingArgs {
     /// program runs faster, and its recording is smaller.
     #[arg(long, value_name = "on|off", hide_possible_values = true)]
     pub python_objects: Option<Switch>,
+    /// Record open files, sockets and other descriptors too: `unfreed report --fds`
+    #[arg(long)]
+    pub fds: bool,
+    /// Record anonymous memory mappings too: `unfreed report --mmap`
+    ///
+    /// Those that the program and its libraries make by mmap, not what its allocators map.
+    #[arg(long)]
+    pub mmap: bool,
 }
 
 /// Longer lists of executables are not taken by the interposer, bytes.
@@ -99,6 +107,8 @@ impl RecordingArgs {
             ("UNFREED_EXCLUDE", list(&self.exclude)),
             ("UNFREED_MODE", self.mode.map(|mode| format!("{mode:o}"))),
             ("UNFREED_PYTHON_OBJECTS", self.python_objects.map(objects)),
+            ("UNFREED_FDS", self.fds.then(|| "1".to_string())),
+            ("UNFREED_MMAP", self.mmap.then(|| "1".to_string())),
         ];
         Ok(variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
     }

@@ -2,45 +2,74 @@
 //!
 //! All other calls jump on to the real function with the registers and the stack as the caller left them.
 
+use super::syscalls;
 use crate::real;
 use crate::sandbox::{self, Request};
 use core::ffi::{c_int, c_long};
 
-/// Exports a variadic C function that is the real one, but enters `$hook` where the first argument is one of two
-/// numbers, and as long as the real one is not looked up.
-macro_rules! passing {
-    ($name:ident, $hook:path, $number:expr, $other:expr) => {
-        /// The hook of the C function of this name.
-        ///
-        /// # Safety
-        /// As for the C function.
-        #[cfg_attr(unfreed_preload, unsafe(no_mangle))]
-        #[unsafe(naked)]
-        pub unsafe extern "C" fn $name() {
-            core::arch::naked_asm!(
-                ".cfi_startproc",
-                "endbr64",
-                "cmp edi, {number}",
-                "je {hook}",
-                "cmp edi, {other}",
-                "je {hook}",
-                "mov r11, qword ptr [rip + {real}]",
-                "cmp r11, {none}",
-                "jbe {hook}",
-                "jmp r11",
-                ".cfi_endproc",
-                hook = sym $hook,
-                number = const $number,
-                other = const $other,
-                real = sym real::address::$name,
-                none = const real::NONE,
-            )
-        }
-    };
+/// The hook of the C function of this name: enters its hook for the option that installs a filter, and as long as the real
+/// one is not looked up.
+///
+/// # Safety
+/// As for the C function.
+#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
+#[unsafe(naked)]
+pub unsafe extern "C" fn prctl() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "endbr64",
+        "cmp edi, {filter}",
+        "je {hook}",
+        "mov r11, qword ptr [rip + {real}]",
+        "cmp r11, {none}",
+        "jbe {hook}",
+        "jmp r11",
+        ".cfi_endproc",
+        hook = sym on_prctl,
+        filter = const libc::PR_SET_SECCOMP,
+        real = sym real::address::prctl,
+        none = const real::NONE,
+    )
 }
 
-passing!(prctl, on_prctl, libc::PR_SET_SECCOMP, libc::PR_SET_SECCOMP);
-passing!(syscall, on_syscall, libc::SYS_seccomp, libc::SYS_prctl);
+/// The hook of the C function of this name: as [`prctl`] for the two calls that install a filter, and where descriptors are
+/// recorded for those that open and close them.
+///
+/// # Safety
+/// As for the C function.
+#[cfg_attr(unfreed_preload, unsafe(no_mangle))]
+#[unsafe(naked)]
+pub unsafe extern "C" fn syscall() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "endbr64",
+        "cmp byte ptr [rip + {wanted}], 0",
+        "je 2f",
+        "cmp rdi, {numbers}",
+        "jae 2f",
+        "bt qword ptr [rip + {looked_at}], rdi",
+        "jc {descriptors}",
+        "2:",
+        "cmp edi, {seccomp}",
+        "je {hook}",
+        "cmp edi, {prctl}",
+        "je {hook}",
+        "mov r11, qword ptr [rip + {real}]",
+        "cmp r11, {none}",
+        "jbe {hook}",
+        "jmp r11",
+        ".cfi_endproc",
+        wanted = sym crate::config::DESCRIPTORS,
+        numbers = const syscalls::NUMBERS,
+        looked_at = sym syscalls::LOOKED_AT,
+        descriptors = sym syscalls::syscall,
+        hook = sym on_syscall,
+        seccomp = const libc::SYS_seccomp,
+        prctl = const libc::SYS_prctl,
+        real = sym real::address::syscall,
+        none = const real::NONE,
+    )
+}
 
 /// Calls the real function, and tells of the filter before. `is_success` is asked of the result.
 fn installing<R: Copy>(

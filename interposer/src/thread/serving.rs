@@ -187,7 +187,7 @@ impl Thread {
 
     /// Memory was handed out that blocks are made of, or that the making of blocks needs.
     fn arena(self, at: usize, size: usize, sp: usize, moved: Moved) {
-        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved) else { return };
+        let Some((entered, clock_ms)) = enter_allocation(self.0, sp, moved.is_something()) else { return };
         let level = &mut *entered.0;
         let (address, size) = (Address(at as u64), size as u64);
         let Some(place) = table::prepare(address, size, Spacing::of_malloc()) else { return no_space() };
