@@ -326,6 +326,12 @@ fn begin_file() -> bool {
     if !config::events() {
         set_flag(flag::NO_EVENTS);
     }
+    if config::DESCRIPTORS.is() {
+        set_flag(flag::DESCRIPTORS);
+    }
+    if config::MAPPINGS.is() {
+        set_flag(flag::MAPPINGS);
+    }
     if run::is_alone() {
         set_flag(flag::ALONE);
     }

@@ -11,6 +11,7 @@
 //! Of a level, `Wiped` is all zero in a forked child and `Kept` is as it was.
 
 mod calls;
+mod collector;
 mod resources;
 mod serving;
 
@@ -22,7 +23,7 @@ use crate::log::definitions::{Definer, Definitions};
 use crate::log::events::{Events, Writer};
 use crate::log::file;
 use crate::protocol::owner::Owner;
-use crate::python::{Chain, collector};
+use crate::python::Chain;
 use crate::stack::{Caller, Capture};
 use crate::table::{Found, Moved, Place, Spacing};
 use crate::{clock, modules, process, run, sandbox, switch, sys, table};
@@ -512,23 +513,6 @@ impl Level {
         }
         // The event that is to follow needs its own room; where there is none it is counted by its stamp.
         self.make_room_for_events();
-    }
-}
-
-impl Level {
-    /// Python's collector is in another state than this level saw. There is room, and again after this where there can be.
-    #[cold]
-    #[inline(never)]
-    fn see_collector(&mut self, now: u32) {
-        let python = &mut self.kept.python;
-        let Some(is_in_it) = collector::is_in_it(now, current() as u64, || python.is_running()) else {
-            return;
-        };
-        self.wiped.events.collector_seen(now, is_in_it);
-        if self.make_room_for_events() && self.wiped.events.collector() != now {
-            // A fresh chunk has more than the room for one event.
-            self.wiped.events.collector_seen(now, is_in_it);
-        }
     }
 }
 

@@ -140,6 +140,10 @@ pub mod flag {
     pub const WAS_OFF: u64 = 8;
     /// The live table has the unfreed blocks before exit too: those that were not allocated late.
     pub const BEFORE_EXIT: u64 = 16;
+    /// Descriptors that are opened and closed are recorded, see [`crate::resource`].
+    pub const DESCRIPTORS: u64 = 32;
+    /// Anonymous mappings are recorded.
+    pub const MAPPINGS: u64 = 64;
 }
 
 /// How far a recording got.
