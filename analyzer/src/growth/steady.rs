@@ -72,6 +72,10 @@ pub(super) fn course(cells: &[Mass]) -> Course {
     let last = cells.iter().rposition(|cell| cell.blocks > 0.0).unwrap_or(first);
     let mut begin = first;
     let steps = steps(&cells[begin..]);
+    let is_one = cells[first..last].iter().all(|cell| cell.blocks > 0.0);
+    if is_one && ((last + 1 - first) as f64) < LEAST_PART * cells.len() as f64 && last + 1 < cells.len() {
+        return Course::Few { steps: 1, last };
+    }
     if steps < LEAST_STEPS {
         return Course::Few { steps, last };
     }

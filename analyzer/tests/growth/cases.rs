@@ -270,9 +270,9 @@ pub fn bounded() -> Vec<Case> {
         one("first uses, three", STAYS, |s| bounded::first_uses(s, 3)),
         one("first uses, five", STAYS, |s| bounded::first_uses(s, 5)),
         one("first uses, eight", STAYS, |s| bounded::first_uses(s, 8)),
-        one("made once, at a third", STAYS, |s| bounded::once(s, 2_000, 0.3)),
-        one("made once, late", STAYS, |s| bounded::once(s, 2_000, 0.8)),
-        one("one block, made late", STAYS, |s| bounded::once(s, 1, 0.75)),
+        one("made once, at a third", Truth::Not(&[Resident]), |s| bounded::once(s, 2_000, 0.3)),
+        one("made once, late", Truth::Not(&[Resident]), |s| bounded::once(s, 2_000, 0.8)),
+        one("one block, made late", Truth::Not(&[Resident]), |s| bounded::once(s, 1, 0.75)),
         one("start-up", Truth::Not(&[Resident]), |s| s.load_at_startup(3_000, 400.0)),
         one("start-up, one block", Truth::Not(&[Resident]), |s| s.load_at_startup(1, 4e7)),
         one("start-up and churn", STAYS, |s| {
