@@ -180,16 +180,14 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     if facts.is_startup {
         return (Verdict::Resident, Reason::StartUp, doubt);
     }
-    if matches!(course, Course::Few { steps: 1, .. }) && facts.freed <= facts.old {
+    if matches!(course, Course::Few { steps: 1 }) && facts.freed <= facts.old {
         return (Verdict::Resident, Reason::Once { steps: 1, flat_ms }, doubt);
     }
     let (reason, doubt) = match course {
         _ if facts.freed > facts.old => (Reason::Bounded { freed, flat_ms: facts.level_ms as u64 }, doubt),
-        Course::Few { steps, .. } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::FewSteps)),
-        Course::Late { steps, .. } => {
-            (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow))
-        }
-        Course::Slowing { .. } => (Reason::Slowing, Some(Doubt::Slowing)),
+        Course::Few { steps } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::FewSteps)),
+        Course::Late { steps } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow)),
+        Course::Slowing => (Reason::Slowing, Some(Doubt::Slowing)),
         _ => (Reason::Stopped { flat_ms }, None),
     };
     (Verdict::Plateau, reason, doubt)

@@ -53,8 +53,6 @@ pub enum Doubt {
     Fluctuates,
     /// It still grows, but ever more slowly: a store that fills up, or a rarer kind of work.
     Slowing,
-    /// No process is older than its start-up.
-    OnlyStartUp,
 }
 
 /// What a verdict rests on.

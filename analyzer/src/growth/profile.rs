@@ -15,6 +15,8 @@ pub(super) const START: f64 = 0.05;
 const LONGEST_WAIT: f64 = 0.25;
 /// Of the blocks that reached an age, as many may have been freed later for one that still lives: then those that live are never freed.
 const RARELY: f64 = 0.25;
+/// A bucket has at most so many times the mean work: loading something large is not the work of thousands of requests.
+const MOST_WORK: f64 = 8.0;
 /// When so much of the work is done, what follows is idling: it makes no block older.
 const NEARLY_ALL: f64 = 0.99;
 
@@ -32,11 +34,13 @@ impl Axis {
         let mut work = process.calls.and_then(some).or_else(|| some(&process.window.allocations));
         let work = work.get_or_insert_with(Vec::new);
         work.resize(count, u64::from(work.is_empty()));
-        let all = work.iter().sum::<u64>().max(1) as f64;
-        let mut done = 0;
-        let ends = work.iter().map(|work| {
+        let most = MOST_WORK * work.iter().sum::<u64>() as f64 / count.max(1) as f64;
+        let work = work.iter().map(|&work| (work as f64).min(most));
+        let all: f64 = work.clone().sum();
+        let mut done = 0.0;
+        let ends = work.map(|work| {
             done += work;
-            done as f64 / all
+            if all > 0.0 { (done / all).min(1.0) } else { 1.0 }
         });
         Axis { ends: ends.collect() }
     }

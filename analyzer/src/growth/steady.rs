@@ -11,13 +11,13 @@ pub(super) enum Course {
     /// At a steady rate, up to the last cell.
     Steady(Steady),
     /// Ever more slowly.
-    Slowing { steps: usize, last: usize },
-    /// Not any more: nothing after this cell.
-    Stopped { steps: usize, last: usize },
+    Slowing,
+    /// Not any more.
+    Stopped,
     /// In a few steps that are unlike each other, or too few to say.
-    Few { steps: usize, last: usize },
+    Few { steps: usize },
     /// It began too late to say.
-    Late { steps: usize, last: usize },
+    Late { steps: usize },
 }
 
 /// A steady rate.
@@ -74,10 +74,10 @@ pub(super) fn course(cells: &[Mass]) -> Course {
     let steps = steps(&cells[begin..]);
     let is_one = cells[first..last].iter().all(|cell| cell.blocks > 0.0);
     if is_one && ((last + 1 - first) as f64) < LEAST_PART * cells.len() as f64 && last + 1 < cells.len() {
-        return Course::Few { steps: 1, last };
+        return Course::Few { steps: 1 };
     }
     if steps < LEAST_STEPS {
-        return Course::Few { steps, last };
+        return Course::Few { steps };
     }
     let mut weights = weights(&cells[begin..]);
     let mut slowing = Slowing::of(&weights);
@@ -91,23 +91,23 @@ pub(super) fn course(cells: &[Mass]) -> Course {
         slowing = Slowing::of(&weights);
     }
     if slowing.is_slow() {
-        return Course::Slowing { steps, last };
+        return Course::Slowing;
     }
     let count = self::steps(&cells[begin..]);
     if count < LEAST_STEPS {
-        return Course::Few { steps, last };
+        return Course::Few { steps };
     }
     let gap = (cells.len() - 1 - last) as f64;
     let events: f64 = weights.iter().sum();
     if events * gap / (last + 1 - begin) as f64 > MISSING {
-        return Course::Stopped { steps, last };
+        return Course::Stopped;
     }
     if ((cells.len() - begin) as f64) < LEAST_PART * cells.len() as f64 {
-        return Course::Late { steps, last };
+        return Course::Late { steps };
     }
     let like = if count < FEW_STEPS { Some(LIKE) } else { (count < SOME_STEPS).then_some(LIKE_OF_SOME) };
     if like.is_some_and(|like| !are_alike(&cells[begin..], like)) {
-        return Course::Few { steps, last };
+        return Course::Few { steps };
     }
     Course::Steady(Steady {
         cells: begin..cells.len(),

@@ -46,6 +46,7 @@ fn reason(judged: &Judged) -> String {
             format!("bounded for {}: as much is freed as is allocated", ago(flat_ms))
         }
         Reason::Stopped { flat_ms } => format!("has not grown in the last {}", ago(flat_ms)),
+        Reason::Once { steps: 1, flat_ms } => format!("allocated once, {} before the end", ago(flat_ms)),
         Reason::Once { steps, flat_ms } => {
             format!(
                 "a few allocations that stay: {}, the last {} before the end",
@@ -70,7 +71,6 @@ pub(super) fn doubt(doubt: Doubt) -> &'static str {
         Doubt::OnlyUnfreed => "events are not held, and a bounded store that turns over looks the same",
         Doubt::Fluctuates => "it goes up and down by more than it grows",
         Doubt::Slowing => "it grows ever more slowly",
-        Doubt::OnlyStartUp => "no process got beyond its start-up",
     }
 }
 
