@@ -49,6 +49,8 @@ pub(super) struct Facts {
     pub floor: f64,
     /// Whether what stays was all born at the start of its process.
     pub is_startup: bool,
+    /// Whether what stays was all born within a short time, in each process.
+    pub is_once: bool,
     /// Only the unfreed are known.
     pub only_unfreed: bool,
 }
@@ -56,7 +58,8 @@ pub(super) struct Facts {
 impl Facts {
     /// `judged`: those that can be judged.
     pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, &Axis)]) -> Facts {
-        let mut facts = Facts { is_startup: true, level_ms: f64::INFINITY, ..Facts::default() };
+        let mut facts =
+            Facts { is_startup: true, is_once: true, level_ms: f64::INFINITY, ..Facts::default() };
         for process in processes {
             let ms = process.window.bucket_ms as f64;
             facts.ms = facts.ms.max(process.series.buckets.len() as f64 * ms);
@@ -90,6 +93,7 @@ impl Facts {
         let ms = process.window.bucket_ms as f64;
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
+        let mut old: Option<(usize, usize)> = None;
         let mut levels = Vec::with_capacity(buckets.len());
         for (index, bucket) in buckets.iter().enumerate() {
             live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
@@ -101,6 +105,7 @@ impl Facts {
                 continue;
             }
             self.old += bucket.unfreed.blocks as f64;
+            old = Some((old.map_or(index, |(first, _)| first), index));
             let flat = (buckets.len() - 1 - index) as f64 * ms;
             self.flat_ms = Some(self.flat_ms.map_or(flat, |least| least.min(flat)));
             let is_early = process.window.from_birth
@@ -109,6 +114,7 @@ impl Facts {
                     || index as f64 * ms < START_MS.min(SHORT_START * buckets.len() as f64 * ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
+        self.is_once &= old.is_none_or(|(first, last)| (last - first) as f64 <= START * buckets.len() as f64);
         let most = levels.iter().fold(0.0, |most: f64, &live| most.max(live));
         let level = levels.iter().position(|&live| live >= LEVEL * most).unwrap_or(0);
         self.level_ms = self.level_ms.min((buckets.len() - level) as f64 * ms);
@@ -180,7 +186,8 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     if facts.is_startup {
         return (Verdict::Resident, Reason::StartUp, doubt);
     }
-    if matches!(course, Course::Few { steps: 1 }) && facts.freed <= facts.old {
+    let is_once = facts.is_once || matches!(course, Course::Few { steps: 1 });
+    if is_once && facts.freed <= facts.old {
         return (Verdict::Resident, Reason::Once { steps: 1, flat_ms }, doubt);
     }
     let (reason, doubt) = match course {

@@ -89,7 +89,12 @@ fn find(group: &[&Placed]) -> Finding {
     let mut ages = Ages::default();
     processes().for_each(|process| ages.add(&Ages::of(process)));
     let never_freed = if group.is_empty() { None } else { ages.never_freed_from() };
-    let part = Part::Older(never_freed.unwrap_or(0.0));
+    let part = match never_freed {
+        Some(_) if ages.nothing_freed() && !processes().any(|process| process.series.only_unfreed) => {
+            Part::All
+        }
+        age => Part::Older(age.unwrap_or(0.0)),
+    };
     let profile = sum(group, part);
     let course = course_of(&profile);
     let array = match group {

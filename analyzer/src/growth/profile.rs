@@ -156,6 +156,11 @@ impl Ages {
         ages.find(|&age| self.is_never_freed_from(age))
     }
 
+    /// Whether nothing was freed.
+    pub fn nothing_freed(&self) -> bool {
+        self.freed.first().is_none_or(|&freed| freed == 0.0)
+    }
+
     /// Whether blocks of half the window's age are never freed.
     pub fn never_freed_from_half(&self) -> bool {
         self.is_never_freed_from(self.ms / 2.0)
@@ -183,6 +188,8 @@ pub(super) enum Part {
     Older(f64),
     /// Those in the first half of the work.
     Half,
+    /// All: where nothing is ever freed, what is young will not be either.
+    All,
 }
 
 impl Part {
@@ -191,6 +198,7 @@ impl Part {
         let begin = if process.window.from_birth { axis.started() } else { 0.0 };
         let end = match self {
             Part::Half => 0.5,
+            Part::All => 1.0,
             Part::Older(age_ms) => {
                 let end = Axis::of(process, false).bucket(NEARLY_ALL) as f64;
                 let old = (end - age_ms / process.window.bucket_ms as f64).floor();
