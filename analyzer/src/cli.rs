@@ -168,6 +168,7 @@ Examples:
   unfreed report rec --peak                   as it was when most was unfreed
   unfreed report rec --at 17:20               as it was at that time of day, UTC
   unfreed report rec --born warm..            what came after it and is still there
+  unfreed report rec --temporary              what was freed as soon as it was allocated
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
   unfreed report before --format json >r.json all sites, for a program")]
@@ -178,6 +179,24 @@ pub struct ReportArgs {
     /// then: the name of a mark, +10m since the run began, 17:20:31 by the clock (UTC), or peak.
     #[arg(value_name = "REC|PID")]
     pub recording: OsString,
+    /// What was freed soon: before its thread had allocated N blocks more; without N, one
+    ///
+    /// With 1 nothing else was allocated in between: memory that was not worth an allocation. Sites are in the order of how often
+    /// they did that.
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub temporary: Option<u32>,
+    /// Print how long the blocks of each site lived that were freed
+    ///
+    /// In JSON that is always there. Like what was freed soon it is known of events alone.
+    #[arg(long)]
+    pub lifetimes: bool,
     /// What to group, filter and print.
     #[command(flatten)]
     pub view: ViewArgs,

@@ -220,6 +220,8 @@ impl Loaded {
             sites,
             members,
             courses: None,
+            temporary: None,
+            lifetimes: None,
             paths,
         };
         let replayed = self.processes.into_iter().map(|loaded| loaded.replayed);

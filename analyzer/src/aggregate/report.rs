@@ -1,9 +1,11 @@
 //! What a report says, before it is printed.
 use super::courses::Courses;
 use super::own::Own;
+use super::passing::TemporarySites;
 use super::paths::{PathId, Paths};
 use super::phase::Phase;
 use crate::cli::By;
+use crate::growth::Lifetimes;
 use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};
 use crate::replay::{Anomalies, ArenaCounts, Inherited, Moment};
@@ -266,6 +268,10 @@ pub struct Report {
     pub members: Vec<Vec<Option<usize>>>,
     /// What the sites held over time, if that was asked for.
     pub courses: Option<Courses>,
+    /// What they allocated for a short time only, if that was asked for.
+    pub temporary: Option<TemporarySites>,
+    /// How long the blocks of each lived that were freed, if that was asked for and events were read.
+    pub lifetimes: Option<Vec<Lifetimes>>,
     /// Their stacks.
     pub paths: Paths,
 }

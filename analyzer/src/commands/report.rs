@@ -5,25 +5,32 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{opened, to_stdout};
-use crate::aggregate::{Courses, Filter, Loaded, Own, Process, Report, Selection};
+use crate::aggregate::{Courses, Filter, Loaded, Own, Process, Report, Selection, TemporarySites};
 use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
 use crate::error::{Failure, reason};
 use crate::output::{self, Charset, Style};
 use crate::reader::Run;
-use crate::replay::Wanted;
+use crate::replay::{Source, Wanted};
 use crate::subject::Subject;
 use crate::suppressions::Suppressions;
-use crate::{moments, progress, symbols};
+use crate::{aggregate, moments, progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
-    let report = load_with_courses(&args.recording, args.view.by, &args.view.select)?;
-    let limit = args.view.limit();
+    let besides = Besides {
+        courses: args.temporary.is_none(),
+        lifetimes: args.lifetimes || args.view.format == Format::Json,
+        temporary: args.temporary,
+        needs_events: args.lifetimes || args.temporary.is_some(),
+    };
+    let report = load_with(&args.recording, args.view.by, &args.view.select, besides)?;
+    let (limit, style) = (args.view.limit(), style(args.view.all_frames));
     to_stdout(|out| {
-        match args.view.format {
-            Format::Text => output::report_text(&report, limit, style(args.view.all_frames), out)?,
-            Format::Json => output::report_json(&report, limit, args.view.all_frames, out)?,
-            Format::Csv => output::report_csv(&report, limit, args.view.all_frames, out)?,
+        match (args.view.format, &report.temporary) {
+            (Format::Text, Some(found)) => output::temporary_text(&report, found, limit, style, out)?,
+            (Format::Text, None) => output::report_text(&report, limit, style, out)?,
+            (Format::Json, _) => output::report_json(&report, limit, args.view.all_frames, out)?,
+            (Format::Csv, _) => output::report_csv(&report, limit, args.view.all_frames, out)?,
         }
         Ok(())
     })?;
@@ -32,26 +39,28 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 
 /// Opens, replays, symbolises and groups a recording.
 pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
-    load_wanted(recording, by, select, |_| Wanted::default())
+    load_with(recording, by, select, Besides::default())
 }
 
-/// The same, with what the sites held over time.
-fn load_with_courses(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
-    load_wanted(recording, by, select, |run| Wanted {
-        timeline_from_ms: Some(moments::begun_ms(run)),
-        ..Wanted::default()
-    })
+/// What a report says besides the unfreed blocks.
+#[derive(Clone, Copy, Default)]
+struct Besides {
+    courses: bool,
+    lifetimes: bool,
+    temporary: Option<u32>,
+    /// Otherwise only where events are read anyway.
+    needs_events: bool,
 }
 
-fn load_wanted(
-    recording: &OsStr,
-    by: By,
-    select: &SelectArgs,
-    wanted: impl Fn(&Run) -> Wanted,
-) -> anyhow::Result<Report> {
+fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let wanted = wanted(&run);
-    let selection = Selection { wanted, ..selection(&subject, &run, by, select)? };
+    let Besides { courses, lifetimes, temporary, needs_events } = besides;
+    let begun_ms = moments::begun_ms(&run);
+    let wanted = Wanted { timeline_from_ms: courses.then_some(begun_ms), lifetimes, temporary };
+    let mut selection = Selection { wanted, ..selection(&subject, &run, by, select)? };
+    if needs_events && selection.from == Source::Best {
+        selection.from = Source::Events;
+    }
     opened::only(&mut run, &subject, &select.which)?;
     let moment_ns = moments::monotonic_ns(&run, selection.at);
     run.keep(|process| process.header.monotonic_ns <= moment_ns);
@@ -60,9 +69,19 @@ fn load_wanted(
     drop(bar);
     let bar = progress::items("symbols", loaded.addresses() as u64);
     let grouped = loaded.grouped(&run, &selection, &|addresses| bar.inc(addresses as u64));
-    let courses =
-        wanted.timeline_from_ms.map(|origin| Courses::of(&grouped.report, &grouped.processes, origin));
-    let mut report = Report { courses, ..grouped.report };
+    let (report, processes) = (grouped.report, grouped.processes);
+    let has_events = processes.iter().any(|(replayed, _)| replayed.seen.is_any());
+    if needs_events && !has_events && !processes.is_empty() {
+        let why = "how long anything lived is not known: no events are held";
+        return Err(Failure::new(&subject.shown, why, "record with a larger --max-log").into());
+    }
+    let mut report = Report {
+        courses: courses.then(|| Courses::of(&report, &processes, begun_ms)),
+        temporary: temporary.map(|within| TemporarySites::of(&report, &processes, within)),
+        lifetimes: (lifetimes && has_events).then(|| aggregate::lifetimes(&report, &processes)),
+        ..report
+    };
+    report.most_temporary_first();
     let lacks_peak = |process: &Process| process.known.lacks_peak;
     if !report.processes.is_empty() && report.processes.iter().all(lacks_peak) {
         let why = "its peak is not known: not all of its events are held";

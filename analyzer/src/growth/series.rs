@@ -72,6 +72,18 @@ impl Lifetimes {
         self.blocks.iter().skip(power as usize + 1).sum()
     }
 
+    /// A time, ms, before which so many tenths of the blocks were freed: the end of a class. `None`: there are no blocks, or
+    /// they lived for longer than all classes but the last.
+    pub fn within_ms(&self, tenths: u64) -> Option<u64> {
+        let all: u128 = self.blocks.iter().map(|&blocks| u128::from(blocks)).sum();
+        let mut sum = 0;
+        let class = self.blocks.iter().position(|&blocks| {
+            sum += u128::from(blocks);
+            all > 0 && sum * 10 >= all * u128::from(tenths)
+        });
+        class.filter(|&class| class < Self::CLASSES - 1).map(|class| 1 << class)
+    }
+
     fn class(lived_ms: u64) -> usize {
         ((u64::BITS - lived_ms.leading_zeros()) as usize).min(Self::CLASSES - 1)
     }

@@ -8,15 +8,20 @@ use crate::diff::Diff;
 
 /// Prints a report with its first `limit` sites; of Python stacks the interpreter's frames too if `all_frames`.
 pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(
-        b"id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,stack,headline,phase\r\n",
+    let temporary = report.temporary.as_ref();
+    write!(
+        out,
+        "id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,{}stack,headline,phase\r\n",
+        if temporary.is_some() { "temporary_blocks,temporary_bytes," } else { "" },
     )?;
     let is_counted = report.is_counted();
-    for site in report.sites.iter().take(limit) {
+    for (index, site) in report.sites.iter().enumerate().take(limit) {
         let counts = &site.counts;
         let unfreed = [counts.unfreed_bytes, counts.unfreed_blocks].map(Some);
         let counted = [counts.allocated_bytes, counts.allocations, counts.frees];
         let numbers = unfreed.into_iter().chain(counted.map(|count| is_counted.then_some(count)));
+        let soon = temporary.map(|all| [all.sites[index].blocks, all.sites[index].bytes].map(Some));
+        let numbers = numbers.chain(soon.into_iter().flatten());
         let numbers: Vec<_> = numbers.map(|number| number.map(i128::from)).collect();
         row(report, site, &numbers, all_frames, out)?;
     }

@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use crate::aggregate::{ArenaCounts, Counts, Frame, Inherited, Kind, PathId, Phase, Process, Report};
 use crate::diff::{Change, Diff};
+use crate::growth::Lifetimes;
 use crate::output::folding::without_interpreter;
 use crate::output::suppressions::{self, SuppressionJson};
 use crate::output::units::utc;
-use crate::replay::Moment;
+use crate::replay::{Moment, ShortLived};
 
 #[derive(Serialize)]
 struct ReportJson<'a> {
@@ -48,6 +49,29 @@ struct TimelineJson {
     begin: Option<String>,
     bucket_seconds: f64,
     buckets: usize,
+}
+
+#[derive(Serialize)]
+struct TemporaryJson {
+    blocks: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct LifetimeJson {
+    below_ms: Option<u64>,
+    blocks: u64,
+}
+
+/// The classes in which there are blocks.
+fn lifetimes(lifetimes: &Lifetimes) -> Vec<LifetimeJson> {
+    let classes = lifetimes.blocks.iter().enumerate().filter(|(_, blocks)| **blocks > 0);
+    let below = |class: usize| (class + 1 < Lifetimes::CLASSES).then(|| 1 << class);
+    classes.map(|(class, &blocks)| LifetimeJson { below_ms: below(class), blocks }).collect()
+}
+
+fn temporary(soon: &ShortLived) -> TemporaryJson {
+    TemporaryJson { blocks: soon.blocks, bytes: soon.bytes }
 }
 
 #[derive(Serialize)]
@@ -125,6 +149,15 @@ struct TotalsJson {
     peak_bytes: Option<u64>,
     events: Option<u64>,
     lost: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temporary: Option<TemporaryTotalJson>,
+}
+
+#[derive(Serialize)]
+struct TemporaryTotalJson {
+    within: u32,
+    #[serde(flatten)]
+    total: TemporaryJson,
 }
 
 #[derive(Serialize)]
@@ -143,6 +176,10 @@ struct SiteJson<'a> {
     live_bytes: Option<&'a [u64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unfreed_bytes_by_birth: Option<&'a [u64]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temporary: Option<TemporaryJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lifetimes: Option<Vec<LifetimeJson>>,
     #[serde(skip_serializing_if = "is_zero")]
     left_out: usize,
     stacks: u64,
@@ -235,6 +272,10 @@ pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Wri
             peak_bytes: totals.peak_bytes,
             events: totals.events,
             lost: totals.lost,
+            temporary: report
+                .temporary
+                .as_ref()
+                .map(|all| TemporaryTotalJson { within: all.within, total: temporary(&all.total()) }),
         },
         suppressions: suppressions::json(report),
         sites: (report, &written, limit),
@@ -309,6 +350,8 @@ fn report_sites<S: Serializer>(
             stack,
             live_bytes: course(index, false),
             unfreed_bytes_by_birth: course(index, true),
+            temporary: report.temporary.as_ref().map(|all| temporary(&all.sites[index])),
+            lifetimes: report.lifetimes.as_ref().map(|all| lifetimes(&all[index])),
             left_out,
             stacks: site.stacks,
             incomplete: report.paths.incomplete(site.path),

@@ -11,6 +11,7 @@ mod rss;
 mod rss_json;
 mod spark;
 mod suppressions;
+mod temporary;
 mod text;
 mod units;
 
@@ -24,5 +25,6 @@ pub use json::{diff as diff_json, report as report_json};
 pub use rss::text as rss_text;
 pub use rss_json::json as rss_json;
 pub use spark::{Charset, spark};
+pub use temporary::temporary as temporary_text;
 pub use text::{Style, diff as diff_text, report as report_text};
 pub use units::{Number, Size, counted, duration, signed_size, utc};

@@ -85,8 +85,7 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
             folded |= stack_site(report, *index, site, style, out)?;
         }
     } else {
-        let sites: Vec<&Site> = holding.iter().take(limit).map(|(_, site)| *site).collect();
-        table(report, &sites, style, out)?;
+        table(report, &holding[..limit.min(holding.len())], style, out)?;
     }
     let rest = holding.get(limit..).unwrap_or(&[]);
     let bytes = rest.iter().fold(0u64, |sum, (_, site)| sum.saturating_add(site.counts.unfreed_bytes));
@@ -118,7 +117,7 @@ fn phases(phases: &[Counts; 3], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// How to see what was left out.
-fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if !folded {
         return Ok(());
     }
@@ -127,7 +126,13 @@ fn unfolded(folded: bool, style: Style, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The first line of a site whose sites are stacks.
-fn title(report: &Report, site: &Site, mark: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn title(
+    report: &Report,
+    site: &Site,
+    mark: &str,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let headline = style.bold(&frames::headline(report, site));
     writeln!(out, "\n{headline}{}{}  {}", tag(site), style.bold(mark), style.dim(&site.id()))
 }
@@ -256,6 +261,7 @@ fn stack_site(
     }
     writeln!(out)?;
     course(report, index, style, out)?;
+    lifetimes(report, index, 2, style, out)?;
     if site.stacks > 1 {
         let note = format!("  {} that differ in lines only, the largest:", counted(site.stacks, "stack"));
         writeln!(out, "{}", style.dim(&note))?;
@@ -280,7 +286,22 @@ fn course(report: &Report, site: usize, style: Style, out: &mut dyn Write) -> io
     writeln!(out, "  {}{}", spark(&course.bytes, COURSE, style.charset), style.dim(&what))
 }
 
-fn column(by: By) -> &'static str {
+/// How long the blocks of a site lived that were freed.
+fn lifetimes(
+    report: &Report,
+    site: usize,
+    indent: usize,
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let Some(lifetimes) = report.lifetimes.as_ref().and_then(|all| all.get(site)) else { return Ok(()) };
+    let within = |tenths| lifetimes.within_ms(tenths).map(|ms| duration(ms.saturating_mul(1_000_000)));
+    let (Some(half), Some(most)) = (within(5), within(9)) else { return Ok(()) };
+    let line = format!("of what was freed half lived less than {half}, nine tenths less than {most}");
+    writeln!(out, "{:indent$}{}", "", style.dim(&line))
+}
+
+pub(super) fn column(by: By) -> &'static str {
     match by {
         By::Stack | By::Function => "function",
         By::Line => "line",
@@ -290,7 +311,7 @@ fn column(by: By) -> &'static str {
     }
 }
 
-fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) -> io::Result<()> {
+fn table(report: &Report, sites: &[(usize, &Site)], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let what = column(report.by);
     let is_counted = report.is_counted();
     let heading = format!(
@@ -298,7 +319,7 @@ fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) ->
         "unfreed", "blocks", "allocated", "allocations", "freed"
     );
     writeln!(out, "\n{}", style.bold(&heading))?;
-    for site in sites {
+    for (index, site) in sites {
         let counts = &site.counts;
         let freed = (counts.frees as u128 * 100).checked_div(counts.allocations.into()).unwrap_or(0);
         let (name, command) = row_name(report.by, site, ROW);
@@ -321,6 +342,7 @@ fn table(report: &Report, sites: &[&Site], style: Style, out: &mut dyn Write) ->
         if let Some(command) = command {
             writeln!(out, "{:ROW_INDENT$}{}", "", style.dim(command))?;
         }
+        lifetimes(report, *index, ROW_INDENT, style, out)?;
     }
     Ok(())
 }

@@ -43,6 +43,13 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Whether anything was looked at.
+    pub fn is_any(&self) -> bool {
+        self.timeline.is_some() || self.lifetimes.is_some() || self.temporary.is_some()
+    }
+}
+
 impl Observer for Seen {
     #[inline(always)]
     fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place) {
