@@ -14,6 +14,7 @@
 //!   `unfreed`.
 //! - [`service`]: servers and requests.
 //! - [`steps`]: a program that does one thing at a time.
+//! - [`terminal`]: a program on a terminal, and what it draws.
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
@@ -28,6 +29,7 @@ pub mod report;
 pub mod scratch;
 pub mod service;
 pub mod steps;
+pub mod terminal;
 
 use std::path::Path;
 
@@ -40,6 +42,7 @@ pub use report::Report;
 pub use scratch::Scratch;
 pub use service::Service;
 pub use steps::Steps;
+pub use terminal::Terminal;
 
 /// Unfreed blocks that have a function on their stack.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -92,6 +92,11 @@ impl Program {
         self.env("UNFREED_DIR", directory)
     }
 
+    /// The variables that were set for it.
+    pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+    }
+
     /// As a command of the standard library.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);

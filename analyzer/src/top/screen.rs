@@ -6,9 +6,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ratatui::DefaultTerminal;
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, enable_raw_mode};
+use ratatui::{DefaultTerminal, Terminal};
 
 use super::model::{Effect, Key, Model};
 use super::snapshot::{Opened, Snapshot};
@@ -20,10 +22,10 @@ use crate::error::{Failure, reason};
 /// What happens.
 enum Event {
     Key(Key),
-    /// The terminal has another size.
-    Resized,
     /// Ctrl-Z.
     Suspend,
+    /// The terminal has another size, which may have changed what it shows; or Ctrl-L: something else has written to it.
+    Redraw,
     Read(Box<Snapshot>),
     Opened(Opened),
     Signal(i32),
@@ -82,9 +84,12 @@ fn show(
         while let Some(event) = next {
             let effect = match event {
                 Event::Key(key) => model.key(key),
-                Event::Resized => Effect::None,
                 Event::Suspend => {
                     screen.suspend()?;
+                    Effect::None
+                }
+                Event::Redraw => {
+                    screen.redraw()?;
                     Effect::None
                 }
                 Event::Read(snapshot) => {
@@ -121,8 +126,15 @@ impl Screen {
         // SAFETY: no memory is touched. The signal is for the process group: the shell takes the terminal.
         unsafe { libc::kill(0, libc::SIGTSTP) };
         enable_raw_mode()?;
-        ratatui::crossterm::execute!(io::stdout(), EnterAlternateScreen)?;
-        self.0.clear()
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        self.redraw()
+    }
+
+    /// Draws all of it the next time, and not what has changed.
+    fn redraw(&mut self) -> io::Result<()> {
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.0 = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 }
 
@@ -176,8 +188,9 @@ fn read_keys(events: &Sender<Event>) {
                 Some(event) => event,
                 None => continue,
             },
-            Ok(event::Event::Resize(..)) => Event::Resized,
+            Ok(event::Event::Resize(..)) => Event::Redraw,
             Ok(_) => continue,
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => Event::NoTerminal,
         };
         let is_over = matches!(event, Event::NoTerminal);
@@ -192,7 +205,7 @@ fn meaning(key: KeyEvent) -> Option<Event> {
         return match key.code {
             KeyCode::Char('c') => Some(Event::Key(Key::Interrupt)),
             KeyCode::Char('z') => Some(Event::Suspend),
-            KeyCode::Char('l') => Some(Event::Resized),
+            KeyCode::Char('l') => Some(Event::Redraw),
             _ => None,
         };
     }

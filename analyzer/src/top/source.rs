@@ -1,6 +1,6 @@
 //! Reads the recording again and again, each part of it as often as it may cost, and says what there is to show.
 use std::cmp::Reverse;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::budget::Budget;
 use super::kernel;
@@ -19,14 +19,21 @@ use crate::reader::{ProcessState, Recording, Run};
 pub type Reopen = Box<dyn FnMut() -> Result<Run, Failure> + Send>;
 
 /// Parts of one core that some work may take at most, so that all of it stays below a fiftieth: reading the tables, ...
-const READING: f64 = 0.012;
+const READING: f64 = 0.01;
 /// ... reading what stacks are, opening files to find out what processes there are, and ...
 const DEFINING: f64 = 0.0015;
-/// ... looking up symbols.
-const NAMING: f64 = 0.002;
+/// ... looking up symbols, of which ...
+const NAMING: f64 = 0.003;
+/// ... so much may be done at any time, if it is for what holds a noticeable part of all.
+const CREDIT: Duration = Duration::from_secs(1);
+/// What is noticed.
+const NOTICED: u64 = 500;
 
-/// Stacks whose symbols are looked up at a time, those that hold most first.
-const NAMED: usize = 1000;
+/// Stacks whose symbols are looked up at a time, those that hold most first: until the others hold less than a hundredth of all, but so
+/// many at least, ...
+const NAMED_AT_LEAST: usize = 50;
+/// ... and at most.
+const NAMED_AT_MOST: usize = 1000;
 /// Stacks of a site that are shown.
 const SHOWN: usize = 5;
 
@@ -63,7 +70,7 @@ impl Source {
             reading: Budget::new(READING),
             reopening: Budget::new(DEFINING),
             defining: Budget::new(DEFINING),
-            looking_up: Budget::new(NAMING),
+            looking_up: Budget::with_credit(NAMING, CREDIT),
         }
     }
 
@@ -97,7 +104,7 @@ impl Source {
         self.naming.set_by(by.into());
         self.ledger.forget_sites();
         self.processes.all.iter_mut().for_each(|watched| watched.names = Default::default());
-        self.looking_up = Budget::new(NAMING);
+        self.looking_up = Budget::with_credit(NAMING, CREDIT);
     }
 
     fn name(&mut self, now: Instant) {
@@ -120,7 +127,9 @@ impl Source {
             self.defining.spend(now, || processes.iter_mut().for_each(Watched::define));
         }
         let (naming, mut names, mut others) = (&mut self.naming, Vec::new(), Vec::new());
-        let may_look_up = self.looking_up.is_due(now);
+        let least = self.ledger.total().held.bytes / NOTICED;
+        let may_look_up = self.looking_up.is_full(now);
+        let must_look_up = self.looking_up.is_due(now);
         for (process, stack, held) in nameless {
             let watched = &mut processes[process];
             if watched.is_undefined(stack) {
@@ -129,13 +138,15 @@ impl Source {
             let id = watched.scan.stack(stack);
             match naming.of_python(&watched.definitions, id, &mut watched.names) {
                 Some(name) => names.push((watched.number, stack, name)),
-                None if may_look_up => others.push((Reverse(held.bytes), process, stack)),
+                None if may_look_up || (must_look_up && held.bytes >= least) => {
+                    others.push((Reverse(held.bytes), process, stack))
+                }
                 None => {}
             }
         }
         if !others.is_empty() {
             others.sort_unstable();
-            others.truncate(NAMED);
+            others.truncate(enough(&others, self.ledger.total().held.bytes));
             let found = self.looking_up.spend(now, || look_up(naming, processes, &others));
             names.extend(found);
         }
@@ -236,6 +247,17 @@ fn read(processes: &mut Processes, ledger: &mut Ledger, time_ms: u64) {
         }
     }
     ledger.finish();
+}
+
+/// How many of these stacks to look up now.
+fn enough(others: &[(Reverse<u64>, usize, usize)], total: u64) -> usize {
+    let mut left = others.iter().fold(0u64, |sum, (held, ..)| sum.saturating_add(held.0));
+    let many = others.iter().take_while(|(held, ..)| {
+        let is_much = left > total / 100;
+        left = left.saturating_sub(held.0);
+        is_much
+    });
+    many.count().clamp(NAMED_AT_LEAST, NAMED_AT_MOST)
 }
 
 /// What these stacks of processes are called, for which symbols are needed.

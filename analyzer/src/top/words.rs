@@ -71,7 +71,39 @@ pub fn rest(more: usize, bytes: u64, snapshot: &Snapshot) -> Option<String> {
     (!parts.is_empty()).then(|| format!("({})", parts.join("; ")))
 }
 
+/// The name of a site in so many characters: directories go first.
+pub fn site(name: &str, width: usize) -> String {
+    let mut name = name;
+    while name.chars().count() > width
+        && let Some((directory, rest)) = name.split_once('/')
+        && !directory.contains(' ')
+        && !rest.is_empty()
+    {
+        name = rest;
+    }
+    cut(name, width)
+}
+
 /// A text in so many characters, its end cut.
 pub fn cut(text: &str, width: usize) -> String {
     crate::aggregate::cut(text, width.max(3)).chars().take(width).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_lose_directories_first() {
+        for (name, width, shown) in [
+            ("srv/shop/charge.py:5 leak", 30, "srv/shop/charge.py:5 leak"),
+            ("srv/shop/charge.py:5 leak", 24, "shop/charge.py:5 leak"),
+            ("srv/shop/charge.py:5 leak", 12, "charge.py..."),
+            ("leak srv/shop/charge.py", 12, "leak srv/..."),
+            ("srv/", 3, "..."),
+            ("", 0, ""),
+        ] {
+            assert_eq!(site(name, width), shown, "{name} in {width}");
+        }
+    }
 }

@@ -82,6 +82,6 @@ fn row(site: &Site, bars: usize, name: usize, theme: Theme) -> Line<'static> {
     if bars > 0 {
         line.push(Span::raw(format!("{}  ", spark::bars(&site.series, bars, theme.unicode))));
     }
-    line.push(Span::raw(words::cut(&site.name, name)));
+    line.push(Span::raw(words::site(&site.name, name)));
     Line::from(line)
 }
