@@ -103,11 +103,13 @@ pub enum Verb {
     ///
     /// The limits are on what is unfreed, in all processes together and after the options that select: in bytes
     /// (--max-unfreed), in blocks (--max-blocks), and site by site in comparison with what an earlier recording held
-    /// (--baseline, a file that --write-baseline wrote). Any of them may be combined.
+    /// (--baseline, a file that --write-baseline wrote); and on what `unfreed growth` says is GROWING (--max-growth). Any of
+    /// them may be combined.
     ///
     /// The exit status is 0 within all limits, 1 over one of them, 2 if REC, a file or an option cannot be used, and 3 within
     /// limits but with an incomplete recording: events or blocks lost, recording stopped early, files or parts of them that
-    /// cannot be read, children that could not be recorded, events that cannot be. Over a limit is 1 also then.
+    /// cannot be read, children that could not be recorded, events that cannot be, or too short to tell what grows where that
+    /// was asked. Over a limit is 1 also then.
     Check(CheckArgs),
     /// Watch what is unfreed while processes run
     ///

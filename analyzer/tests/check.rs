@@ -136,7 +136,7 @@ fn limits_hold_up_to_their_value() {
 fn a_limit_must_be_named() {
     let scratch = servers();
     let line = refused(&scratch, &["new"]);
-    for option in ["--max-unfreed", "--max-blocks", "--baseline", "--write-baseline"] {
+    for option in ["--max-growth", "--max-unfreed", "--max-blocks", "--baseline", "--write-baseline"] {
         assert!(line.contains(option), "{option}: {line}");
     }
     let line = refused(&scratch, &["absent", "--max-blocks", "1"]);
@@ -329,4 +329,119 @@ fn a_baseline_is_replaced_whole_and_through_links() {
         fs::read_dir(&scratch.0).expect("a directory").flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(names.len(), 4, "nothing is left beside it: {names:?}");
     assert_eq!(status(&scratch, &["new", "--write-baseline", "/dev/null"]), 0);
+}
+
+/// A service of ten minutes: a site keeps `size` bytes each second, another one keeps the last ten blocks. A mark each
+/// minute, if `marked`.
+fn service(directory: &Path, seconds: u64, size: u64) {
+    fs::create_dir(directory).expect("a directory");
+    let mut r = Recorder::new(9);
+    r.module(0, 1, "/opt/shop/server", 0x1_0000, 0x10_0000);
+    let (kept, cache, start) = (r.stack(&[0x1_0101]), r.stack(&[0x1_0201]), r.stack(&[0x1_0301]));
+    r.module(1, 1, "/opt/shop/libcache.so", 0x20_0000, 0x1_0000);
+    let library = r.stack(&[0x20_0101, 0x1_0201]);
+    let writer = r.writer();
+    r.alloc(writer, 0x1000_0000, 1 << 20, start);
+    for second in 0..seconds {
+        r.clock(writer, 1_000 + 1_000 * second);
+        if size > 0 {
+            r.alloc(writer, 0x2000_0000 + 0x1_0000 * second, size, kept);
+        }
+        r.alloc(writer, 0x8000_0000 + 0x1_0000 * second, 3_000, library);
+        if second >= 10 {
+            r.free(writer, 0x8000_0000 + 0x1_0000 * (second - 10));
+        }
+        // What is freed at once keeps it busy.
+        for block in 0..20 {
+            r.alloc(writer, 0x4000_0000 + 64 * block, 50, cache);
+            r.free(writer, 0x4000_0000 + 64 * block);
+        }
+    }
+    r.header.end_monotonic_ns = (1 + seconds) * 1_000_000_000;
+    r.write(directory);
+}
+
+#[test]
+fn growth_is_limited_by_its_rate() {
+    let scratch = Scratch::new("growth");
+    for (name, seconds, size) in
+        [("leaks", 600, 4_000), ("longer", 1_500, 4_000), ("faster", 600, 8_000), ("kept", 600, 0)]
+    {
+        service(&scratch.0.join(name), seconds, size);
+    }
+    // 4,000 bytes a second are 234 KiB a minute.
+    for (limit, expected) in [("230KiB/minute", 1), ("240KiB/minute", 0), ("0/minute", 1)] {
+        assert_eq!(status(&scratch, &["leaks", "--max-growth", limit, "--by", "stack"]), expected, "{limit}");
+        assert_eq!(status(&scratch, &["kept", "--max-growth", limit, "--by", "stack"]), 0, "{limit}");
+    }
+    let value = json(&scratch, &["leaks", "--max-growth", "1KiB/minute", "--by", "stack"]);
+    let limit = &value["limits"][0];
+    assert_eq!(
+        [&limit["option"], &limit["per"], &limit["sites"]],
+        [&Value::from("max-growth"), &"minute".into(), &1.into()]
+    );
+    let found = limit["found"].as_f64().expect("a number");
+    assert!((235_000.0..245_000.0).contains(&found), "{found}");
+    let row = &value["sites"][0];
+    assert_eq!([&row["measure"], &row["over"]], [&Value::from("growth"), &true.into()]);
+    assert!(
+        value["sites"].as_array().expect("sites").iter().skip(1).all(|site| site["over"] == false),
+        "{value}"
+    );
+    // Shared among requests whose number is known: 600 of them, each with a second's 4,000 bytes.
+    for (limit, expected) in [("3900/request", 1), ("4100/request", 0)] {
+        let options = ["leaks", "--max-growth", limit, "--requests", "600", "--by", "stack"];
+        assert_eq!(status(&scratch, &options), expected, "{limit}");
+    }
+}
+
+#[test]
+fn recordings_of_other_lengths_are_compared_by_rates() {
+    let scratch = Scratch::new("rates");
+    for (name, seconds, size) in [("leaks", 600, 4_000), ("longer", 1_500, 4_000), ("faster", 600, 8_000)] {
+        service(&scratch.0.join(name), seconds, size);
+    }
+    let write = ["leaks", "--per", "minute", "--by", "stack", "--write-baseline", "base.json"];
+    assert_eq!(status(&scratch, &write), 0);
+    for (name, expected) in [("leaks", 0), ("longer", 0), ("faster", 1)] {
+        let value = json(&scratch, &[name, "--baseline", "base.json"]);
+        assert_eq!(value["exit_status"], expected, "{name}: {value}");
+    }
+    let printed = text(&check(&scratch, &["faster", "--baseline", "base.json"]).stdout);
+    assert!(printed.contains("\ngrowth per minute\n") && printed.contains("+100%"), "{printed}");
+    // Without rates, what is unfreed is compared.
+    assert_eq!(status(&scratch, &["leaks", "--by", "stack", "--write-baseline", "plain.json"]), 0);
+    assert_eq!(status(&scratch, &["longer", "--baseline", "plain.json"]), 1);
+    // A unit is a baseline's own.
+    for (arguments, why) in [
+        (
+            &["leaks", "--baseline", "base.json", "--per", "mark"][..],
+            "unfreed: --per mark: 0 marks in the window",
+        ),
+        (
+            &["leaks", "--baseline", "base.json", "--per", "request", "--requests", "600"],
+            "unfreed: base.json: its growth is per minute, not per request",
+        ),
+        (
+            &["leaks", "--max-growth", "1/minute", "--per", "mark"],
+            "unfreed: --max-growth: it is per minute; leave out --per mark",
+        ),
+        (
+            &["leaks", "--max-growth", "1/request", "--by", "line"],
+            "unfreed: --per request: no function is known",
+        ),
+    ] {
+        let line = refused(&scratch, arguments);
+        assert!(line.starts_with(why), "{line}");
+    }
+}
+
+#[test]
+fn what_is_too_short_to_tell_growth_is_incomplete() {
+    let scratch = Scratch::new("short");
+    service(&scratch.0.join("short"), 1, 4_000);
+    assert_eq!(status(&scratch, &["short", "--max-growth", "0/minute"]), 3);
+    assert_eq!(status(&scratch, &["short", "--max-growth", "0/request", "--requests", "9"]), 3);
+    assert_eq!(status(&scratch, &["short", "--max-growth", "0/request", "--requests", "10"]), 0);
+    assert_eq!(status(&scratch, &["short", "--max-growth", "0/minute", "--allow-incomplete"]), 0);
 }

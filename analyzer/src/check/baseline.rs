@@ -8,10 +8,11 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Rate, Rates, Unit};
+use super::limits::{Rate, Rates};
 use super::names::Names;
 use crate::aggregate::Report;
 use crate::growth::Estimate;
+use crate::verdicts::Unit;
 
 /// The version that is written, and the only one that is read.
 const SCHEMA: &str = "unfreed.baseline/1";

@@ -43,6 +43,7 @@ fn of_process(process: &Process) -> Vec<String> {
     );
     let known = &process.known;
     say(known.is_partial, "what was allocated before events are held is not known".to_string());
+    say(known.lacks_peak, "its peak is not known: not all of its events are held".to_string());
     say(known.without_freed, "what was freed since that moment is not known any more".to_string());
     say(known.is_inexact, "its log was dropped while it was read".to_string());
     let is_named = matches!(process.at, Moment::Epoch(_) | Moment::Time(_));

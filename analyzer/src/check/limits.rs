@@ -3,32 +3,8 @@ use std::collections::HashMap;
 
 use super::baseline::{Amount, Held};
 use super::compare::{Change, Measure, Row};
-use crate::growth::Estimate;
-
-/// In what growth is counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unit {
-    /// A request of a server.
-    Request,
-    /// A minute.
-    Minute,
-    /// The time between a mark and the next.
-    Mark,
-}
-
-impl Unit {
-    /// All.
-    pub const ALL: [Unit; 3] = [Unit::Request, Unit::Minute, Unit::Mark];
-
-    /// As it is typed and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Unit::Request => "request",
-            Unit::Minute => "minute",
-            Unit::Mark => "mark",
-        }
-    }
-}
+use crate::growth::{Estimate, Verdict};
+use crate::verdicts::{Judged, Unit, Verdicts};
 
 /// How fast a site grows, for each unit.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -44,12 +20,62 @@ pub struct Rate {
 pub struct Rates {
     /// In what it is counted.
     pub unit: Unit,
-    /// How many of them the window has.
+    /// How many of them the window has, at least 1.
     pub units: f64,
     /// The sites that grow, by [`crate::aggregate::Site::hash`].
     pub sites: HashMap<u64, Rate>,
     /// Why nothing can be said of growth.
     pub untold: Option<String>,
+}
+
+impl Rates {
+    /// Of the verdicts on the same sites.
+    pub fn new(verdicts: &Verdicts) -> Rates {
+        let window_ms = verdicts.window_ms.1.saturating_sub(verdicts.window_ms.0);
+        let units = match verdicts.unit {
+            Unit::Request => verdicts.named_requests.unwrap_or(verdicts.requests.count()) as f64,
+            Unit::Minute => window_ms as f64 / 60_000.0,
+            Unit::Mark => verdicts.marks.saturating_sub(1) as f64,
+        };
+        let untold = untold(verdicts.unit, units, window_ms);
+        let units = units.max(1.0);
+        let growing = |judged: &&Judged| judged.judgement.verdict == Verdict::Growing;
+        let rate = |judged: &Judged| {
+            let judgement = &judged.judgement;
+            // What grows outside of requests and marks is divided by all of them.
+            let all = Rate {
+                bytes: judgement.bytes.scaled(1.0 / units),
+                blocks: judgement.blocks.scaled(1.0 / units),
+            };
+            let known = judged.rate.filter(|rate| rate.unit == verdicts.unit);
+            let known = known.map(|rate| Rate { bytes: rate.bytes, blocks: rate.blocks });
+            (verdicts.report.sites[judged.site].hash, known.unwrap_or(all))
+        };
+        let sites = verdicts.sites.iter().filter(growing).map(rate).collect();
+        Rates { unit: verdicts.unit, units, sites, untold }
+    }
+}
+
+/// Below this nothing is said of growth: what each request, or the time between two marks, leaves for the next one cannot
+/// be told from what only some do; and in less than that time little but a start happens.
+const LEAST_REQUESTS: f64 = 10.0;
+const LEAST_MARKS: f64 = 2.0;
+const LEAST_MS: u64 = 2_000;
+
+/// Why nothing can be said of growth.
+fn untold(unit: Unit, units: f64, window_ms: u64) -> Option<String> {
+    match unit {
+        Unit::Request if units < LEAST_REQUESTS => {
+            Some(format!("{units} requests are too few to tell what grows"))
+        }
+        Unit::Mark if units < LEAST_MARKS => {
+            Some(format!("{} marks are too few to tell what grows", units + 1.0))
+        }
+        Unit::Minute if window_ms < LEAST_MS => {
+            Some(format!("{window_ms} ms are too short to tell what grows"))
+        }
+        _ => None,
+    }
 }
 
 /// What is no change: what is below one of both.

@@ -11,7 +11,7 @@ mod names;
 pub use baseline::{Amount, BadBaseline, Baseline, Held};
 pub use compare::{Change, Measure, Row, compare};
 pub use complete::incomplete;
-pub use limits::{Bound, Limits, Noise, Outcome, Rate, Rates, Unit};
+pub use limits::{Bound, Limits, Noise, Outcome, Rate, Rates};
 pub use names::Names;
 
 use crate::aggregate::{Counts, Report};

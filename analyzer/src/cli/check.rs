@@ -5,18 +5,19 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::values::{bytes, limit, noise};
-use super::{At, By, SelectArgs};
+use super::values::{bytes, growth, limit, noise};
+use super::{At, By, Per, SelectArgs, WindowArgs};
 use crate::check::Noise;
 
 /// Arguments of `unfreed check`.
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("limits").required(true).multiple(true).args(["max_unfreed", "max_blocks", "baseline", "write_baseline"]))]
+#[command(group = ArgGroup::new("limits").required(true).multiple(true).args(["max_growth", "max_unfreed", "max_blocks", "baseline", "write_baseline"]))]
 #[command(after_help = "\
 Examples:
   unfreed run -o rec -- pytest -q                     in CI: record the tests
   unfreed check rec --write-baseline base.json        once, and after each change that is meant
   unfreed check rec --baseline base.json              over (1) if a site holds more than then
+  unfreed check rec --max-growth 64KiB/request        of a server: over (1) if it leaks more
   unfreed check rec --max-unfreed 1MiB --phase run    what the program itself may leave
   unfreed check rec --max-unfreed 0 --at end --suppressions known.supp --format lsan
   unfreed check rec --baseline base.json --format markdown >>$GITHUB_STEP_SUMMARY")]
@@ -26,6 +27,12 @@ pub struct CheckArgs {
     /// @MOMENT behind it stands for the recording as it was then: the name of a mark, or +10m since the run began.
     #[arg(value_name = "REC|PID")]
     pub recording: OsString,
+    /// How much what grows may grow by: 64KiB/request, 1MiB/minute, 0/mark
+    ///
+    /// The sum of the rates of all sites that `unfreed growth` says are GROWING. That of a site is divided by the requests in
+    /// which it allocates.
+    #[arg(long, value_name = "SIZE/UNIT", value_parser = growth)]
+    pub max_growth: Option<(u64, Per)>,
     /// How much may be unfreed: 64KiB, 1.5MiB, 0
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub max_unfreed: Option<u64>,
@@ -34,6 +41,7 @@ pub struct CheckArgs {
     pub max_blocks: Option<u64>,
     /// No site may hold more than it does in FILE
     ///
+    /// With --per, which FILE remembers, sites that grow are compared by their rates, and recordings need not be of one length.
     /// Sites are compared by the names of their functions, without lines, directories that differ from machine to machine and
     /// versions of libraries. A site that grew by less than --noise is as before. What is less, or gone, is shown and
     /// within.
@@ -52,7 +60,7 @@ pub struct CheckArgs {
     pub allow_incomplete: bool,
     /// What makes one site: function, line, stack or module [default: function; that of the baseline; stack with --format lsan]
     ///
-    /// A line that moves is another site by line, and none by function or stack.
+    /// A line or function is the innermost of your own code: what it has called is behind it. A line that moves is another site by line, and none by function or stack.
     #[arg(long, value_name = "KEY", value_parser = by(), hide_possible_values = true)]
     pub by: Option<By>,
     /// Print the N first sites; 0 is all [default: 20 as text and markdown, else all]
@@ -70,6 +78,9 @@ pub struct CheckArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
     pub format: CheckFormat,
+    /// When growth is looked at, and what it is divided by.
+    #[command(flatten)]
+    pub window: WindowArgs,
     /// What of the recording.
     #[command(flatten)]
     pub select: SelectArgs,

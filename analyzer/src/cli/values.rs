@@ -2,10 +2,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use recording::run::MARK_NAME;
 use regex::Regex;
 
-use super::At;
+use super::{At, Per};
 use crate::check::Noise;
 use crate::wall_clock;
 
@@ -111,6 +112,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     };
     let bytes = number * (1u64 << shift) as f64;
     if bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err("too large".to_string()) }
+}
+
+/// Bytes for each unit of growth: `64KiB/request`.
+pub(super) fn growth(text: &str) -> Result<(u64, Per), String> {
+    let expected = || "expected a size and a unit, such as 64KiB/request, 1MiB/minute or 0/mark".to_string();
+    let (size, unit) = text.split_once('/').ok_or_else(expected)?;
+    let unit = Per::from_str(unit, false).map_err(|_| expected())?;
+    Ok((bytes(size).map_err(|_| expected())?, unit))
 }
 
 /// What is no difference: `5%`, `16KiB`, or both; the other one is 0.
@@ -264,6 +273,18 @@ mod tests {
         }
         for wrong in ["", "KiB", "-1", "1 KiB", "1MB", "1.2.3", ".", "nan", "inf", "99999999999T"] {
             assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn growths() {
+        assert_eq!(growth("64KiB/request"), Ok((65_536, Per::Request)));
+        assert_eq!(
+            (growth("0/mark"), growth("1.5M/minute")),
+            (Ok((0, Per::Mark)), Ok((3 << 19, Per::Minute)))
+        );
+        for wrong in ["", "64KiB", "/request", "64KiB/", "64KiB/hour", "1/2/mark"] {
+            assert!(growth(wrong).is_err_and(|why| why.contains("64KiB/request")), "{wrong}");
         }
     }
 

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::report::{load, style};
+use super::growth::judged;
+use super::report::{load_by_callers, style};
 use super::to_stdout;
-use crate::check::{Baseline, Check, Held, Limits, Names};
-use crate::cli::{By, CheckArgs, CheckFormat};
+use crate::check::{Baseline, Check, Held, Limits, Names, Rates};
+use crate::cli::{By, CheckArgs, CheckFormat, Per, WindowArgs};
 use crate::error::{self, Failure, reason};
 use crate::output::{self, counted};
+use crate::servers::Handlers;
 use crate::temporary::Temporary;
+use crate::verdicts::Unit;
 
 /// Does it.
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -22,10 +25,11 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         Some(baseline) => by(baseline, args)?,
         None => args.by.unwrap_or(default_by(args)),
     };
-    let report = load(&args.recording, by, &args.select)?;
-    let rates = None;
+    let rates = rates(args, by, baseline.as_ref())?;
+    let handlers = Handlers::new(&args.window.handlers);
+    let report = load_by_callers(&args.recording, by, &args.select, handlers)?;
     let limits = Limits {
-        growth: None,
+        growth: args.max_growth.map(|(bytes, per)| (bytes, per.into())),
         unfreed: args.max_unfreed,
         blocks: args.max_blocks,
         baseline: args.baseline.as_ref().map(|path| path.display().to_string()),
@@ -99,6 +103,38 @@ fn by(baseline: &Baseline, args: &CheckArgs) -> Result<By, Failure> {
 /// As it is typed.
 fn key(by: By) -> String {
     by.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
+
+/// What grows, if that was asked: by an option of it, or because the baseline knows it.
+fn rates(args: &CheckArgs, by: By, baseline: Option<&Baseline>) -> anyhow::Result<Option<Rates>> {
+    let window = &args.window;
+    let limit = args.max_growth.map(|(_, per)| per);
+    let known = baseline.and_then(|baseline| baseline.unit).map(|(unit, _)| unit);
+    let named = limit.or(window.per);
+    let is_asked = window.since.is_some() || !window.handlers.is_empty() || window.requests.is_some();
+    if named.is_none() && known.is_none() && !is_asked {
+        return Ok(None);
+    }
+    if let (Some(limit), Some(per)) = (limit, window.per)
+        && limit != per
+    {
+        let (limit, per) = (Unit::from(limit).name(), Unit::from(per).name());
+        return Err(Failure::new(
+            "--max-growth",
+            format_args!("it is per {limit}"),
+            format_args!("leave out --per {per}"),
+        )
+        .into());
+    }
+    let per = named.or(known.map(Per::from));
+    let (_, verdicts) =
+        judged(&args.recording, by, &args.select.which, &WindowArgs { per, ..window.clone() })?;
+    if let Some(known) = known.filter(|known| *known != verdicts.unit) {
+        let path = args.baseline.as_deref().unwrap_or(Path::new("")).display();
+        let why = format!("its growth is per {}, not per {}", known.name(), verdicts.unit.name());
+        return Err(Failure::new(path, why, "give the same unit, or write it anew").into());
+    }
+    Ok(Some(Rates::new(&verdicts)))
 }
 
 /// Writes what the sites hold, whole or not at all.

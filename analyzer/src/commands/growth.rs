@@ -76,11 +76,7 @@ pub(super) fn judged(
         selection,
         from,
         begun_ms: moments::begun_ms(&run),
-        unit: window.per.map(|per| match per {
-            Per::Mark => Unit::Mark,
-            Per::Minute => Unit::Minute,
-            Per::Request => Unit::Request,
-        }),
+        unit: window.per.map(Unit::from),
         handlers,
         requests: window.requests,
     };
@@ -156,3 +152,23 @@ fn named(limit: u64, here: &[(usize, u32)], processes: &[Process]) -> Room {
 
 /// Processes that end within this time of each other were there together.
 const TOGETHER_NS: u64 = 5_000_000_000;
+
+impl From<Per> for Unit {
+    fn from(per: Per) -> Unit {
+        match per {
+            Per::Mark => Unit::Mark,
+            Per::Minute => Unit::Minute,
+            Per::Request => Unit::Request,
+        }
+    }
+}
+
+impl From<Unit> for Per {
+    fn from(unit: Unit) -> Per {
+        match unit {
+            Unit::Mark => Per::Mark,
+            Unit::Minute => Per::Minute,
+            Unit::Request => Per::Request,
+        }
+    }
+}

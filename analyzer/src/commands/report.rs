@@ -11,6 +11,7 @@ use crate::error::{Failure, reason};
 use crate::output::{self, Charset, Style};
 use crate::reader::Run;
 use crate::replay::{Source, Wanted};
+use crate::servers::Handlers;
 use crate::subject::Subject;
 use crate::suppressions::Suppressions;
 use crate::{aggregate, moments, progress, symbols};
@@ -42,9 +43,20 @@ pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Re
     load_with(recording, by, select, Besides::default())
 }
 
-/// What a report says besides the unfreed blocks.
-#[derive(Clone, Copy, Default)]
+/// The same by the user's own lines and functions, where these work on requests.
+pub(super) fn load_by_callers(
+    recording: &OsStr,
+    by: By,
+    select: &SelectArgs,
+    handlers: Handlers,
+) -> anyhow::Result<Report> {
+    load_with(recording, by, select, Besides { callers: Some(handlers), ..Besides::default() })
+}
+
+/// What a report says besides the unfreed blocks, and after whom it names them.
+#[derive(Clone, Default)]
 struct Besides {
+    callers: Option<Handlers>,
     courses: bool,
     lifetimes: bool,
     temporary: Option<u32>,
@@ -54,10 +66,10 @@ struct Besides {
 
 fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let Besides { courses, lifetimes, temporary, needs_events } = besides;
+    let Besides { callers, courses, lifetimes, temporary, needs_events } = besides;
     let begun_ms = moments::begun_ms(&run);
     let wanted = Wanted { timeline_from_ms: courses.then_some(begun_ms), lifetimes, temporary };
-    let mut selection = Selection { wanted, ..selection(&subject, &run, by, select)? };
+    let mut selection = Selection { wanted, callers, ..selection(&subject, &run, by, select)? };
     if needs_events && selection.from == Source::Best {
         selection.from = Source::Events;
     }

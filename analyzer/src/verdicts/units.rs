@@ -15,6 +15,9 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// All.
+    pub const ALL: [Unit; 3] = [Unit::Request, Unit::Minute, Unit::Mark];
+
     /// `minute`.
     pub fn name(self) -> &'static str {
         match self {
