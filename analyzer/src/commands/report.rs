@@ -19,6 +19,7 @@ use crate::{aggregate, moments, progress, symbols};
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let besides = Besides {
+        callers: None,
         courses: args.temporary.is_none(),
         lifetimes: args.lifetimes || args.view.format == Format::Json,
         temporary: args.temporary,
