@@ -206,6 +206,22 @@ fn every_mapping_has_its_row() {
 }
 
 #[test]
+fn what_the_program_maps_is_told_apart() {
+    let start = 0x7f30_0000_0000;
+    let mut kernel = mappings(&[(start, 64, "rw-p", "", 60, "rd wr"), LIBC]);
+    resident(&mut kernel, start, &[(0, 60, true)]);
+    // A block in a mapping of its own between two of the program's, the second of which reaches beyond.
+    let blocks = vec![block(start + 10 * PAGE + 16, 20 * PAGE - 16, 0)];
+    let mapped = vec![(start, 8 * PAGE, (0, 5)), (start + 40 * PAGE, 100 * PAGE, (0, 6))];
+    let rss = ProcessRss::of(&kernel, Recorded { blocks, mapped: Some(mapped), ..Recorded::default() });
+    assert_eq!(rss.row(Kind::Mapped).rss, (8 + 20) * PAGE);
+    let resident: Vec<u64> = rss.mapped.iter().flatten().map(|mapped| mapped.rss).collect();
+    assert_eq!(resident, [8 * PAGE, 20 * PAGE]);
+    assert_eq!((rss.row(Kind::Blocks).rss, rss.row(Kind::Overhead).rss), (20 * PAGE - 16, 16));
+    assert_eq!(rss.row(Kind::Anonymous).rss, 12 * PAGE);
+}
+
+#[test]
 fn of_another_allocator_the_mappings_with_blocks_are_its_heap() {
     let start = 0x7f20_0000_0000;
     let jemalloc = (0x7ffe_0000_0000, 16, "r-xp", "/usr/lib/libjemalloc.so.2", 1, "rd ex");

@@ -287,3 +287,55 @@ fn what_cannot_be_told_is_one_line() {
     assert!(!Path::new("/proc/4194305").exists());
     assert!(refused("4194305").contains("there is none"));
 }
+
+/// From outside of a container its processes are seen as they are, by other numbers.
+#[test]
+fn a_process_of_another_namespace() {
+    let unshare = || {
+        let options = ["--map-root-user", "--pid", "--fork", "--mount-proc"];
+        options.iter().fold(Program::new("/usr/bin/unshare"), |program, option| program.arg(option))
+    };
+    if !Path::new("/usr/bin/unshare").exists() || !unshare().arg("true").run().status.success() {
+        println!("skipped: unshare is not possible here");
+        return;
+    }
+    let directory = Scratch::new("container");
+    let variables = [
+        format!("LD_PRELOAD={}", artifacts::library().display()),
+        format!("UNFREED_DIR={}", directory.path().display()),
+    ];
+    let program = variables.iter().fold(unshare().arg("/usr/bin/env"), Program::arg);
+    let program = Waiting::start(&program.arg(Program::c("memory").path()).arg("maps"));
+    assert_eq!(program.said[1], "1", "its number inside");
+    let found = rss(&directory.path().display().to_string(), &[]);
+    let process = one(&found);
+    assert_eq!((&process["running"], number(process, "pid")), (&Value::Bool(true), 1));
+    let (rss_bytes, kernel) = (number(process, "rss_bytes"), number(process, "vm_rss_bytes"));
+    assert!(rss_bytes.abs_diff(kernel) <= kernel * 3 / 100, "{process:#}");
+    close(row(process, "unfreed"), 25 * MIB, "unfreed");
+    program.end();
+}
+
+/// Who may read the recording may not know of the process.
+#[test]
+fn a_process_of_another_user() {
+    // SAFETY: takes no argument and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("skipped: only root can be another user");
+        return;
+    }
+    let directory = Scratch::new("another-user");
+    let recording = directory.path().join("recording");
+    let unfreed = directory.path().join("unfreed");
+    fs::copy(artifacts::unfreed(), &unfreed).expect("it can be copied");
+    let program = Program::c("memory").arg("maps").env("UNFREED_MODE", "644").recorded_to(&recording);
+    let program = Waiting::start(&program);
+    for of in [program.child.id().to_string(), recording.display().to_string()] {
+        let output = Command::new(&unfreed).args(["rss", &of]).uid(65534).gid(65534).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains("it is of user 0") && said.contains("as root"), "{said}");
+    }
+    program.end();
+}

@@ -129,6 +129,7 @@ fn describe(kind: Kind, of: Option<&ProcessRss>) -> String {
         (Kind::FreePages, _) => format!("freed, and kept by {allocator} as whole pages"),
         (Kind::FreeSpace, _) => "freed, on pages on which unfreed blocks lie".to_string(),
         (Kind::PythonFree, _) => "free in Python's arenas".to_string(),
+        (Kind::Mapped, _) => format!("mapped by the program itself{}", maps("mapping")),
         (Kind::Anonymous, _) => format!("other anonymous memory{}", maps("mapping")),
         (Kind::Stacks, Some(of)) => format!("stacks of {}", counted(of.threads, "thread")),
         (Kind::Stacks, None) => "stacks of threads".to_string(),

@@ -18,7 +18,7 @@ pub use kernel::Kernel;
 pub use pages::{Run, of_words};
 pub use partition::{Arena, Block, Heap, Holds};
 pub use places::Allocator;
-pub use process::{ProcessRss, Python, Recorded, Row};
+pub use process::{Mapped, ProcessRss, Python, Recorded, Row};
 pub use run::{Entry, Holder, Looks, RunRss, look};
 pub use smaps::{Mapping, parse};
 
@@ -37,6 +37,8 @@ pub enum Kind {
     PythonFree,
     /// Anonymous memory that is of no allocator that is recorded.
     Anonymous,
+    /// Anonymous memory that the program has mapped itself, where that was recorded.
+    Mapped,
     /// Memory that an allocator manages; in no row, since it is divided into the ones above.
     Heap,
     /// Stacks of threads.
@@ -64,6 +66,7 @@ impl Kind {
         Kind::FreePages,
         Kind::FreeSpace,
         Kind::PythonFree,
+        Kind::Mapped,
         Kind::Anonymous,
         Kind::Stacks,
         Kind::Code,
@@ -82,6 +85,7 @@ impl Kind {
             Kind::FreeSpace => "free-space",
             Kind::PythonFree => "python-free",
             Kind::Anonymous => "anonymous",
+            Kind::Mapped => "mapped",
             Kind::Heap => "heap",
             Kind::Stacks => "stacks",
             Kind::Code => "code",

@@ -95,18 +95,21 @@ pub struct Partition<'a> {
     pub heaps: Vec<Heap>,
     /// In the order in which [`Use::Python`] counts them.
     pub arenas: Vec<Arena>,
+    /// Resident bytes of each of what [`Use::Mapped`] counts.
+    pub mapped: Vec<u64>,
 }
 
 impl<'a> Partition<'a> {
-    /// Of nothing so far. `arenas`: their sizes.
+    /// Of nothing so far. `arenas`: their sizes; `mapped`: how many stretches the program has mapped.
     pub fn new(
         allocator: Allocator,
         page: u64,
         blocks: &'a mut [Block],
         arenas: impl Iterator<Item = u64>,
+        mapped: usize,
     ) -> Partition<'a> {
         let arenas = arenas.map(|size| Arena { size, ..Arena::default() }).collect();
-        Partition { allocator, page, blocks, heaps: Vec::new(), arenas }
+        Partition { allocator, page, blocks, heaps: Vec::new(), arenas, mapped: vec![0; mapped] }
     }
 
     /// Adds an area of which these pages are resident. Runs of its mapping that lie outside are passed over.
@@ -207,6 +210,10 @@ impl<'a> Partition<'a> {
         let is_empty = on_page.is_empty();
         match scan.area.what {
             Use::Other(kind) => kind,
+            Use::Mapped(index) => {
+                self.mapped[index] += free;
+                Kind::Mapped
+            }
             Use::Python(index) => {
                 let arena = &mut self.arenas[index];
                 arena.resident += bytes;
@@ -311,7 +318,7 @@ impl Style {
     fn of(what: Use, allocator: Allocator) -> Style {
         match (what, allocator) {
             (Use::Python(_), _) => Style::Python,
-            (Use::Other(_), Allocator::Glibc) => Style::Mapped,
+            (Use::Other(_) | Use::Mapped(_), Allocator::Glibc) => Style::Mapped,
             (Use::Glibc(_), _) | (_, Allocator::Glibc) => Style::Glibc,
             _ => Style::Classes,
         }

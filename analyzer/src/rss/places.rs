@@ -18,6 +18,8 @@ pub enum Use {
     Heap,
     /// An arena of Python's allocator, by its place among those that were recorded.
     Python(usize),
+    /// What the program has mapped itself, by its place among what was recorded.
+    Mapped(usize),
     /// Not managed by an allocator: what lies outside of blocks is of this kind.
     Other(Kind),
 }
@@ -50,6 +52,8 @@ pub struct Known<'a> {
     pub blocks: &'a [(u64, u64)],
     /// Address and size of Python's arenas, by address.
     pub arenas: &'a [(u64, u64)],
+    /// Address and size of what the program has mapped itself, by address.
+    pub mapped: &'a [(u64, u64)],
     /// The segments of recorded modules: first address and the one behind the last.
     pub segments: &'a [(u64, u64)],
 }
@@ -156,7 +160,10 @@ impl<'a> Places<'a> {
             kind => vec![area(mapping, Use::Other(kind))],
         };
         if mapping.is_anonymous() {
-            self.cut_arenas(&mut areas);
+            let arenas = self.known.arenas.iter().enumerate().filter(|(_, (_, size))| *size >= TABLE);
+            cut(&mut areas, arenas, Use::Python, |_| true);
+            let is_other = |what: Use| what == Use::Other(Kind::Anonymous);
+            cut(&mut areas, self.known.mapped.iter().enumerate(), Use::Mapped, is_other);
         }
         areas
     }
@@ -285,48 +292,37 @@ impl<'a> Places<'a> {
         let mut blocks = self.blocks(start, end).iter();
         blocks.any(|&(address, size)| !is_mapped_alone(address, size, page) && !in_arena(address))
     }
-
-    /// Cuts Python's arenas out of areas.
-    fn cut_arenas(&self, areas: &mut Vec<Area>) {
-        let (start, end) = match (areas.first(), areas.last()) {
-            (Some(first), Some(last)) => (first.start, last.end),
-            _ => return,
-        };
-        let first = self.known.arenas.partition_point(|(arena, size)| arena + size <= start);
-        for (index, &(arena, size)) in self.known.arenas.iter().enumerate().skip(first) {
-            if arena >= end {
-                break;
-            }
-            if size < TABLE {
-                continue;
-            }
-            let (from, to) = (arena.max(start), (arena + size).min(end));
-            let whole = std::mem::take(areas);
-            for area in whole {
-                let parts = [
-                    Area { end: area.end.min(from), ..area },
-                    Area { start: area.start.max(from), end: area.end.min(to), what: Use::Python(index) },
-                    Area { start: area.start.max(to), ..area },
-                ];
-                areas.extend(parts.into_iter().filter(|part| part.start < part.end));
-            }
-            join(areas);
-        }
-    }
 }
 
 /// What Python's allocator takes in smaller pieces are tables of its own, not arenas.
 pub const TABLE: u64 = 128 << 10;
 
-/// Makes one of neighbours in the same arena.
-fn join(areas: &mut Vec<Area>) {
-    areas.dedup_by(|next, area| {
-        let is_same = matches!(area.what, Use::Python(_)) && area.what == next.what && area.end == next.start;
-        if is_same {
-            area.end = next.end;
-        }
-        is_same
-    });
+/// Cuts stretches out of those areas, by address, that are `of` what they may lie in.
+fn cut<'s>(
+    areas: &mut Vec<Area>,
+    stretches: impl Iterator<Item = (usize, &'s (u64, u64))>,
+    what: fn(usize) -> Use,
+    of: impl Fn(Use) -> bool,
+) {
+    let bounds = areas.first().zip(areas.last()).map(|(first, last)| (first.start, last.end));
+    let Some((start, end)) = bounds else { return };
+    let ends = |&(from, size): &(u64, u64)| from.saturating_add(size);
+    let within = stretches.filter(|(_, stretch)| ends(stretch) > start && stretch.0 < end);
+    for (index, stretch) in within {
+        let (from, to) = (stretch.0.max(start), ends(stretch).min(end));
+        let touched = areas.partition_point(|area| area.end <= from);
+        let count = areas[touched..].iter().take_while(|area| area.start < to).count();
+        let parts = areas[touched..touched + count].iter().flat_map(|&area| match of(area.what) {
+            true => [
+                Area { end: area.end.min(from), ..area },
+                Area { start: area.start.max(from), end: area.end.min(to), what: what(index) },
+                Area { start: area.start.max(to), ..area },
+            ],
+            false => [area, Area { end: area.start, ..area }, Area { end: area.start, ..area }],
+        });
+        let parts: Vec<Area> = parts.filter(|part| part.start < part.end).collect();
+        areas.splice(touched..touched + count, parts);
+    }
 }
 
 fn area(mapping: &Mapping, what: Use) -> Area {

@@ -13,6 +13,8 @@ pub struct Recorded {
     pub blocks: Vec<Block>,
     /// Address and size of Python's arenas, by address.
     pub arenas: Vec<(u64, u64)>,
+    /// Address and size of what the program has mapped itself and whose it is, by address; `None`: not recorded.
+    pub mapped: Option<Vec<(u64, u64, (u32, u32))>>,
     /// The segments of its modules: first address and the one behind the last.
     pub segments: Vec<(u64, u64)>,
     /// The files of its modules, for where nothing is mapped any more.
@@ -80,6 +82,19 @@ pub struct ProcessRss {
     pub python: Python,
     /// The blocks, with what they hold.
     pub blocks: Vec<Block>,
+    /// What the program has mapped itself; `None`: not recorded.
+    pub mapped: Option<Vec<Mapped>>,
+}
+
+/// Anonymous memory that the program has mapped itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mapped {
+    /// Bytes.
+    pub size: u64,
+    /// Of these, resident.
+    pub rss: u64,
+    /// Whose it is: process and site, as the caller counts them.
+    pub owner: (u32, u32),
 }
 
 impl ProcessRss {
@@ -87,11 +102,14 @@ impl ProcessRss {
     pub fn of(kernel: &Kernel, mut recorded: Recorded) -> ProcessRss {
         let spans: Vec<(u64, u64)> =
             recorded.blocks.iter().map(|block| (block.address, block.size)).collect();
-        let known = Known { blocks: &spans, arenas: &recorded.arenas, segments: &recorded.segments };
+        let mapped: Vec<(u64, u64)> =
+            recorded.mapped.iter().flatten().map(|(start, size, _)| (*start, *size)).collect();
+        let (arenas, segments) = (&recorded.arenas, &recorded.segments);
+        let known = Known { blocks: &spans, arenas, mapped: &mapped, segments };
         let places = Places::new(kernel, known);
         let allocator = places.allocator();
         let sizes = recorded.arenas.iter().map(|(_, size)| *size);
-        let mut partition = Partition::new(allocator, kernel.page, &mut recorded.blocks, sizes);
+        let mut partition = Partition::new(allocator, kernel.page, &mut recorded.blocks, sizes, mapped.len());
         let mut rows = [Row::default(); Kind::COUNT];
         let mut is_exact = true;
         for (place, mapping) in kernel.mappings.iter().enumerate().filter(|(_, mapping)| mapping.rss > 0) {
@@ -115,6 +133,14 @@ impl ProcessRss {
         }
         partition.share_arenas(&recorded.arenas);
         let (heaps, arenas) = (partition.heaps, partition.arenas);
+        let resident = partition.mapped;
+        let mapped = recorded.mapped.take().map(|mapped| {
+            mapped
+                .into_iter()
+                .zip(resident)
+                .map(|((_, size, owner), rss)| Mapped { size, rss, owner })
+                .collect()
+        });
         let sum = |of: fn(&Mapping) -> u64| kernel.mappings.iter().map(of).sum();
         ProcessRss {
             is_running: true,
@@ -126,6 +152,7 @@ impl ProcessRss {
             hugetlb: sum(|mapping| mapping.hugetlb),
             threads: kernel.threads,
             stacks: places.stacks() as u64,
+            mapped,
             ..ProcessRss::new(allocator, heaps, &arenas, recorded.blocks)
         }
     }
@@ -156,7 +183,7 @@ impl ProcessRss {
         }
         let mut parts = Parts::default();
         let sizes = recorded.arenas.iter().map(|(_, size)| *size);
-        let mut partition = Partition::new(allocator, page, &mut recorded.blocks, sizes);
+        let mut partition = Partition::new(allocator, page, &mut recorded.blocks, sizes, 0);
         areas.iter().for_each(|area| partition.area(*area, &runs, &mut parts));
         partition.share_arenas(&recorded.arenas);
         let (heaps, arenas) = (partition.heaps, partition.arenas);
@@ -191,6 +218,7 @@ impl ProcessRss {
             heaps,
             python,
             blocks,
+            mapped: None,
         }
     }
 
