@@ -219,6 +219,24 @@ fn files_and_shared_and_anonymous_memory() {
     program.end();
 }
 
+#[test]
+fn what_a_program_maps_itself() {
+    let directory = Scratch::new("mapped");
+    let program = Program::c("memory").arg("maps").env("UNFREED_MMAP", "1").recorded_to(directory.path());
+    let program = Waiting::start(&program);
+    let found = rss(&program.child.id().to_string(), &["--by", "function"]);
+    let process = one(&found);
+    assert_sum(process);
+    close(row(process, "mapped"), 7 * MIB, "mapped");
+    close(row(process, "unfreed"), 25 * MIB, "unfreed");
+    assert!(row(process, "anonymous") < MIB, "{process:#}");
+    let [first, ..] = &found["mapped_by"].as_array().expect("it is recorded")[..] else {
+        panic!("somebody maps memory: {found:#}")
+    };
+    assert_eq!((&first["name"], number(first, "rss_bytes")), (&Value::from("map"), 7 * MIB), "{first}");
+    program.end();
+}
+
 /// A child has its parent's blocks, but for those that it has freed: none of them are free memory of its own.
 #[test]
 fn forked_processes() {

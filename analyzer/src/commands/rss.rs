@@ -10,7 +10,8 @@ use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Selection};
 use crate::cli::{RssArgs, RssFormat};
 use crate::error::{Failure, reason};
-use crate::reader::{Recording, Run, running};
+use crate::reader::{Definitions, Recording, Run, running};
+use crate::replay::{self, Moment, Resources};
 use crate::rss::{self, Kernel};
 use crate::{moments, output, progress};
 
@@ -36,12 +37,14 @@ pub fn rss(args: &RssArgs) -> anyhow::Result<ExitCode> {
         let pid = *pids.get(&place)?;
         Kernel::read(pid).map_or_else(|why| failed(pid, &why).map(Err), |kernel| Some(Ok(kernel)))
     };
-    let looks = rss::look(&run, &loaded, &places, kernel);
+    let mapped = mapped(&run);
+    let looks = rss::look(&run, &loaded, mapped.as_ref(), &places, kernel);
     let bar = progress::items("symbols", loaded.addresses() as u64);
     let mut report = loaded.report(&run, &selection, &|addresses| bar.inc(addresses as u64));
     drop(bar);
     report.recording = subject.shown;
-    let found = looks.with(report);
+    let mapped = mapped.map(|mapped| mapped.report(&run, &selection, &|_| {}));
+    let found = looks.with(report, mapped);
     if let ([entry], Some(why)) =
         (&found.processes[..], found.processes.iter().find_map(|one| one.problem.as_ref()))
     {
@@ -69,6 +72,19 @@ fn selection(args: &RssArgs) -> Result<Selection, Failure> {
     };
     let (own, symbols) = (Own::new(&which.own), symbols(&which.symbols));
     Ok(Selection { by: args.by, filter, own, symbols, ..Selection::default() })
+}
+
+/// What the run's programs have mapped themselves, if that was recorded.
+fn mapped(run: &Run) -> Option<Loaded> {
+    if !run.recordings.iter().any(|recording| Resources::Mappings.are_in(recording)) {
+        return None;
+    }
+    let options = replay::Options { until: Moment::End, ..replay::Options::default() };
+    let held = |recording: &Recording| {
+        let held = replay::held(recording, Resources::Mappings, &options, &mut (), &|_| {});
+        (held.replayed, Definitions::read(recording))
+    };
+    Some(Loaded::of(run, run.recordings.iter().map(held).collect(), options))
 }
 
 /// What was left out is looked at too, of which the others were forked: their heaps began with its blocks.

@@ -6,7 +6,7 @@ use super::text::{COLUMNS, Style};
 use super::units::{Number, Size, counted, signed_size};
 use crate::aggregate::{Process, cut};
 use crate::cli::By;
-use crate::rss::{Entry, Holder, Kind, ProcessRss, Row, RunRss, advice};
+use crate::rss::{Entry, Holder, Kind, MappedRss, MappedSite, ProcessRss, Row, RunRss, advice};
 
 /// Processes whose tables are printed; the others, which are smaller, are in the sum.
 const PROCESSES: usize = 8;
@@ -31,7 +31,8 @@ pub fn text(found: &RunRss, limit: usize, style: Style, out: &mut dyn Write) -> 
         writeln!(out, "\n{}, RSS {}", counted(rest.len() as u64, "more process"), Size(bytes))?;
     }
     ended(found, style, out)?;
-    holders(found, limit, style, out)
+    holders(found, limit, style, out)?;
+    found.mapped.as_ref().map_or(Ok(()), |mapped| mapped_sites(mapped, limit, style, out))
 }
 
 fn named(found: &RunRss, entry: &Entry, style: Style) -> String {
@@ -275,6 +276,34 @@ fn holders(found: &RunRss, limit: usize, style: Style, out: &mut dyn Write) -> i
         more => {
             writeln!(out, "\n{}, {} held; -n 0 shows all", counted(more as u64, "more site"), Size(bytes))
         }
+    }
+}
+
+/// The stacks that have mapped memory which is resident.
+fn mapped_sites(mapped: &MappedRss, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let report = &mapped.report;
+    let sites: Vec<&MappedSite> = mapped.sites.iter().filter(|site| site.rss > 0).collect();
+    if sites.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.bold("memory that the program maps itself, by stack"))?;
+    for found in sites.iter().take(limit) {
+        let site = &report.sites[found.site];
+        let name = match (report.by, &site.name) {
+            (By::Stack, _) | (_, None) => frames::headline(report, site),
+            (_, Some(name)) => name.clone(),
+        };
+        writeln!(out, "\n{}  {}", style.bold(&name), style.dim(&site.id()))?;
+        let rss = style.bold(&Size(found.rss).to_string());
+        let mappings = counted(found.mappings, "mapping");
+        writeln!(out, "  {rss} resident, of {} in {mappings}", Size(found.size))?;
+        if report.by == By::Stack {
+            frames::lines(report, site.path, style, out)?;
+        }
+    }
+    match sites.len().saturating_sub(limit) {
+        0 => Ok(()),
+        more => writeln!(out, "\n{}; -n 0 shows all", counted(more as u64, "more site")),
     }
 }
 

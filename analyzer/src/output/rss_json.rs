@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::json::{Written, write};
 use super::units::Size;
-use crate::rss::{Entry, Kind, ProcessRss, Row, RunRss, advice};
+use crate::rss::{Entry, Kind, MappedSite, ProcessRss, Row, RunRss, advice};
 
 #[derive(Serialize)]
 struct RssJson<'a> {
@@ -15,6 +15,21 @@ struct RssJson<'a> {
     totals: TotalsJson,
     processes: Vec<ProcessJson<'a>>,
     held_by: Vec<HolderJson<'a>>,
+    mapped_by: Option<Vec<MappedJson<'a>>>,
+}
+
+#[derive(Serialize)]
+struct MappedJson<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    rss_bytes: u64,
+    bytes: u64,
+    mappings: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headline: Option<&'a RawValue>,
+    stack: Vec<&'a RawValue>,
+    left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -108,6 +123,10 @@ struct HolderJson<'a> {
 /// Prints it with the first `limit` sites that hold free memory; of Python stacks the interpreter's frames too if `all_frames`.
 pub fn json(found: &RunRss, limit: usize, all_frames: bool, out: &mut dyn Write) -> io::Result<()> {
     let written = Written::new(&found.report, all_frames)?;
+    let mapped = match &found.mapped {
+        Some(mapped) => Some((mapped, Written::new(&mapped.report, all_frames)?)),
+        None => None,
+    };
     let total = found.rows();
     let json = RssJson {
         schema: "unfreed.rss/1",
@@ -141,6 +160,23 @@ pub fn json(found: &RunRss, limit: usize, all_frames: bool, out: &mut dyn Write)
                 }
             })
             .collect(),
+        mapped_by: mapped.as_ref().map(|(mapped, written)| {
+            let site = |found: &MappedSite| {
+                let site = &mapped.report.sites[found.site];
+                let (stack, left_out) = written.stack(&mapped.report, site.path);
+                MappedJson {
+                    id: site.id(),
+                    name: site.name.as_deref(),
+                    rss_bytes: found.rss,
+                    bytes: found.size,
+                    mappings: found.mappings,
+                    headline: written.headline(&mapped.report, site.path),
+                    stack,
+                    left_out,
+                }
+            };
+            mapped.sites.iter().take(limit).map(site).collect()
+        }),
     };
     write(&json, out)
 }

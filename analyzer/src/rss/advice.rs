@@ -86,6 +86,10 @@ pub fn advice(process: &ProcessRss, size: &dyn Fn(u64) -> String) -> Vec<Advice>
             ),
         );
     }
+    let other = free(Kind::Anonymous);
+    if process.mapped.is_none() && is_much(other) && other >= rss / 5 {
+        say("mmap", format!("'unfreed run --mmap' records which stacks map the other {}", size(other)));
+    }
     if process.lazy_free >= LEAST {
         say(
             "lazy-free",

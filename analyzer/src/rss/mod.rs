@@ -18,8 +18,8 @@ pub use kernel::Kernel;
 pub use pages::{Run, of_words};
 pub use partition::{Arena, Block, Heap, Holds};
 pub use places::Allocator;
-pub use process::{Mapped, ProcessRss, Python, Recorded, Row};
-pub use run::{Entry, Holder, Looks, RunRss, look};
+pub use process::{Mapped, Owner, ProcessRss, Python, Recorded, Row};
+pub use run::{Entry, Holder, Looks, MappedRss, MappedSite, RunRss, look};
 pub use smaps::{Mapping, parse};
 
 /// What resident memory is for.

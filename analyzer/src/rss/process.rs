@@ -6,6 +6,9 @@ use super::partition::{Arena, Block, Heap, Partition, Parts};
 use super::places::{Allocator, Area, Known, Places, TABLE, Use};
 use super::smaps::Mapping;
 
+/// A site of a process, both as the caller counts them.
+pub type Owner = (u32, u32);
+
 /// What is recorded of a process.
 #[derive(Clone, Default, Debug)]
 pub struct Recorded {
@@ -14,7 +17,7 @@ pub struct Recorded {
     /// Address and size of Python's arenas, by address.
     pub arenas: Vec<(u64, u64)>,
     /// Address and size of what the program has mapped itself and whose it is, by address; `None`: not recorded.
-    pub mapped: Option<Vec<(u64, u64, (u32, u32))>>,
+    pub mapped: Option<Vec<(u64, u64, Owner)>>,
     /// The segments of its modules: first address and the one behind the last.
     pub segments: Vec<(u64, u64)>,
     /// The files of its modules, for where nothing is mapped any more.

@@ -1,10 +1,12 @@
 //! All processes of a run, and the stacks whose blocks keep free memory resident.
 use std::collections::{BTreeMap, HashMap};
 
+use recording::resource::Resource;
+
 use super::Kind;
 use super::kernel::Kernel;
 use super::partition::{Block, Holds};
-use super::process::{ProcessRss, Recorded, Row};
+use super::process::{Mapped, Owner, ProcessRss, Recorded, Row};
 use crate::aggregate::{Loaded, Report};
 use crate::reader::{Definitions, Recording, Run};
 use crate::replay::{self, Moment, Options, Replayed, Source};
@@ -43,6 +45,29 @@ pub struct RunRss {
     pub processes: Vec<Entry>,
     /// Those that hold most first.
     pub holders: Vec<Holder>,
+    /// What programs have mapped themselves; `None`: it was not recorded.
+    pub mapped: Option<MappedRss>,
+}
+
+/// Anonymous memory that programs have mapped themselves.
+pub struct MappedRss {
+    /// The stacks.
+    pub report: Report,
+    /// Those of which most is resident first.
+    pub sites: Vec<MappedSite>,
+}
+
+/// A site that has mapped memory.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct MappedSite {
+    /// Its place in the report.
+    pub site: usize,
+    /// Resident bytes.
+    pub rss: u64,
+    /// Bytes.
+    pub size: u64,
+    /// How many mappings.
+    pub mappings: u64,
 }
 
 impl RunRss {
@@ -74,17 +99,20 @@ struct Looked {
 }
 
 /// Looks at the memory of those of a run's processes that are `asked` for, by their places. `kernel`: what the kernel says of
-/// a process that runs, or why it does not; `None` of one that does not.
+/// a process that runs, or why it does not; `None` of one that does not. `mapped`: the same run with what its programs have mapped
+/// themselves, where that was recorded.
 pub fn look(
     run: &Run,
     loaded: &Loaded,
+    mapped: Option<&Loaded>,
     asked: &[usize],
     kernel: impl Fn(usize) -> Option<Result<Kernel, String>>,
 ) -> Looks {
     let replayed: Vec<&Replayed> = loaded.replayed().collect();
     let definitions: Vec<&Definitions> = loaded.definitions().collect();
+    let mapped: Option<Vec<&Replayed>> = mapped.map(|loaded| loaded.replayed().collect());
     let look = |&index: &usize| {
-        let mut recorded = recorded(&run.recordings, &replayed, index);
+        let mut recorded = recorded(&run.recordings, &replayed, mapped.as_deref(), index);
         let modules = &definitions[index].modules;
         recorded.segments = modules.iter().flat_map(|module| module.ranges.iter().copied()).collect();
         let names = modules.iter().filter_map(|module| module.path.file_name());
@@ -106,12 +134,14 @@ const PAGE: u64 = 4096;
 pub struct Looks(Vec<Looked>);
 
 impl Looks {
-    /// With the sites of a report of the same run.
-    pub fn with(self, report: Report) -> RunRss {
+    /// With the sites of a report of the same run, and of one of what its programs have mapped.
+    pub fn with(self, report: Report, mapped: Option<Report>) -> RunRss {
         let mut holders: BTreeMap<usize, Holder> = BTreeMap::new();
-        let site = |(process, site): (u32, u32)| {
-            report.members.get(process as usize)?.get(site as usize).copied().flatten()
-        };
+        let site = |owner: (u32, u32)| site_of(&report, owner);
+        let mapped = mapped.map(|report| {
+            let stretches = self.0.iter().flat_map(|looked| looked.entry.rss.mapped.iter().flatten());
+            MappedRss { sites: mapped_sites(&report, stretches), report }
+        });
         let mut processes = Vec::new();
         for looked in self.0 {
             for (owner, holder) in looked.holders {
@@ -126,8 +156,27 @@ impl Looks {
         }
         let mut holders: Vec<Holder> = holders.into_values().collect();
         holders.sort_by_key(|holder| (std::cmp::Reverse(holder.holds.bytes()), holder.site));
-        RunRss { report, processes, holders }
+        RunRss { report, processes, holders, mapped }
     }
+}
+
+/// The place in a report of a site of one of its processes.
+fn site_of(report: &Report, (process, site): (u32, u32)) -> Option<usize> {
+    report.members.get(process as usize)?.get(site as usize).copied().flatten()
+}
+
+fn mapped_sites<'m>(report: &Report, stretches: impl Iterator<Item = &'m Mapped>) -> Vec<MappedSite> {
+    let mut sites: BTreeMap<usize, MappedSite> = BTreeMap::new();
+    for stretch in stretches {
+        let Some(site) = site_of(report, stretch.owner) else { continue };
+        let sum = sites.entry(site).or_insert(MappedSite { site, ..MappedSite::default() });
+        sum.rss += stretch.rss;
+        sum.size = sum.size.saturating_add(stretch.size);
+        sum.mappings += 1;
+    }
+    let mut sites: Vec<MappedSite> = sites.into_values().collect();
+    sites.sort_by_key(|site| (std::cmp::Reverse((site.rss, site.size)), site.site));
+    sites
 }
 
 impl Looked {
@@ -151,9 +200,15 @@ impl Looked {
 const ADDRESSES: u64 = 1 << 56;
 
 /// What is known of a process's blocks: its own, and those that it has of the processes that it was forked from.
-fn recorded(recordings: &[Recording], replayed: &[&Replayed], index: usize) -> Recorded {
+fn recorded(
+    recordings: &[Recording],
+    replayed: &[&Replayed],
+    mappings: Option<&[&Replayed]>,
+    index: usize,
+) -> Recorded {
     let mut blocks: Vec<Block> = Vec::new();
     let mut arenas: Vec<(u64, u64)> = Vec::new();
+    let mut mapped: Vec<(u64, u64, Owner)> = Vec::new();
     let is_sane = |address: u64, size: u64| address < ADDRESSES && size < ADDRESSES;
     let mut add = |process: usize, born_by: u64, freed: &[u64]| {
         let of = &replayed[process];
@@ -166,6 +221,12 @@ fn recorded(recordings: &[Recording], replayed: &[&Replayed], index: usize) -> R
         }
         let list = of.arena_list.iter().filter(|(address, size)| is_sane(address.0, *size));
         arenas.extend(list.map(|(address, size)| (address.0, *size)));
+        for (address, block) in mappings.iter().flat_map(|mappings| &mappings[process].live) {
+            let Some(Resource::Mapping(start)) = Resource::of(*address) else { continue };
+            if block.birth.time_ms() <= born_by && is_sane(start, block.size) {
+                mapped.push((start, block.size, (process as u32, block.site)));
+            }
+        }
     };
     add(index, u64::MAX, &[]);
     let mut child = index;
@@ -191,7 +252,8 @@ fn recorded(recordings: &[Recording], replayed: &[&Replayed], index: usize) -> R
     let table = |&(address, size): &(u64, u64)| Block { address, size, owner: None, holds: Holds::default() };
     blocks.extend(tables.map(table));
     blocks.sort_by_key(|block| block.address);
-    Recorded { blocks, arenas, ..Recorded::default() }
+    mapped.sort_by_key(|(start, ..)| *start);
+    Recorded { blocks, arenas, mapped: mappings.map(|_| mapped), ..Recorded::default() }
 }
 
 /// A log of this size is replayed in a fraction of a second.
