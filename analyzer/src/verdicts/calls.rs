@@ -1,35 +1,40 @@
 //! How much the requests that lead to a site worked over time: what was allocated and freed again beneath the outermost
-//! own line of each of its stacks. Other code may run once: the time it takes says nothing of how often it is called.
+//! own line of each of its stacks, or beneath that line's function if the line frees nothing. Other code may run once: the
+//! time it takes says nothing of how often it is called.
 use std::collections::HashMap;
 
 use super::buckets::Part;
-use crate::aggregate::{Callers, Member, Report};
+use crate::aggregate::{Callers, Frame, Member, Report};
 
-/// Of one process, by outermost line.
+/// Of one process.
 pub struct Calls {
-    /// Of each stack the line, if it has one.
-    lines: Vec<Option<usize>>,
-    /// Of each line, by bucket.
+    /// Of each stack the outermost own frame's line and function, if it has one.
+    places: Vec<Option<[usize; 2]>>,
+    /// Of each line and function, by bucket.
     counts: Vec<Vec<u64>>,
 }
 
-/// Which line each frame is of; the same for all processes.
+/// The numbers of lines and functions, the same for all processes.
 #[derive(Default)]
-pub struct Lines {
-    by_frame: HashMap<u32, usize>,
-    by_place: HashMap<String, usize>,
+pub struct Numbers {
+    by_frame: HashMap<u32, [usize; 2]>,
+    by_name: HashMap<String, usize>,
 }
 
-impl Lines {
-    fn of(&mut self, report: &Report, frame: u32) -> usize {
-        if let Some(&line) = self.by_frame.get(&frame) {
-            return line;
+impl Numbers {
+    fn of(&mut self, report: &Report, frame: u32) -> [usize; 2] {
+        if let Some(&numbers) = self.by_frame.get(&frame) {
+            return numbers;
         }
         let shown = report.paths.frame_at(frame);
-        let fresh = self.by_place.len();
-        let line = *self.by_place.entry(shown.place().unwrap_or_else(|| shown.identity())).or_insert(fresh);
-        self.by_frame.insert(frame, line);
-        line
+        let function = Frame { line: None, ..shown.clone() }.identity();
+        let names = [shown.place().unwrap_or_else(|| shown.identity()), function];
+        let numbers = names.map(|name| {
+            let fresh = self.by_name.len();
+            *self.by_name.entry(name).or_insert(fresh)
+        });
+        self.by_frame.insert(frame, numbers);
+        numbers
     }
 }
 
@@ -40,35 +45,42 @@ impl Calls {
         members: &[Member],
         report: &Report,
         callers: &mut Callers,
-        lines: &mut Lines,
+        numbers: &mut Numbers,
     ) -> Calls {
-        let mut numbers: HashMap<usize, usize> = HashMap::new();
-        let mut calls = Calls { lines: Vec::with_capacity(members.len()), counts: Vec::new() };
+        let mut known: HashMap<usize, usize> = HashMap::new();
+        let mut calls = Calls { places: Vec::with_capacity(members.len()), counts: Vec::new() };
         for (stack, member) in members.iter().enumerate() {
-            let line = callers.outermost(&report.paths, member.path).map(|frame| {
-                let line = lines.of(report, frame);
-                *numbers.entry(line).or_insert_with(|| {
-                    calls.counts.push(vec![0; part.window.allocations.len()]);
-                    calls.counts.len() - 1
+            let outermost = callers.outermost(&report.paths, member.path);
+            let places = outermost.map(|frame| {
+                numbers.of(report, frame).map(|number| {
+                    *known.entry(number).or_insert_with(|| {
+                        calls.counts.push(vec![0; part.window.allocations.len()]);
+                        calls.counts.len() - 1
+                    })
                 })
             });
-            if let Some(line) = line {
-                part.add_freed_again(stack, &mut calls.counts[line]);
+            for place in places.into_iter().flatten() {
+                part.add_freed_again(stack, &mut calls.counts[place]);
             }
-            calls.lines.push(line);
+            calls.places.push(places);
         }
         calls
     }
 
-    /// Beneath the lines of these stacks; `None` if one has none.
+    /// What led to these stacks; `None`: not known.
     pub fn of(&self, stacks: impl Iterator<Item = usize>) -> Option<Vec<u64>> {
-        let mut lines = stacks.map(|stack| self.lines[stack]).collect::<Option<Vec<usize>>>()?;
-        lines.sort_unstable();
-        lines.dedup();
-        let mut sum = self.counts[*lines.first()?].clone();
-        for line in &lines[1..] {
-            sum.iter_mut().zip(&self.counts[*line]).for_each(|(sum, count)| *sum += count);
+        let places = stacks.map(|stack| self.places[stack]).collect::<Option<Vec<_>>>()?;
+        [0, 1].into_iter().find_map(|kind| self.sum(places.iter().map(|place| place[kind]).collect()))
+    }
+
+    /// The sum of several lines or functions, if they did anything.
+    fn sum(&self, mut places: Vec<usize>) -> Option<Vec<u64>> {
+        places.sort_unstable();
+        places.dedup();
+        let mut sum = self.counts[*places.first()?].clone();
+        for place in &places[1..] {
+            sum.iter_mut().zip(&self.counts[*place]).for_each(|(sum, count)| *sum += count);
         }
-        Some(sum)
+        sum.iter().any(|&count| count > 0).then_some(sum)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use recording::layout::flag;
 
 use super::buckets::Part;
-use super::calls::{Calls, Lines};
+use super::calls::{Calls, Numbers};
 use super::requests::{Counting, Meaning, Requests};
 use super::units::{Rate, Unit, Units};
 use super::watch::Watch;
@@ -185,9 +185,10 @@ impl Judging {
     ) -> Judging {
         let members: Vec<Vec<Member>> = processes.into_iter().map(|(_, members)| members).collect();
         let mut callers = Callers::new(&report.own, handlers);
-        let mut lines = Lines::default();
+        let mut numbers = Numbers::default();
         let calls = parts.iter().zip(&members);
-        let calls = calls.map(|(part, members)| Calls::new(part, members, &report, &mut callers, &mut lines));
+        let calls =
+            calls.map(|(part, members)| Calls::new(part, members, &report, &mut callers, &mut numbers));
         let calls = calls.collect();
         let mut stacks: Vec<Vec<(usize, Vec<usize>)>> = vec![Vec::new(); report.sites.len()];
         for (process, sites) in report.members.iter().enumerate() {
@@ -274,7 +275,12 @@ impl Judging {
             Units { unit, parts: &self.parts, requests: &requests, named: asked.requests, marks: &marks };
         for (number, &site) in growing.iter().enumerate() {
             let judged = &mut sites[site];
-            judged.rate = units.rate(&judged.judgement, &judged.processes, number);
+            let unfreed = |process: usize| {
+                let stacks = self.stacks[site].iter().find(|(of, _)| *of == process);
+                let series = stacks.map(|(process, stacks)| self.series(*process, stacks)).unwrap_or_default();
+                series.buckets.iter().map(|bucket| bucket.unfreed).collect()
+            };
+            judged.rate = units.rate(&judged.judgement, &judged.processes, number, unfreed);
         }
         let mut per_minute = vec![0.0; self.parts.len()];
         for judged in growing.iter().map(|&site| &sites[site]) {

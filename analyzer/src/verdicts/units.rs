@@ -1,7 +1,7 @@
 //! What growth is divided by: minutes, marks or requests.
 use super::buckets::Part;
 use super::requests::Requests;
-use crate::growth::{Estimate, Growth, Judgement};
+use crate::growth::{Amount, Estimate, Growth, Judgement};
 
 /// What growth is divided by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +60,13 @@ pub struct Units<'a> {
 impl Units<'_> {
     /// The rate at which a site grows, that is number `growing` of those that do; `processes` are those of its judgement. By the
     /// minute, if what grew did so outside of requests, or in a fraction of the time between two marks.
-    pub fn rate(&self, judgement: &Judgement, processes: &[usize], growing: usize) -> Option<Rate> {
+    pub fn rate(
+        &self,
+        judgement: &Judgement,
+        processes: &[usize],
+        growing: usize,
+        unfreed: impl Fn(usize) -> Vec<Amount>,
+    ) -> Option<Rate> {
         let each = judgement.processes.iter().zip(processes);
         let each: Vec<_> = each.filter_map(|(one, &process)| Some((one.growth.as_ref()?, process))).collect();
         let rate = |unit, units: f64, of| {
@@ -78,11 +84,33 @@ impl Units<'_> {
             }
             Unit::Request => {
                 let (units, of) = self.requests_within(&each, growing);
-                rate(Unit::Request, units, of)
+                rate(Unit::Request, units, of).map(|rate| self.sure(rate, &each, growing, unfreed))
             }
         };
         let minutes = union(times()) as f64 / 60_000.0;
         found.or_else(|| rate(Unit::Minute, minutes, minutes))
+    }
+
+    /// How sure a rate by request is: requests come in bursts, and what grows with them, so the two are looked at together.
+    fn sure(
+        &self,
+        rate: Rate,
+        each: &[(&Growth, usize)],
+        growing: usize,
+        unfreed: impl Fn(usize) -> Vec<Amount>,
+    ) -> Rate {
+        let mut pairs: Vec<(f64, Amount)> = Vec::new();
+        for (growth, process) in each {
+            let Some(requests) = self.requests.get(*process) else { return rate };
+            let counted = requests.sites.get(growing).filter(|_| requests.has_extent).unwrap_or(&requests.begun);
+            let stays = unfreed(*process);
+            let within = growth.part.clone().filter(|&at| at < counted.len() && at < stays.len());
+            pairs.extend(within.map(|at| (counted[at] as f64, stays[at])));
+        }
+        let of = |estimate: Estimate, amount: fn(&Amount) -> u64| {
+            ratio(estimate, pairs.iter().map(|(requests, stays)| (*requests, amount(stays) as f64)))
+        };
+        Rate { blocks: of(rate.blocks, |stays| stays.blocks), bytes: of(rate.bytes, |stays| stays.bytes), ..rate }
     }
 
     /// The requests in which a site allocated while it grew, and all in that time.
@@ -125,6 +153,20 @@ impl Units<'_> {
     }
 }
 
+/// An estimate of a ratio, with the interval that these pairs of denominators and numerators leave.
+fn ratio(estimate: Estimate, pairs: impl Iterator<Item = (f64, f64)> + Clone) -> Estimate {
+    let (count, below, above) = pairs
+        .clone()
+        .filter(|(below, above)| *below > 0.0 || *above > 0.0)
+        .fold((0.0, 0.0, 0.0), |sum, (below, above)| (sum.0 + 1.0, sum.1 + below, sum.2 + above));
+    if count < 2.0 || below <= 0.0 {
+        return estimate;
+    }
+    let squares: f64 = pairs.map(|(requests, stays)| (stays - above / below * requests).powi(2)).sum();
+    let margin = 1.96 * (squares * count / (count - 1.0)).sqrt() / below;
+    Estimate { value: estimate.value, low: estimate.value - margin, high: estimate.value + margin }
+}
+
 /// Of less there is no rate: a fraction of a mark, a minute of no length.
 const LEAST_UNITS: f64 = 1e-6;
 
@@ -149,6 +191,16 @@ fn merged(mut times: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_comes_with_requests_is_sure_though_these_come_in_bursts() {
+        let estimate = Estimate { value: 10.0, low: 1.0, high: 30.0 };
+        let sure = ratio(estimate, [(1.0, 10.0), (0.0, 0.0), (50.0, 500.0), (3.0, 30.0)].into_iter());
+        assert!((sure.low - 10.0).abs() < 1e-9 && (sure.high - 10.0).abs() < 1e-9, "{sure:?}");
+        let rough = ratio(estimate, [(1.0, 0.0), (1.0, 20.0)].into_iter());
+        assert!(rough.low < 0.0 && rough.high > 20.0, "{rough:?}");
+        assert_eq!(ratio(estimate, [(5.0, 50.0)].into_iter()), estimate, "one is not enough");
+    }
 
     #[test]
     fn times_of_several_processes() {

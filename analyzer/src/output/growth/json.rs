@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::GrowthView;
-use super::words::{doubt, through, why};
+use super::words::{doubt, named, site as place, through, why};
 use crate::growth::{Confidence, Estimate, ProcessJudgement};
 use crate::output::json::{RecordingJson, Written, recording, write};
 use crate::verdicts::{Forecast, Judged};
@@ -60,6 +60,11 @@ struct ProcessJson {
 struct SiteJson<'a> {
     id: String,
     name: Option<&'a str>,
+    #[serde(rename = "where")]
+    place: String,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    function: Option<&'a str>,
     verdict: &'static str,
     confidence: &'static str,
     doubt: Option<&'static str>,
@@ -164,6 +169,7 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         Confidence::High => ("high", None),
         Confidence::Low(why) => ("low", Some(doubt(why))),
     };
+    let named = named(verdicts, judged);
     let path = judged.stack.unwrap_or(found.path);
     let (stack, left_out) = written.stack(report, path);
     let each = judged.judgement.processes.iter().zip(&judged.processes);
@@ -175,6 +181,10 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
     SiteJson {
         id: found.id(),
         name: found.name.as_deref(),
+        place: self::place(verdicts, judged, usize::MAX),
+        file: named.and_then(|frame| frame.file.as_deref()),
+        line: named.and_then(|frame| frame.line),
+        function: named.and_then(|frame| frame.function.as_deref()),
         verdict: judged.judgement.verdict.name(),
         confidence,
         doubt: why_not,

@@ -124,18 +124,21 @@ pub(super) fn rate(judged: &Judged) -> String {
     }
 }
 
-/// `app.py:17 big`: where a site is, with so many directories of its file.
-pub(super) fn site(verdicts: &Verdicts, judged: &Judged, directories: usize) -> String {
+/// The frame that a site is named after.
+pub(super) fn named<'a>(verdicts: &'a Verdicts, judged: &Judged) -> Option<&'a Frame> {
     let report = &verdicts.report;
     let site = &report.sites[judged.site];
-    let frame = report.paths.frames(site.path).next();
-    let frame = match (&site.name, frame) {
-        (None, _) => report.headline(site).map(|frame| report.paths.frame_at(frame)),
-        (Some(_), frame) => frame,
-    };
-    match frame {
+    match &site.name {
+        None => report.headline(site).map(|frame| report.paths.frame_at(frame)),
+        Some(_) => report.paths.frames(site.path).next(),
+    }
+}
+
+/// `app.py:17 big`: where a site is, with so many directories of its file.
+pub(super) fn site(verdicts: &Verdicts, judged: &Judged, directories: usize) -> String {
+    match named(verdicts, judged) {
         Some(frame) => self::frame(frame, directories),
-        None => site.name.clone().unwrap_or_else(|| "?".to_string()),
+        None => verdicts.report.sites[judged.site].name.clone().unwrap_or_else(|| "?".to_string()),
     }
 }
 
@@ -164,11 +167,7 @@ fn short<'a>(frame: &Frame, function: &'a str) -> &'a str {
 pub(super) fn through(verdicts: &Verdicts, judged: &Judged) -> Vec<String> {
     let report = &verdicts.report;
     let Some(path) = judged.stack else { return Vec::new() };
-    let site = &report.sites[judged.site];
-    let named = match &site.name {
-        None => report.headline(site).map(|frame| report.paths.frame_at(frame)),
-        Some(_) => report.paths.frames(site.path).next(),
-    };
+    let named = named(verdicts, judged);
     let mut through = Vec::new();
     let python = report.paths.python_frame(path).map(|frame| report.paths.frame_at(frame));
     if let Some(python) = python.filter(|python| named.is_none_or(|named| named.place() != python.place())) {
