@@ -1,19 +1,16 @@
 //! From what was watched in a process to the series that are judged: without gaps, one for each site of the report.
-use std::ops::Range;
-
 use recording::StackId;
 
+use super::cells::Cells;
 use super::watch::Watch;
 use crate::aggregate::{Member, Phase};
 use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
-use crate::replay::{Axis, BUCKETS, Replayed, Survivors};
+use crate::replay::{Replayed, Survivors};
 
 /// A process's part of the window.
 pub struct Part {
     /// Its time.
-    pub axis: Axis,
-    /// Its buckets, of [`Part::axis`].
-    pub buckets: Range<u64>,
+    pub cells: Cells,
     /// What all its sites have in common.
     pub window: Window,
     watch: Watch,
@@ -22,6 +19,9 @@ pub struct Part {
     stacks: Vec<StackId>,
     only_unfreed: bool,
 }
+
+/// Buckets from a process's first to its last, of which cells are made.
+const BUCKETS: u64 = 1 << 16;
 
 impl Part {
     /// Of a process that was watched up to `end_ms`. `from_birth`: its window begins with it. `only_unfreed`: nothing is
@@ -39,34 +39,34 @@ impl Part {
             watch.timeline.coarsen(watch.timeline.axis().shift + 1);
         }
         let axis = watch.timeline.axis();
-        let buckets = *watch.timeline.buckets().start()..last(&watch) + 1;
+        let first = *watch.timeline.buckets().start();
         let unfreed = watch.unfreed(replayed);
-        let mut started = vec![0; (buckets.end - buckets.start) as usize];
+        let mut started = vec![0; (last(&watch) - first + 1) as usize];
         let mut starting = started.clone();
         for (stack, (survivors, _)) in unfreed.iter().enumerate() {
             let is_start = members.get(stack).is_some_and(|member| is_start(member.phase) == Some(true));
             let allocations = if is_start { &mut starting } else { &mut started };
-            for point in watch.timeline.points(stack) {
-                if let Some(count) = place(&buckets, point.bucket).and_then(|at| allocations.get_mut(at)) {
-                    *count += point.born_blocks;
-                }
-            }
-            for born in survivors.iter().filter(|_| only_unfreed) {
-                if let Some(count) = place(&buckets, born.bucket).and_then(|at| allocations.get_mut(at)) {
-                    *count += born.blocks;
-                }
+            let mut add = |bucket: u64, blocks: u64| {
+                let at = bucket.checked_sub(first).and_then(|at| allocations.get_mut(at as usize));
+                at.into_iter().for_each(|count| *count += blocks);
+            };
+            watch.timeline.points(stack).iter().for_each(|point| add(point.bucket, point.born_blocks));
+            if only_unfreed {
+                survivors.iter().for_each(|born| add(born.bucket, born.blocks));
             }
         }
-        let allocations = activity(started, &starting);
-        let window = Window { bucket_ms: axis.width_ms(), allocations, from_birth };
+        let all: Vec<u64> = started.iter().zip(&starting).map(|(run, start)| run + start).collect();
+        // Of what was freed again nothing is known: where nothing is unfreed there may have been work.
+        let cells = Cells::new(axis, first, &all, only_unfreed);
+        let mut allocations = vec![0; cells.len()];
+        for (bucket, blocks) in activity(started, &starting).into_iter().enumerate() {
+            if let Some(cell) = cells.of(first + bucket as u64) {
+                allocations[cell] += blocks;
+            }
+        }
+        let window = Window { bucket_ms: cells.width_ms(), allocations, from_birth };
         let stacks = replayed.sites.iter().map(|site| site.stack).collect();
-        Part { axis, buckets, window, watch, unfreed, stacks, only_unfreed }
-    }
-
-    /// When some buckets of the window begin and end, monotonic ms.
-    pub fn times(&self, buckets: &Range<usize>) -> (u64, u64) {
-        let begin_ms = |bucket| self.axis.begin_ms(self.buckets.start + bucket as u64);
-        (begin_ms(buckets.start), begin_ms(buckets.end))
+        Part { cells, window, watch, unfreed, stacks, only_unfreed }
     }
 
     /// Its stacks.
@@ -83,12 +83,12 @@ impl Part {
     /// Adds, by bucket, the blocks of a stack that were born in the window and freed again.
     pub fn add_freed_again(&self, stack: usize, counts: &mut [u64]) {
         for point in self.watch.timeline.points(stack) {
-            if let Some(count) = place(&self.buckets, point.bucket).and_then(|at| counts.get_mut(at)) {
+            if let Some(count) = self.cells.of(point.bucket).and_then(|at| counts.get_mut(at)) {
                 *count += point.born_blocks;
             }
         }
         for born in &self.unfreed[stack].0 {
-            if let Some(count) = place(&self.buckets, born.bucket).and_then(|at| counts.get_mut(at)) {
+            if let Some(count) = self.cells.of(born.bucket).and_then(|at| counts.get_mut(at)) {
                 *count = count.saturating_sub(born.blocks);
             }
         }
@@ -121,7 +121,7 @@ impl Part {
         series.before_unfreed += *before_unfreed;
         let buckets = &mut series.buckets;
         for point in self.watch.timeline.points(stack) {
-            let Some(bucket) = place(&self.buckets, point.bucket).and_then(|at| buckets.get_mut(at)) else {
+            let Some(bucket) = self.cells.of(point.bucket).and_then(|at| buckets.get_mut(at)) else {
                 continue;
             };
             bucket.born += Amount { blocks: point.born_blocks, bytes: point.born_bytes };
@@ -129,7 +129,7 @@ impl Part {
             bucket.collected += Amount { blocks: point.collected_blocks, bytes: point.collected_bytes };
         }
         for born in survivors {
-            let Some(bucket) = place(&self.buckets, born.bucket).and_then(|at| buckets.get_mut(at)) else {
+            let Some(bucket) = self.cells.of(born.bucket).and_then(|at| buckets.get_mut(at)) else {
                 continue;
             };
             let unfreed = Amount { blocks: born.blocks, bytes: born.bytes };
@@ -139,11 +139,6 @@ impl Part {
             }
         }
     }
-}
-
-/// The place of a bucket among those of a part.
-fn place(buckets: &Range<u64>, bucket: u64) -> Option<usize> {
-    buckets.contains(&bucket).then(|| (bucket - buckets.start) as usize)
 }
 
 /// A program that does less than this part of its work after its start works while a module is imported: all counts.

@@ -42,6 +42,8 @@ pub struct Judged {
     pub judgement: Judgement,
     /// The processes of [`Judgement::processes`], by their place in the report.
     pub processes: Vec<usize>,
+    /// Bytes by which it grows in a minute in each of these, if it does.
+    pub per_minute: Vec<Option<f64>>,
     /// Blocks and bytes by which its unfreed memory changed in the window.
     pub change: (i128, i128),
     /// Unfreed at the end.
@@ -241,7 +243,17 @@ impl Judging {
         let grown =
             grown.max_by_key(|&(process, stack)| (self.parts[process].unfreed(stack).bytes, Reverse(stack)));
         let stack = grown.map(|(process, stack)| self.members[process][stack].path);
-        Judged { site, judgement, processes, change, unfreed, freed, rate: None, stack }
+        Judged {
+            site,
+            judgement,
+            processes,
+            per_minute: Vec::new(),
+            change,
+            unfreed,
+            freed,
+            rate: None,
+            stack,
+        }
     }
 
     fn series(&self, process: usize, stacks: &[usize]) -> Series {
@@ -277,18 +289,24 @@ impl Judging {
             let judged = &mut sites[site];
             let unfreed = |process: usize| {
                 let stacks = self.stacks[site].iter().find(|(of, _)| *of == process);
-                let series = stacks.map(|(process, stacks)| self.series(*process, stacks)).unwrap_or_default();
+                let series =
+                    stacks.map(|(process, stacks)| self.series(*process, stacks)).unwrap_or_default();
                 series.buckets.iter().map(|bucket| bucket.unfreed).collect()
             };
             judged.rate = units.rate(&judged.judgement, &judged.processes, number, unfreed);
         }
         let mut per_minute = vec![0.0; self.parts.len()];
-        for judged in growing.iter().map(|&site| &sites[site]) {
+        for &site in &growing {
+            let judged = &mut sites[site];
             let each = judged.judgement.processes.iter().zip(&judged.processes);
-            for (growth, &process) in each.filter_map(|(one, process)| Some((one.growth.as_ref()?, process)))
-            {
-                per_minute[process] += growth.bytes_per_minute().value;
-            }
+            let rates = each.map(|(one, &process)| {
+                let growth = one.growth.as_ref()?;
+                let (begin_ms, end_ms) = self.parts[process].cells.times(&growth.part);
+                let minutes = end_ms.saturating_sub(begin_ms).max(1) as f64 / 60_000.0;
+                per_minute[process] += growth.bytes.value / minutes;
+                Some(growth.bytes.value / minutes)
+            });
+            judged.per_minute = rates.collect();
         }
         let hash = |judged: &Judged| self.report.sites[judged.site].hash;
         sites.sort_by(|a, b| {
@@ -349,15 +367,8 @@ impl Judging {
                 return (Requests::default(), None);
             }
             let span = born.of(recording);
-            let counting = Counting {
-                stacks: &stacks,
-                sites: growing.len(),
-                kinds,
-                span: &span,
-                axis: part.axis,
-                first: part.buckets.start,
-                buckets: part.window.allocations.len(),
-            };
+            let counting =
+                Counting { stacks: &stacks, sites: growing.len(), kinds, span: &span, cells: &part.cells };
             let counted = counting.count(recording).into_iter().enumerate();
             // Of equally many those of the first kind.
             let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));

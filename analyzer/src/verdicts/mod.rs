@@ -2,6 +2,7 @@
 //! how much it grows with each request, mark or minute.
 mod buckets;
 mod calls;
+mod cells;
 mod forecast;
 mod judged;
 mod requests;

@@ -5,9 +5,10 @@
 //! the thread allocates until its stacks leave the function that works on it is the request's.
 use recording::{Event, StackId};
 
+use super::cells::Cells;
 use crate::fast_map::FastMap;
 use crate::reader::{Recording, Step, Writer};
-use crate::replay::{Axis, Birth, BornIn};
+use crate::replay::{Birth, BornIn};
 use crate::servers::{Handlers, Mask};
 
 /// What a stack means to the counting of requests.
@@ -47,12 +48,8 @@ pub struct Counting<'a> {
     pub kinds: usize,
     /// The part of the process's time to count in.
     pub span: &'a BornIn,
-    /// Its buckets.
-    pub axis: Axis,
-    /// Number of the first of them.
-    pub first: u64,
-    /// How many.
-    pub buckets: usize,
+    /// Its cells.
+    pub cells: &'a Cells,
 }
 
 impl Counting<'_> {
@@ -64,8 +61,8 @@ impl Counting<'_> {
         let kind = |kind: usize| match met >> kind & 1 {
             0 => Requests::default(),
             _ => Requests {
-                begun: vec![0; self.buckets],
-                sites: vec![vec![0; self.buckets]; self.sites],
+                begun: vec![0; self.cells.len()],
+                sites: vec![vec![0; self.cells.len()]; self.sites],
                 has_extent: false,
             },
         };
@@ -136,7 +133,7 @@ impl Counting<'_> {
             return;
         }
         let is_inside = self.span.contains(Birth::new(epoch, clock_ms));
-        let bucket = (self.axis.bucket(clock_ms).saturating_sub(self.first) as usize).min(self.buckets - 1);
+        let cell = self.cells.at(clock_ms);
         while concerned != 0 {
             let kind = concerned.trailing_zeros() as usize;
             concerned &= concerned - 1;
@@ -151,7 +148,7 @@ impl Counting<'_> {
             if begins && !state.begins {
                 seen.next += 1;
                 state.request = seen.next;
-                kinds[kind].begun[bucket] += u64::from(is_inside);
+                kinds[kind].begun[cell] += u64::from(is_inside);
             }
             state.begins = begins;
             kinds[kind].has_extent |= works;
@@ -159,7 +156,7 @@ impl Counting<'_> {
             let last = &mut seen.last[site as usize * kinds.len() + kind];
             if *last != state.request {
                 *last = state.request;
-                kinds[kind].sites[site as usize][bucket] += 1;
+                kinds[kind].sites[site as usize][cell] += 1;
             }
         }
     }

@@ -75,7 +75,7 @@ impl Units<'_> {
             (units >= LEAST_UNITS).then_some(Rate { unit, blocks, bytes, units, of })
         };
         let times =
-            || each.iter().map(|(growth, process)| self.parts[*process].times(&growth.part)).collect();
+            || each.iter().map(|(growth, process)| self.parts[*process].cells.times(&growth.part)).collect();
         let found = match self.unit {
             Unit::Minute => None,
             Unit::Mark => {
@@ -102,7 +102,8 @@ impl Units<'_> {
         let mut pairs: Vec<(f64, Amount)> = Vec::new();
         for (growth, process) in each {
             let Some(requests) = self.requests.get(*process) else { return rate };
-            let counted = requests.sites.get(growing).filter(|_| requests.has_extent).unwrap_or(&requests.begun);
+            let counted =
+                requests.sites.get(growing).filter(|_| requests.has_extent).unwrap_or(&requests.begun);
             let stays = unfreed(*process);
             let within = growth.part.clone().filter(|&at| at < counted.len() && at < stays.len());
             pairs.extend(within.map(|at| (counted[at] as f64, stays[at])));
@@ -110,7 +111,11 @@ impl Units<'_> {
         let of = |estimate: Estimate, amount: fn(&Amount) -> u64| {
             ratio(estimate, pairs.iter().map(|(requests, stays)| (*requests, amount(stays) as f64)))
         };
-        Rate { blocks: of(rate.blocks, |stays| stays.blocks), bytes: of(rate.bytes, |stays| stays.bytes), ..rate }
+        Rate {
+            blocks: of(rate.blocks, |stays| stays.blocks),
+            bytes: of(rate.bytes, |stays| stays.bytes),
+            ..rate
+        }
     }
 
     /// The requests in which a site allocated while it grew, and all in that time.

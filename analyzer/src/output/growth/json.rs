@@ -172,11 +172,11 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
     let named = named(verdicts, judged);
     let path = judged.stack.unwrap_or(found.path);
     let (stack, left_out) = written.stack(report, path);
-    let each = judged.judgement.processes.iter().zip(&judged.processes);
-    let process = |(one, &process): (&ProcessJudgement, &usize)| SiteProcessJson {
+    let each = judged.judgement.processes.iter().zip(&judged.processes).enumerate();
+    let process = |(index, (one, &process)): (usize, (&ProcessJudgement, &usize))| SiteProcessJson {
         pid: report.processes[process].pid,
         verdict: one.verdict.map(|verdict| verdict.name()),
-        bytes_per_minute: one.growth.as_ref().map(|growth| growth.bytes_per_minute().value),
+        bytes_per_minute: judged.per_minute.get(index).copied().flatten(),
     };
     SiteJson {
         id: found.id(),

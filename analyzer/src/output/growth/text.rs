@@ -2,7 +2,7 @@
 use std::io::{self, Write};
 
 use super::GrowthView;
-use super::words::{per, rate, site, through, why};
+use super::words::{named, per, rate, site, through, why};
 use crate::growth::Verdict;
 use crate::output::frames;
 use crate::output::header::{held, problems, symbols};
@@ -46,23 +46,39 @@ fn growing(view: &GrowthView) -> usize {
     view.verdicts.sites.iter().filter(|judged| judged.judgement.verdict == Verdict::Growing).count()
 }
 
-/// The sites to print: all that grow, and the largest of the others.
+/// The sites to print: those that grow by more than a little, and the largest of the others.
 fn shown<'a>(view: &GrowthView<'a>) -> Vec<&'a Judged> {
+    let all = &view.verdicts.sites;
+    let growing = all.iter().filter(|judged| judged.judgement.verdict == Verdict::Growing);
+    let grown: f64 = growing.map(|judged| judged.judgement.bytes.value).sum();
     let mut counts = [0; 5];
     let is_shown = |judged: &&Judged| {
         let verdict = judged.judgement.verdict;
         let count = &mut counts[verdict as usize];
         *count += 1;
+        let is_little = judged.judgement.bytes.value < grown * LITTLE;
         match verdict {
             _ if view.all => true,
-            Verdict::Growing => true,
-            Verdict::GcOnly => *count <= FEW,
+            Verdict::Growing => !is_little || is_own(view, judged),
+            Verdict::GcOnly => *count <= FEW && judged.judgement.born.bytes >= MUCH_COLLECTED,
             Verdict::Plateau | Verdict::Resident => *count <= FEW && judged.unfreed.bytes > 0,
             Verdict::Temporary => false,
         }
     };
-    view.verdicts.sites.iter().filter(is_shown).take(view.limit).collect()
+    all.iter().filter(is_shown).take(view.limit).collect()
 }
+
+/// Whether it is of the user's own code.
+fn is_own(view: &GrowthView, judged: &Judged) -> bool {
+    let report = &view.verdicts.report;
+    named(view.verdicts, judged).is_some_and(|frame| report.own.owns(frame))
+}
+
+/// What grows in libraries by less than this part of all growth is summed up: Python hands on freed lists and dicts, so that
+/// some of what the user's code keeps was allocated there.
+const LITTLE: f64 = 0.01;
+/// Bytes for the collector that are worth a line.
+const MUCH_COLLECTED: u64 = 64 << 10;
 
 fn header(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let verdicts = view.verdicts;
