@@ -1,6 +1,6 @@
 //! What does not grow: which of the other verdicts, and the words for each.
 use super::judge::Finding;
-use super::judgement::{Doubt, Reason, Verdict};
+use super::judgement::{Confidence, Doubt, Estimate, Judgement, ProcessJudgement, Reason, Verdict};
 use super::profile::{Axis, Part, START};
 use super::rules::Rise;
 use super::series::ProcessSeries;
@@ -131,6 +131,28 @@ impl Facts {
 
     fn mean_life(&self) -> f64 {
         if self.born > 0.0 { self.lived / self.born } else { self.ms }
+    }
+}
+
+/// A judgement of what only starts up, however it grew meanwhile.
+pub(super) fn at_startup(judgement: Judgement) -> Judgement {
+    if judgement.verdict != Verdict::Growing {
+        return judgement;
+    }
+    let still = |process: ProcessJudgement| ProcessJudgement {
+        verdict: process.verdict.map(|_| Verdict::Resident),
+        growth: None,
+    };
+    Judgement {
+        verdict: Verdict::Resident,
+        confidence: Confidence::Low(Doubt::ShortWindow),
+        reason: Reason::StartUp,
+        blocks: Estimate::default(),
+        bytes: Estimate::default(),
+        blocks_per_minute: Estimate::default(),
+        bytes_per_minute: Estimate::default(),
+        processes: judgement.processes.into_iter().map(still).collect(),
+        ..judgement
     }
 }
 

@@ -13,6 +13,8 @@ use super::steady::{Course, FEW_STEPS, Steady};
 const SHORT_LIFE: f64 = 0.1;
 /// One process of several is believed alone from so many steps on.
 const SURE_ALONE: usize = 12;
+/// No import of modules alone takes longer, ms.
+const LONGEST_IMPORT_MS: u64 = 20_000;
 /// Where the frees are not known, growth must have begun in the first of so great a part: a store that turns over has only young entries.
 const FROM_EARLY_ON: f64 = 0.3;
 
@@ -40,8 +42,19 @@ struct Placed<'a> {
 /// Judges a site by what it did in each process.
 pub fn judge(processes: &[ProcessSeries]) -> Judgement {
     let (by_work, _) = judge_by(processes, false);
+    let is_startup = processes.iter().all(|process| process.series.is_startup == Some(true));
     if by_work.verdict == Verdict::Growing {
-        return by_work;
+        if !is_startup {
+            return by_work;
+        }
+        // Start-up may be most of the work, and a module whose import never ends is a server.
+        let (by_time, _) = judge_by(processes, true);
+        let is_long = processes.iter().any(|process| life_ms(process) >= LONGEST_IMPORT_MS);
+        return if is_long && by_time.verdict == Verdict::Growing {
+            by_work
+        } else {
+            classify::at_startup(by_time)
+        };
     }
     // What a timer allocates is uneven on an axis of work; on one of time it must be even to be believed.
     match judge_by(processes, true) {

@@ -52,7 +52,9 @@ impl Axis {
 
     /// Where a process has started: after so great a part of its time and of its work.
     fn started(&self) -> f64 {
-        let by_time = self.ends.get((START * self.ends.len() as f64) as usize).copied().unwrap_or(0.0);
+        // A process that idles afterwards has not started later.
+        let worked = self.bucket(NEARLY_ALL) + 1;
+        let by_time = self.ends.get((START * worked as f64) as usize).copied().unwrap_or(0.0);
         by_time.max(START)
     }
 
