@@ -173,6 +173,7 @@ Examples:
   unfreed report rec --temporary              what was freed as soon as it was allocated
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
+  unfreed report before --fds --by line       files and sockets that were not closed
   unfreed report before --format json >r.json all sites, for a program")]
 pub struct ReportArgs {
     /// A recording's directory (of `unfreed run -o`, or UNFREED_DIR), one process's file in it, a pack, or the number of a process
@@ -199,6 +200,12 @@ pub struct ReportArgs {
     /// In JSON that is always there. Like what was freed soon it is known of events alone.
     #[arg(long)]
     pub lifetimes: bool,
+    /// Descriptors that were opened and not closed, in place of memory; recorded with `unfreed run --fds`
+    #[arg(long, conflicts_with_all = ["temporary", "lifetimes"])]
+    pub fds: bool,
+    /// Anonymous memory that was mapped and not unmapped, in place of blocks; recorded with `unfreed run --mmap`
+    #[arg(long, conflicts_with_all = ["fds", "temporary", "lifetimes"])]
+    pub mmap: bool,
     /// What to group, filter and print.
     #[command(flatten)]
     pub view: ViewArgs,

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod error;
 mod fast_map;
 pub mod growth;
+pub mod held;
 pub mod launch;
 pub mod moments;
 pub mod oom;

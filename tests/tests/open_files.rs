@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use e2e::libcs::{self, Libc};
-use e2e::{Outcome, ProcessFile, Program, Scratch, Target, replay};
+use e2e::{Outcome, ProcessFile, Program, Scratch, Target, artifacts, python, replay};
 use recording::Event;
 use recording::resource::{Descriptor, Resource};
+use serde_json::Value;
 
 /// What is open after these events: numbers and kinds.
 fn open_files(file: &ProcessFile) -> BTreeMap<u32, u64> {
@@ -105,4 +106,62 @@ fn not_asked_for() {
 fn without_events() {
     let (_, files) = run(&program(Program::c("openers").path()).env("UNFREED_MAX_LOG", "0"));
     assert!(files.iter().all(|file| file.resources.is_empty() && file.events == 0));
+}
+
+/// What `unfreed report` says with these options of a recorded run of this program.
+fn report(program: &Program, options: &[&str]) -> Value {
+    let directory = Scratch::new("open-files");
+    program.clone().recorded_to(directory.path()).run();
+    let report = Program::unfreed("report").arg(directory.path()).arg("--format").arg("json");
+    let outcome = options.iter().fold(report, |report, option| report.arg(option)).run();
+    serde_json::from_str(&outcome.stdout_text()).unwrap_or_else(|_| panic!("{}", outcome.stderr_text()))
+}
+
+#[test]
+fn anonymous_mappings() {
+    let program = Program::c("maps").env("UNFREED_MMAP", "1");
+    let said = report(&program, &["--mmap", "--by", "function"]);
+    let totals = |name: &str| said["totals"][name].as_u64().expect("a number");
+    assert_eq!((totals("held"), totals("held_bytes")), (6, 4352 << 10), "{said}");
+    assert_eq!(said["processes"][0]["complete"], true);
+    let ordinary = report(&program, &[]);
+    let unfreed = ordinary["totals"]["unfreed_bytes"].as_u64().expect("a number");
+    assert!((1 << 20..2 << 20).contains(&unfreed), "no mapping is a block: {unfreed}");
+}
+
+/// Each is named by the program's own line, whatever library has opened it for it.
+#[test]
+fn unclosed_files_of_python() {
+    python::on_each(|interpreter| {
+        let work = Scratch::new("open-files-work");
+        let program = interpreter.program("unclosed.py").arg(work.path()).env("UNFREED_FDS", "1");
+        let said = report(&program, &["--fds", "--by", "line"]);
+        let source = artifacts::sources().join("python/unclosed.py");
+        let expected = [
+            ("# a file", 30, "file"),
+            ("# a socket", 10, "socket"),
+            ("# a connection", 15, "accepted socket"),
+            ("# a server", 1, "socket"),
+            ("# a pipe", 5, "pipe end"),
+        ];
+        let of_line = |mark: &str| {
+            let name = format!("{}:{}", source.display(), artifacts::line_with(&source, mark));
+            let sites = said["sites"].as_array().expect("sites");
+            let site = sites.iter().find(|site| site["name"] == name.as_str());
+            site.unwrap_or_else(|| panic!("{interpreter}: {mark} in {said:#}")).clone()
+        };
+        for (mark, count, kind) in expected {
+            let site = of_line(mark);
+            assert_eq!(site["held"], count, "{interpreter}: {mark}");
+            assert_eq!(site["kinds"][kind], count, "{interpreter}: {mark}");
+        }
+        // When a database's file is opened is the version's matter.
+        let open = said["totals"]["held"].as_u64().expect("a number");
+        let databases: u64 = 20;
+        assert_eq!(
+            open - expected.iter().map(|(_, count, _)| count).sum::<u64>(),
+            databases,
+            "{interpreter}"
+        );
+    });
 }

@@ -115,6 +115,20 @@ impl Loaded {
     pub fn of(run: &Run, replayed: Vec<(Replayed, Definitions)>, options: replay::Options) -> Loaded {
         let mut replayed = replayed;
         let inherited = inherit(run, &mut replayed, options);
+        Loaded::new(replayed, inherited, options)
+    }
+
+    /// The same, of what no process inherits, or of which that does not matter.
+    pub fn without_inherited(replayed: Vec<(Replayed, Definitions)>, options: replay::Options) -> Loaded {
+        let inherited = vec![Inherited::Nothing; replayed.len()];
+        Loaded::new(replayed, inherited, options)
+    }
+
+    fn new(
+        replayed: Vec<(Replayed, Definitions)>,
+        inherited: Vec<Inherited>,
+        options: replay::Options,
+    ) -> Loaded {
         let mut places = Places::default();
         let mut processes = Vec::new();
         for ((mut replayed, definitions), inherited) in replayed.into_iter().zip(inherited) {

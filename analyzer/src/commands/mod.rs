@@ -7,6 +7,7 @@ use std::process::ExitCode;
 mod check;
 mod diff;
 mod growth;
+mod held;
 mod inspect;
 mod install;
 mod mark;

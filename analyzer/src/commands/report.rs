@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{opened, to_stdout};
+use super::{held, opened, to_stdout};
 use crate::aggregate::{Courses, Filter, Loaded, Own, Process, Report, Selection, TemporarySites};
 use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
 use crate::error::{Failure, reason};
 use crate::output::{self, Charset, Style};
 use crate::reader::Run;
-use crate::replay::{Source, Wanted};
+use crate::replay::{Resources, Source, Wanted};
 use crate::servers::Handlers;
 use crate::subject::Subject;
 use crate::suppressions::Suppressions;
@@ -18,6 +18,10 @@ use crate::{aggregate, moments, progress, symbols};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let held = [(args.fds, Resources::Descriptors), (args.mmap, Resources::Mappings)];
+    if let Some((_, of)) = held.into_iter().find(|(is_asked, _)| *is_asked) {
+        return held::report(args, of);
+    }
     let besides = Besides {
         callers: None,
         courses: args.temporary.is_none(),
@@ -105,7 +109,12 @@ fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -
     Ok(report)
 }
 
-fn selection(subject: &Subject, run: &Run, by: By, select: &SelectArgs) -> Result<Selection, Failure> {
+pub(super) fn selection(
+    subject: &Subject,
+    run: &Run,
+    by: By,
+    select: &SelectArgs,
+) -> Result<Selection, Failure> {
     let SelectArgs { older, phases, from, which, .. } = select;
     let born = moments::born(select.born.as_ref(), subject, run)?;
     let (focus, ignore, phases) = (which.focus.clone(), which.ignore.clone(), phases.clone());

@@ -231,7 +231,7 @@ fn change_table(diff: &Diff, changes: &[&Change], style: Style, out: &mut dyn Wr
     Ok(())
 }
 
-fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn more(sites: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {
     match sites {
         0 => Ok(()),
         _ => writeln!(out, "\n{}{what}; -n 0 shows all", counted(sites as u64, "more site")),
