@@ -228,18 +228,24 @@ fn of_another_allocator_the_mappings_with_blocks_are_its_heap() {
     let mut kernel = mappings(&[
         (start, 512, "rw-p", "", 100, "rd wr"),
         (start + (1 << 30), 16, "rw-p", "", 3, "rd wr"),
+        (start + (2 << 30), 64, "rw-p", "", 64, "rd wr"),
         jemalloc,
         LIBC,
     ]);
     resident(&mut kernel, start, &[(0, 100, true)]);
     resident(&mut kernel, start + (1 << 30), &[(0, 3, true)]);
     // Slots of 320 bytes.
-    let blocks = (0..8).map(|index| block(start + 320 * index, 300, 0)).collect();
+    let small = (0..8).map(|index| block(start + 320 * index, 300, 0));
+    // A large one, and what the program has mapped behind it.
+    let large = block(start + (2 << 30), 40 * PAGE - 96, 1);
+    resident(&mut kernel, start + (2 << 30), &[(0, 64, true)]);
+    let blocks = small.chain([large]).collect();
     let rss = ProcessRss::of(&kernel, Recorded { blocks, ..Recorded::default() });
     assert_eq!(rss.allocator.name(), "jemalloc");
-    assert_eq!((rss.row(Kind::Blocks).rss, rss.row(Kind::Overhead).rss), (8 * 300, 8 * 20));
+    assert_eq!(rss.row(Kind::Blocks).rss, 8 * 300 + 40 * PAGE - 96);
+    assert_eq!(rss.row(Kind::Overhead).rss, 8 * 20 + 96);
     assert_eq!((rss.row(Kind::FreeSpace).rss, rss.row(Kind::FreePages).rss), (PAGE - 8 * 320, 99 * PAGE));
-    assert_eq!(rss.row(Kind::Anonymous).rss, 3 * PAGE);
+    assert_eq!(rss.row(Kind::Anonymous).rss, (3 + 24) * PAGE);
 }
 
 #[test]

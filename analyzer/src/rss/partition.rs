@@ -1,7 +1,7 @@
 //! Every resident byte of anonymous memory to what it is: of an unfreed block, beside one, free, or no heap at all.
 use super::Kind;
 use super::pages::Run;
-use super::places::{Allocator, Area, Bounds, Use};
+use super::places::{Allocator, Area, Bounds, MAPPED, Use};
 
 /// An unfreed block.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -334,6 +334,9 @@ impl Style {
                 (start, start.saturating_add(size.saturating_add(8).next_multiple_of(16).max(32)))
             }
             Style::Python => (address, address.saturating_add(size.max(1).next_multiple_of(16))),
+            Style::Classes if size >= MAPPED => {
+                (address, address.saturating_add(size).next_multiple_of(page))
+            }
             Style::Classes => {
                 let step = (size.max(1).next_power_of_two() / 8).max(16);
                 (address, address.saturating_add(size.max(1).next_multiple_of(step)))

@@ -97,7 +97,7 @@ impl Allocator {
 }
 
 /// Blocks that are in mappings of their own are not smaller in glibc, unless it is told otherwise.
-const MAPPED: u64 = 128 << 10;
+pub const MAPPED: u64 = 128 << 10;
 
 /// Whether glibc has mapped a block for itself: it lies 16 bytes behind the beginning of a page.
 pub fn is_mapped_alone(address: u64, size: u64, page: u64) -> bool {
@@ -267,7 +267,8 @@ impl<'a> Places<'a> {
     fn between(&self, start: u64, end: u64) -> Option<Area> {
         let managed = match self.allocator {
             Allocator::Glibc => self.has_small_block(start, end),
-            _ => !self.blocks(start, end).is_empty(),
+            // Others give large blocks mappings of their own too.
+            _ => self.blocks(start, end).iter().any(|(_, size)| *size < MAPPED),
         };
         let what = if managed { Use::Heap } else { Use::Other(Kind::Anonymous) };
         (start < end).then_some(Area { start, end, what })
