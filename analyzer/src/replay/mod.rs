@@ -36,7 +36,7 @@ pub use sites::Totals;
 pub use source::Source;
 pub use temporary::{ShortLived, Temporary};
 pub use threads::UNKNOWN_THREAD;
-pub use timeline::{Axis, BUCKETS, Point, Survivors, Timeline, align, survivors};
+pub use timeline::{Axis, BUCKETS, FINE_BUCKETS, Point, Survivors, Timeline, align, survivors};
 
 use crate::reader::Recording;
 use table::TableReading;

@@ -12,6 +12,9 @@ use super::replayed::Replayed;
 /// Buckets from a process's first to its last.
 pub const BUCKETS: u64 = 1 << 10;
 
+/// The same of a fine one.
+pub const FINE_BUCKETS: u64 = 1 << 16;
+
 /// Points of a timeline at most, of all its sites together (some 200 MiB); where there would be more, it is coarser.
 const MOST_POINTS: usize = 1 << 22;
 
@@ -108,6 +111,7 @@ pub struct Timeline {
     sites: Vec<Vec<Point>>,
     points: usize,
     most_points: usize,
+    most_buckets: u64,
 }
 
 impl Timeline {
@@ -116,13 +120,30 @@ impl Timeline {
         Timeline::with_most(origin_ms, begun_ms, MOST_POINTS)
     }
 
+    /// The same with more and shorter buckets, for who leaves out those in which nothing happens.
+    pub fn fine(origin_ms: u64, begun_ms: u64) -> Timeline {
+        let timeline = Timeline::with_most(origin_ms, begun_ms, MOST_POINTS / 2);
+        let end = timeline.now + FINE_BUCKETS;
+        Timeline { most_buckets: FINE_BUCKETS, end, ..timeline }
+    }
+
     fn with_most(origin_ms: u64, begun_ms: u64, most_points: usize) -> Timeline {
         let begun_ms = begun_ms.min(MOST_MS);
         let origin_ms = origin_ms.min(begun_ms);
         let axis = Axis { origin_ms, shift: 0 };
         let now = axis.bucket(begun_ms);
         let end = now + BUCKETS;
-        Timeline { axis, begun_ms, end, now_ms: begun_ms, now, sites: Vec::new(), points: 0, most_points }
+        Timeline {
+            axis,
+            begun_ms,
+            end,
+            now_ms: begun_ms,
+            now,
+            sites: Vec::new(),
+            points: 0,
+            most_points,
+            most_buckets: BUCKETS,
+        }
     }
 
     /// Which bucket a time is in.
@@ -153,7 +174,7 @@ impl Timeline {
         }
         self.axis.shift = shift;
         self.now = self.axis.bucket(self.now_ms);
-        self.end = self.axis.bucket(self.begun_ms) + BUCKETS;
+        self.end = self.axis.bucket(self.begun_ms) + self.most_buckets;
         for points in &mut self.sites {
             points.iter_mut().for_each(|point| point.bucket >>= by);
             points.dedup_by(|next, point| {

@@ -5,7 +5,7 @@ use super::cells::Cells;
 use super::watch::Watch;
 use crate::aggregate::{Member, Phase};
 use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
-use crate::replay::{Replayed, Survivors};
+use crate::replay::{FINE_BUCKETS, Replayed, Survivors};
 
 /// A process's part of the window.
 pub struct Part {
@@ -20,9 +20,6 @@ pub struct Part {
     only_unfreed: bool,
 }
 
-/// Buckets from a process's first to its last, of which cells are made.
-const BUCKETS: u64 = 1 << 16;
-
 impl Part {
     /// Of a process that was watched up to `end_ms`. `from_birth`: its window begins with it. `only_unfreed`: nothing is
     /// known but its unfreed blocks.
@@ -35,7 +32,7 @@ impl Part {
         members: &[Member],
     ) -> Part {
         let last = |watch: &Watch| watch.timeline.axis().bucket(end_ms).max(*watch.timeline.buckets().end());
-        while last(&watch) - watch.timeline.buckets().start() >= BUCKETS {
+        while last(&watch) - watch.timeline.buckets().start() >= FINE_BUCKETS {
             watch.timeline.coarsen(watch.timeline.axis().shift + 1);
         }
         let axis = watch.timeline.axis();

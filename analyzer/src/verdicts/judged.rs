@@ -138,7 +138,8 @@ pub fn verdicts(
         Some(Part::new(watched.watch, replayed, ends[index], from_birth, watched.only_unfreed, members))
     });
     let parts: Vec<Part> = parts.into_iter().flatten().collect();
-    let judging = Judging::new(report, parts, processes, &asked.handlers);
+    let mut judging = Judging::new(report, parts, processes, &asked.handlers);
+    judging.count(run, asked);
     let sites = judging.sites();
     let window_ms = (origin_ms, ends.iter().copied().max().unwrap_or(origin_ms).max(origin_ms));
     judging.divided(run, asked, sites, window_ms, only_unfreed)
@@ -176,7 +177,15 @@ struct Judging {
     calls: Vec<Calls>,
     /// By site: its stacks in each process.
     stacks: Vec<Vec<(usize, Vec<usize>)>>,
+    /// By site: its number among those for which requests are counted.
+    numbers: Vec<Option<u32>>,
+    /// Of each process.
+    requests: Vec<Requests>,
+    counted: Counted,
 }
+
+/// Fewer requests say nothing of when others came.
+const LEAST_REQUESTS: u64 = 10;
 
 impl Judging {
     fn new(
@@ -202,7 +211,37 @@ impl Judging {
                 }
             }
         }
-        Judging { report, parts, members, calls, stacks }
+        let numbers = vec![None; stacks.len()];
+        let (requests, counted) = (Vec::new(), Counted::default());
+        Judging { report, parts, members, calls, stacks, numbers, requests, counted }
+    }
+
+    /// Counts the requests, and those that reach a site of which something is unfreed.
+    fn count(&mut self, run: &Run, asked: &Asked) {
+        let masks = self.masks(&asked.handlers);
+        let is_concerned = |&(process, ref stacks): &(usize, Vec<usize>)| {
+            stacks.iter().any(|&stack| {
+                let mask = masks[self.members[process][stack].path.index()];
+                Handlers::concerned(mask) != 0 && self.parts[process].unfreed(stack).blocks > 0
+            })
+        };
+        let mut count = 0;
+        let numbers = self.stacks.iter().map(|each| {
+            let is_concerned = each.iter().any(is_concerned);
+            count += u32::from(is_concerned);
+            is_concerned.then_some(count.saturating_sub(1))
+        });
+        self.numbers = numbers.collect();
+        (self.requests, self.counted) = self.requests(run, asked, &masks, count as usize);
+    }
+
+    /// What leads to a site in a process: the requests in which it allocated, or the work of the code that calls it.
+    fn calls(&self, site: usize, process: usize, stacks: &[usize]) -> Option<Vec<u64>> {
+        let of_site = |requests: &Requests| Some(requests.sites.get(self.numbers[site]? as usize)?.clone());
+        let requests = self.requests.get(process).filter(|requests| requests.has_extent);
+        let reached =
+            requests.and_then(of_site).filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS);
+        reached.or_else(|| self.calls[process].of(stacks.iter().copied()))
     }
 
     fn sites(&self) -> Vec<Judged> {
@@ -215,7 +254,7 @@ impl Judging {
         let processes: Vec<usize> = all.iter().map(|(process, _)| *process).collect();
         let series: Vec<Series> = all.iter().map(|(process, stacks)| self.series(*process, stacks)).collect();
         let calls: Vec<Option<Vec<u64>>> =
-            all.iter().map(|(process, stacks)| self.calls[*process].of(stacks.iter().copied())).collect();
+            all.iter().map(|(process, stacks)| self.calls(site, *process, stacks)).collect();
         let each = all.iter().zip(&series).zip(&calls).map(|(((process, _), series), calls)| ProcessSeries {
             window: &self.parts[*process].window,
             series,
@@ -274,18 +313,18 @@ impl Judging {
             .filter(|judged| judged.judgement.verdict == Verdict::Growing)
             .map(|one| one.site)
             .collect();
-        let (requests, counted) = match asked.unit {
-            Some(Unit::Minute | Unit::Mark) => (Vec::new(), Counted::default()),
-            _ if asked.requests.is_some() => (Vec::new(), Counted::default()),
-            _ => self.requests(run, asked, &growing),
-        };
-        let is_known = asked.requests.is_some() || counted.count() > 0;
+        let is_known = asked.requests.is_some() || self.counted.count() > 0;
         let unit = asked.unit.unwrap_or(if is_known { Unit::Request } else { Unit::Minute });
         let marks = run.words.marks.iter().map(|mark| mark.monotonic_ns / 1_000_000);
         let marks: Vec<u64> = marks.filter(|ms| (window_ms.0..=window_ms.1).contains(ms)).collect();
-        let units =
-            Units { unit, parts: &self.parts, requests: &requests, named: asked.requests, marks: &marks };
-        for (number, &site) in growing.iter().enumerate() {
+        let units = Units {
+            unit,
+            parts: &self.parts,
+            requests: &self.requests,
+            named: asked.requests,
+            marks: &marks,
+        };
+        for &site in &growing {
             let judged = &mut sites[site];
             let unfreed = |process: usize| {
                 let stacks = self.stacks[site].iter().find(|(of, _)| *of == process);
@@ -293,7 +332,12 @@ impl Judging {
                     stacks.map(|(process, stacks)| self.series(*process, stacks)).unwrap_or_default();
                 series.buckets.iter().map(|bucket| bucket.unfreed).collect()
             };
-            judged.rate = units.rate(&judged.judgement, &judged.processes, number, unfreed);
+            judged.rate = units.rate(
+                &judged.judgement,
+                &judged.processes,
+                self.numbers[site].map(|number| number as usize),
+                unfreed,
+            );
         }
         let mut per_minute = vec![0.0; self.parts.len()];
         for &site in &growing {
@@ -322,7 +366,7 @@ impl Judging {
             report: self.report,
             window_ms,
             unit,
-            requests: counted,
+            requests: self.counted,
             named_requests: asked.requests,
             marks: marks.len(),
             sites,
@@ -331,11 +375,8 @@ impl Judging {
         }
     }
 
-    /// The requests of each process, and those in which each of these sites allocated.
-    fn requests(&self, run: &Run, asked: &Asked, growing: &[usize]) -> (Vec<Requests>, Counted) {
-        let masks = self.masks(&asked.handlers);
-        let mut numbers = vec![None; self.stacks.len()];
-        growing.iter().enumerate().for_each(|(number, &site)| numbers[site] = Some(number as u32));
+    /// The requests of each process, and those in which each of the numbered sites allocated.
+    fn requests(&self, run: &Run, asked: &Asked, masks: &[Mask], sites: usize) -> (Vec<Requests>, Counted) {
         let to = match asked.selection.at {
             Moment::Epoch(epoch) => Some(Edge::Epoch(epoch)),
             Moment::Time(ms) => Some(Edge::Time(ms)),
@@ -358,7 +399,7 @@ impl Judging {
                         && self.report.paths.incomplete(member.path).is_none();
                     let meaning = Meaning {
                         mask: (mask != 0 || is_whole).then_some(mask),
-                        site: site.and_then(|site| numbers[site]),
+                        site: site.and_then(|site| self.numbers[site]),
                     };
                     (stack.0, meaning)
                 })
@@ -367,8 +408,7 @@ impl Judging {
                 return (Requests::default(), None);
             }
             let span = born.of(recording);
-            let counting =
-                Counting { stacks: &stacks, sites: growing.len(), kinds, span: &span, cells: &part.cells };
+            let counting = Counting { stacks: &stacks, sites, kinds, span: &span, cells: &part.cells };
             let counted = counting.count(recording).into_iter().enumerate();
             // Of equally many those of the first kind.
             let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));

@@ -58,13 +58,13 @@ pub struct Units<'a> {
 }
 
 impl Units<'_> {
-    /// The rate at which a site grows, that is number `growing` of those that do; `processes` are those of its judgement. By the
+    /// The rate at which a site grows, that is number `growing` of those for which requests are counted; `processes` are those of its judgement. By the
     /// minute, if what grew did so outside of requests, or in a fraction of the time between two marks.
     pub fn rate(
         &self,
         judgement: &Judgement,
         processes: &[usize],
-        growing: usize,
+        growing: Option<usize>,
         unfreed: impl Fn(usize) -> Vec<Amount>,
     ) -> Option<Rate> {
         let each = judgement.processes.iter().zip(processes);
@@ -96,14 +96,14 @@ impl Units<'_> {
         &self,
         rate: Rate,
         each: &[(&Growth, usize)],
-        growing: usize,
+        growing: Option<usize>,
         unfreed: impl Fn(usize) -> Vec<Amount>,
     ) -> Rate {
         let mut pairs: Vec<(f64, Amount)> = Vec::new();
         for (growth, process) in each {
             let Some(requests) = self.requests.get(*process) else { return rate };
-            let counted =
-                requests.sites.get(growing).filter(|_| requests.has_extent).unwrap_or(&requests.begun);
+            let counted = growing.and_then(|number| requests.sites.get(number));
+            let counted = counted.filter(|_| requests.has_extent).unwrap_or(&requests.begun);
             let stays = unfreed(*process);
             let within = growth.part.clone().filter(|&at| at < counted.len() && at < stays.len());
             pairs.extend(within.map(|at| (counted[at] as f64, stays[at])));
@@ -119,7 +119,7 @@ impl Units<'_> {
     }
 
     /// The requests in which a site allocated while it grew, and all in that time.
-    fn requests_within(&self, each: &[(&Growth, usize)], growing: usize) -> (f64, f64) {
+    fn requests_within(&self, each: &[(&Growth, usize)], growing: Option<usize>) -> (f64, f64) {
         let (mut units, mut of) = (0.0, 0.0);
         for (growth, process) in each {
             if let Some(named) = self.named {
@@ -130,9 +130,11 @@ impl Units<'_> {
             let Some(requests) = self.requests.get(*process) else { continue };
             let all = growth.count(&requests.begun) as f64;
             of += all;
-            units += match requests.sites.get(growing).filter(|_| requests.has_extent) {
-                Some(touched) => growth.count(touched) as f64,
-                None => all,
+            let reached = growing.and_then(|number| requests.sites.get(number));
+            units += match (requests.has_extent, reached) {
+                (true, Some(reached)) => growth.count(reached) as f64,
+                (true, None) => 0.0,
+                (false, _) => all,
             };
         }
         (units, of)

@@ -32,7 +32,7 @@ impl Watch {
         let begun_ms = (recording.header.monotonic_ns / 1_000_000).max(origin_ms);
         Watch {
             span: Born { from, to: None }.of(recording),
-            timeline: Timeline::new(origin_ms, begun_ms),
+            timeline: Timeline::fine(origin_ms, begun_ms),
             now_ms: begun_ms,
             sites: Vec::new(),
         }
