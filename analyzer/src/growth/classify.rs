@@ -10,6 +10,8 @@ use super::steady::{Course, FEW_STEPS};
 const COLLECTED: f64 = 0.9;
 /// What lives for less of the window is in use rather than kept.
 const IN_USE: f64 = 0.02;
+/// What is made once takes no longer than so great a part of the work.
+const ONCE: f64 = 0.1;
 /// What is live is level from where it has reached so great a part of its most.
 const LEVEL: f64 = 0.9;
 /// Start-up is also the first second: no store fills so early.
@@ -114,7 +116,11 @@ impl Facts {
                     || index as f64 * ms < START_MS.min(SHORT_START * buckets.len() as f64 * ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
-        self.is_once &= old.is_none_or(|(first, last)| (last - first) as f64 <= START * buckets.len() as f64);
+        // Of many requests in a short time each is its own: what counts is the work.
+        self.is_once &= old.is_none_or(|(first, last)| {
+            (last - first) as f64 <= START * buckets.len() as f64
+                && axis.middle(last) - axis.middle(first) <= ONCE
+        });
         let most = levels.iter().fold(0.0, |most: f64, &live| most.max(live));
         let level = levels.iter().position(|&live| live >= LEVEL * most).unwrap_or(0);
         self.level_ms = self.level_ms.min((buckets.len() - level) as f64 * ms);
