@@ -24,6 +24,7 @@ pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
 pub use rss::{RssArgs, RssFormat};
 pub use top::{TopArgs, TopBy, TopSort};
+use values::ByParser;
 pub use values::{BornRange, duration};
 use values::{born, limit, moment, regular_expression};
 
@@ -170,6 +171,7 @@ Examples:
   unfreed report rec --peak                   as it was when most was unfreed
   unfreed report rec --at 17:20               as it was at that time of day, UTC
   unfreed report rec --born warm..            what came after it and is still there
+  unfreed report rec --by age                 how old it is, and --by size: how large the blocks are
   unfreed report rec --temporary              what was freed as soon as it was allocated
   unfreed report before --phase run           without Python's start and imports
   unfreed report before --own shoplib         stacks named after that package too
@@ -241,7 +243,7 @@ pub struct DiffArgs {
 #[derive(Args, Debug)]
 pub struct ViewArgs {
     /// What makes one site
-    #[arg(long, value_name = "KEY", value_enum, default_value_t = By::Stack)]
+    #[arg(long, value_name = "KEY", value_parser = ByParser, default_value = "stack")]
     pub by: By,
     /// Print the N first sites; 0 is all [default: 20 as text, else all]
     #[arg(
@@ -271,6 +273,7 @@ impl ViewArgs {
         match (self.limit, self.format) {
             (Some(0), _) | (None, Format::Json | Format::Csv) => usize::MAX,
             (Some(limit), _) => limit,
+            (None, Format::Text) if self.by.is_class() => usize::MAX,
             (None, Format::Text) => 20, // two or three screens; the rest is summed up
         }
     }
@@ -421,6 +424,19 @@ pub enum By {
     Thread,
     /// The process
     Process,
+    /// No site, but how large blocks are; of [`ViewArgs`] alone
+    #[value(skip)]
+    Size,
+    /// No site, but how old they are; of [`ViewArgs`] alone
+    #[value(skip)]
+    Age,
+}
+
+impl By {
+    /// Whether blocks are told apart, not stacks.
+    pub fn is_class(self) -> bool {
+        matches!(self, By::Size | By::Age)
+    }
 }
 
 /// How a report is printed.

@@ -117,3 +117,35 @@ fn what_was_too_short_is_not_drawn() {
     let scratch = recorded(|_| {});
     assert!(drawn(&report(&scratch, &["--at", "+10ms"])).is_empty());
 }
+
+#[test]
+fn by_size_and_by_age() {
+    let scratch = recorded(|_| {});
+    let table = |by: &str| {
+        let text = report(&scratch, &["--by", by]);
+        text.rsplit_once("\n\n").expect("a table").1.to_string()
+    };
+    assert_eq!(
+        table("size"),
+        "   unfreed      blocks  share  size
+    6000 B          60    46%  65 B to 128 B          ##############
+    1000 B           1     7%  513 B to 1024 B        ##
+    6000 B           1    46%  4097 B to 8192 B       ##############
+"
+    );
+    // As of 61 s.
+    assert_eq!(
+        table("age"),
+        "   unfreed      blocks  share  age
+     900 B           9     6%  1 s to 10 s            ##
+  11.7 KiB          52    92%  10 s to 1 min          #############################
+     100 B           1     0%  1 min to 10 min
+"
+    );
+    let json = json(&scratch, &["--by", "age", "--older", "30s"]);
+    assert_eq!(json["sites"].as_array().map(Vec::len), Some(2));
+    assert!(json["sites"][0]["allocations"].is_null() && json["sites"][0]["live_bytes"].is_null());
+    let refused = output(&mut scratch.unfreed(&["report", "rec", "--by", "size", "--temporary"]));
+    let why = "--temporary: classes of size and age are of unfreed blocks alone; give another --by";
+    assert_eq!((refused.status.code(), stderr(&refused)), (Some(2), format!("unfreed: {why}\n")));
+}

@@ -69,7 +69,7 @@ fn usage_errors_are_one_line_with_status_2() {
         ),
         (
             &["report", "x", "--by", "lines"],
-            "invalid value 'lines' for '--by <KEY>' [possible values: stack, function, line, module, thread, process]; a similar value exists: 'line'; see 'unfreed report --help'",
+            "invalid value 'lines' for '--by <KEY>' [possible values: stack, function, line, module, thread, process, size, age]; a similar value exists: 'line'; see 'unfreed report --help'",
         ),
         (
             &["diff", "x"],

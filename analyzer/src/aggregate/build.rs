@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::callers::Callers;
+use super::classes::Classes;
 use super::filter::Filter;
 use super::own::Own;
 use super::parallel::{in_parallel, lock};
 use super::paths::{PathId, Paths};
 use super::phase::{Phase, phases};
-use super::process::{counts_of, process};
+use super::process::{counts_of, is_counted, process};
 use super::report::{Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
 use super::sites::{Owner, Sites, Sorted};
@@ -18,7 +19,7 @@ use crate::cli::By;
 use crate::control::Control;
 use crate::python::merge::Fit;
 use crate::reader::{Definitions, Recording, Run, parents};
-use crate::replay::{self, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source, Wanted};
+use crate::replay::{self, Block, BornIn, Heir, Inherited, Moment, Reading, Replayed, Source, Wanted};
 use crate::servers::Handlers;
 use crate::symbols;
 
@@ -181,6 +182,7 @@ impl Loaded {
         let mut sites = Sites::new(selection.by, callers, &mut paths);
         let mut stacks: Vec<Vec<Member>> = Vec::new();
         let mut members: Vec<Vec<Option<usize>>> = Vec::new();
+        let mut classes = Classes::new(selection.by);
         for (index, loaded) in self.processes.iter().enumerate() {
             let oldest = selection.filter.older.map(|older| {
                 (processes[index].window_ns.1 / 1_000_000).saturating_sub(older.as_millis() as u64)
@@ -208,12 +210,25 @@ impl Loaded {
                 numbers.push(sites.add(path, phase, counts, totals, &owner));
                 fit.into_iter().for_each(|fit| python.add(fit, totals.allocations));
             }
+            if let Some(classes) = &mut classes {
+                let end_ms = processes[index].window_ns.1 / 1_000_000;
+                let is_shown = |block: &Block| {
+                    numbers[block.site as usize].is_some() && is_counted(block, oldest, &born)
+                };
+                let blocks = replayed.live.iter().map(|(_, block)| block);
+                blocks.filter(|block| is_shown(block)).for_each(|block| classes.add(block, end_ms));
+                numbers.fill(None);
+            }
             members.push(numbers);
             python.versions = std::mem::take(&mut processes[index].python.versions);
             processes[index].python = python;
         }
         let Sorted { sites, places, suppressed } = sites.sorted();
         members.iter_mut().flatten().flatten().for_each(|site| *site = places[*site]);
+        let sites = match classes {
+            Some(classes) => classes.sites(paths.root(Some(recording::EndReason::Complete))),
+            None => sites,
+        };
         let report = Report {
             recording: String::new(),
             moment: None,

@@ -1,6 +1,7 @@
 //! From each process's totals to the sites of a whole run: symbolised, filtered, grouped, largest first.
 mod build;
 mod callers;
+mod classes;
 mod courses;
 mod family;
 mod filter;

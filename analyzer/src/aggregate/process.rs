@@ -6,7 +6,7 @@ use recording::layout::{STRINGS_END, flag};
 
 use super::report::{Counts, Known, Process, PythonStacks};
 use crate::reader::{Definitions, ProcessState, Recording};
-use crate::replay::{self, BornIn, Inherited, Moment, Replayed};
+use crate::replay::{self, Block, BornIn, Inherited, Moment, Replayed};
 
 /// The counts of each site; only blocks allocated in a window, and at or before `oldest` if that is given, count as
 /// unfreed.
@@ -22,13 +22,18 @@ pub(super) fn counts_of(replayed: &Replayed, oldest: Option<u64>, born: &BornIn)
         })
         .collect();
     for (_, block) in &replayed.live {
-        if oldest.is_none_or(|oldest| block.birth.time_ms() <= oldest) && born.contains(block.birth) {
+        if is_counted(block, oldest, born) {
             let site = &mut counts[block.site as usize];
             site.unfreed_bytes = site.unfreed_bytes.saturating_add(block.size);
             site.unfreed_blocks += 1;
         }
     }
     counts
+}
+
+/// Whether a block was allocated in this window, and at or before `oldest` if that is given.
+pub(super) fn is_counted(block: &Block, oldest: Option<u64>, born: &BornIn) -> bool {
+    oldest.is_none_or(|oldest| block.birth.time_ms() <= oldest) && born.contains(block.birth)
 }
 
 /// All of a process but its parent, without any symbol.

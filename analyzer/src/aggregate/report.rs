@@ -226,6 +226,11 @@ impl Report {
         u64::try_from(i128::from(first.began_ns) + since).ok()
     }
 
+    /// The same of each site: of classes of blocks only what is unfreed.
+    pub fn has_counted_sites(&self) -> bool {
+        self.is_counted() && !self.by.is_class()
+    }
+
     /// Whether it is known how much was allocated and freed.
     pub fn is_counted(&self) -> bool {
         self.processes.iter().all(|process| process.known.is_counted)

@@ -126,6 +126,8 @@ impl<'p> Sites<'p> {
                     }
                 }
             }
+            // What is left out is left out of classes of blocks, too.
+            By::Size | By::Age => self.stack(path),
             By::Thread | By::Process => self.group(owner.group(self.by, totals.thread), path),
         };
         if site == known {

@@ -1,12 +1,14 @@
 //! What the values of options are read from: one line says what is wrong with one.
+use std::ffi::OsStr;
 use std::fmt;
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::builder::{EnumValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Command, ValueEnum};
 use recording::run::MARK_NAME;
 use regex::Regex;
 
-use super::{At, Per};
+use super::{At, By, Per};
 use crate::check::Noise;
 use crate::wall_clock;
 
@@ -18,6 +20,37 @@ pub(super) fn moment(text: &str) -> Result<At, String> {
         "peak" => Ok(At::Peak),
         "" => Err("expected before-exit, end, peak, a mark, +10m or 17:20:31".to_string()),
         _ => Ok(At::Named(text.to_string())),
+    }
+}
+
+/// What makes one site, or a class of blocks.
+#[derive(Clone)]
+pub(super) struct ByParser;
+
+impl ByParser {
+    const CLASSES: [(By, &str, &str); 2] = [
+        (By::Size, "size", "How large blocks are, in classes up to powers of two"),
+        (By::Age, "age", "How old they are at the moment of which the report speaks"),
+    ];
+}
+
+impl TypedValueParser for ByParser {
+    type Value = By;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<By, clap::Error> {
+        let class = Self::CLASSES.into_iter().find(|(_, name, _)| value == *name);
+        let known = PossibleValuesParser::new(self.possible_values().into_iter().flatten());
+        let name = known.parse_ref(command, arg, value)?;
+        match class {
+            Some((by, ..)) => Ok(by),
+            None => EnumValueParser::<By>::new().parse_ref(command, arg, OsStr::new(&name)),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let sites = By::value_variants().iter().filter_map(By::to_possible_value);
+        let classes = Self::CLASSES.into_iter().map(|(_, name, help)| PossibleValue::new(name).help(help));
+        Some(Box::new(sites.chain(classes)))
     }
 }
 

@@ -19,13 +19,25 @@ use crate::{aggregate, moments, progress, symbols};
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let held = [(args.fds, Resources::Descriptors), (args.mmap, Resources::Mappings)];
-    if let Some((_, of)) = held.into_iter().find(|(is_asked, _)| *is_asked) {
+    let held = held.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, of)| of);
+    let needs_sites = [
+        (args.temporary.is_some(), "--temporary"),
+        (args.lifetimes, "--lifetimes"),
+        (held.is_some(), "--fds, --mmap"),
+    ];
+    if let Some((_, option)) =
+        needs_sites.into_iter().find(|(is_asked, _)| *is_asked && args.view.by.is_class())
+    {
+        let why = "classes of size and age are of unfreed blocks alone";
+        return Err(Failure::new(option, why, "give another --by").into());
+    }
+    if let Some(of) = held {
         return held::report(args, of);
     }
     let besides = Besides {
         callers: None,
-        courses: args.temporary.is_none(),
-        lifetimes: args.lifetimes || args.view.format == Format::Json,
+        courses: args.temporary.is_none() && !args.view.by.is_class(),
+        lifetimes: args.lifetimes || args.view.format == Format::Json && !args.view.by.is_class(),
         temporary: args.temporary,
         needs_events: args.lifetimes || args.temporary.is_some(),
     };

@@ -14,7 +14,7 @@ pub fn report(report: &Report, limit: usize, all_frames: bool, out: &mut dyn Wri
         "id,name,unfreed_bytes,unfreed_blocks,allocated_bytes,allocations,frees,{}stack,headline,phase\r\n",
         if temporary.is_some() { "temporary_blocks,temporary_bytes," } else { "" },
     )?;
-    let is_counted = report.is_counted();
+    let is_counted = report.has_counted_sites();
     for (index, site) in report.sites.iter().enumerate().take(limit) {
         let counts = &site.counts;
         let unfreed = [counts.unfreed_bytes, counts.unfreed_blocks].map(Some);

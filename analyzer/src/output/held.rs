@@ -243,6 +243,8 @@ pub fn json(found: &HeldReport, limit: usize, all_frames: bool, out: &mut dyn Wr
         By::Module => "module",
         By::Thread => "thread",
         By::Process => "process",
+        By::Size => "size",
+        By::Age => "age",
     };
     let json = HeldJson {
         schema: "unfreed.held/1",

@@ -334,7 +334,7 @@ fn report_sites<S: Serializer>(
     &(report, written, limit): &(&Report, &Written, usize),
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let is_counted = report.is_counted();
+    let is_counted = report.has_counted_sites();
     let course = |site: usize, is_of_unfreed: bool| {
         let course = report.courses.as_ref()?.sites.get(site)?;
         (course.is_of_unfreed == is_of_unfreed).then_some(course.bytes.as_slice())

@@ -80,7 +80,9 @@ pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) 
         return suppressions::text(report, style, out);
     }
     let mut folded = false;
-    if report.by == By::Stack {
+    if report.by.is_class() {
+        class_table(report, &holding[..limit.min(holding.len())], style, out)?;
+    } else if report.by == By::Stack {
         for (index, site) in holding.iter().take(limit) {
             folded |= stack_site(report, *index, site, style, out)?;
         }
@@ -308,12 +310,14 @@ pub(super) fn column(by: By) -> &'static str {
         By::Module => "module",
         By::Thread => "thread",
         By::Process => "process",
+        By::Size => "size",
+        By::Age => "age",
     }
 }
 
 fn table(report: &Report, sites: &[(usize, &Site)], style: Style, out: &mut dyn Write) -> io::Result<()> {
     let what = column(report.by);
-    let is_counted = report.is_counted();
+    let is_counted = report.has_counted_sites();
     let heading = format!(
         "{:>10} {:>9}  {:>10} {:>11} {:>5}  {what}",
         "unfreed", "blocks", "allocated", "allocations", "freed"
@@ -343,6 +347,35 @@ fn table(report: &Report, sites: &[(usize, &Site)], style: Style, out: &mut dyn 
             writeln!(out, "{:ROW_INDENT$}{}", "", style.dim(command))?;
         }
         lifetimes(report, *index, ROW_INDENT, style, out)?;
+    }
+    Ok(())
+}
+
+/// How wide the bar of a class is that is all.
+const BAR: u128 = 32;
+
+/// Of classes of blocks only what is unfreed is known.
+fn class_table(
+    report: &Report,
+    classes: &[(usize, &Site)],
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let heading = format!("{:>10} {:>11} {:>6}  {}", "unfreed", "blocks", "share", column(report.by));
+    writeln!(out, "\n{}", style.bold(&heading))?;
+    let all: u128 = classes.iter().map(|(_, class)| u128::from(class.counts.unfreed_bytes)).sum();
+    for (_, class) in classes {
+        let counts = &class.counts;
+        let of = |whole: u128| (u128::from(counts.unfreed_bytes) * whole).checked_div(all).unwrap_or(0);
+        let bar = "#".repeat(of(BAR) as usize);
+        let line = format!(
+            "{:>10} {:>11} {:>5}%  {:<22} {bar}",
+            Size(counts.unfreed_bytes),
+            Number(counts.unfreed_blocks),
+            of(100),
+            class.name.as_deref().unwrap_or("?"),
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
