@@ -125,7 +125,7 @@ mod tests {
                 "call [_ctypes.so]",
             ),
             (Frame::unknown(), "?"),
-            (python("Cart.add", "/home/runner/work/shop/shop/cart.py"), "Cart.add (shop/cart.py)"),
+            (python("Cart.add", "/home/ci/shop/shop/cart.py"), "Cart.add (shop/cart.py)"),
             (python("f", "/a/venv/lib/python3.12/site-packages/flask/app.py"), "f (flask/app.py)"),
             (python("f", "/usr/lib/python3.11/json/decoder.py"), "f (json/decoder.py)"),
             (python("f", "app.py"), "f (app.py)"),
