@@ -15,8 +15,9 @@ pub(super) const START: f64 = 0.05;
 const LONGEST_WAIT: f64 = 0.25;
 /// Of the blocks that reached an age, as many may have been freed later for one that still lives: then those that live are never freed.
 const RARELY: f64 = 0.25;
-/// A bucket has at most so many times the mean work: loading something large is not the work of thousands of requests.
-const MOST_WORK: f64 = 8.0;
+/// A bucket has at most so many times the mean work: all requests may come in a hundredth of the time, but what has more in
+/// less loads something large.
+const MOST_WORK: f64 = 100.0;
 /// When so much of the work is done, what follows is idling: it makes no block older.
 const NEARLY_ALL: f64 = 0.99;
 
