@@ -6,7 +6,7 @@ import django
 from django.conf import settings
 
 settings.configure(
-    SECRET_KEY="known", ALLOWED_HOSTS=["*"], ROOT_URLCONF="urls", INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
+    SECRET_KEY="known", ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}, LOGGING_CONFIG=None,
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates"}], PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
 )

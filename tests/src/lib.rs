@@ -4,6 +4,7 @@
 //! standard output and exit status must be the same, and the report must say exactly what was left unfreed.
 //!
 //! - [`artifacts`]: what is built once: `unfreed`, its library, the targets.
+//! - [`growth`]: what `unfreed growth` says.
 //! - [`ledger`]: a program that is killed, and what it held.
 //! - [`libcs`]: other C libraries that targets can be built for.
 //! - [`limits`]: numbers that must not be exceeded.
@@ -18,6 +19,7 @@
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
+pub mod growth;
 pub mod ledger;
 pub mod libcs;
 pub mod limits;

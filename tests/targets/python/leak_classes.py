@@ -66,7 +66,7 @@ def library():
 
 @app.route("/cache")
 def unbounded():
-    key = f"an order that comes once, number {next(numbers)}"
+    key = f"an order that comes once, number {next(numbers)}"  # key of an order
     cache[key] = bytes(9_000)  # unbounded cache
     return str(sys.getsizeof(cache[key]))
 
