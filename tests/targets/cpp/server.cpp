@@ -38,7 +38,7 @@ struct Bounded {
     APART void put(int number) {
         order.emplace_front(number, new Session);  // bounded
         places[number] = order.begin();
-        if (order.size() <= 16) return;
+        if (order.size() <= 100) return;
         places.erase(order.back().first);
         order.pop_back();
     }
