@@ -58,7 +58,6 @@ fn gunicorn(collector: &str) -> Option<Program> {
 }
 
 #[test]
-#[ignore = "in some runs the unbounded cache, whose line allocates evenly to the end, is PLATEAU"]
 fn classes_of_leaks_in_flask() {
     let Some(program) = gunicorn("on") else { return };
     let scratch = Scratch::new("classes");
@@ -101,7 +100,6 @@ fn cycles_that_nothing_collects() {
 }
 
 #[test]
-#[ignore = "in some runs what the first moments allocate is left out: the table is TEMPORARY"]
 fn server_in_cpp() {
     let scratch = Scratch::new("server");
     let server = Target::new("cpp/server.cpp").build();

@@ -1,6 +1,6 @@
 //! What does not grow: which of the other verdicts, and the words for each.
 use super::judge::Finding;
-use super::judgement::{Confidence, Doubt, Estimate, Judgement, ProcessJudgement, Reason, Verdict};
+use super::judgement::{Doubt, Judgement, Reason, Verdict};
 use super::profile::{Axis, Part, START};
 use super::rules::Rise;
 use super::series::ProcessSeries;
@@ -142,23 +142,9 @@ impl Facts {
 
 /// A judgement of what only starts up, however it grew meanwhile.
 pub(super) fn at_startup(judgement: Judgement) -> Judgement {
-    if judgement.verdict != Verdict::Growing {
-        return judgement;
-    }
-    let still = |process: ProcessJudgement| ProcessJudgement {
-        verdict: process.verdict.map(|_| Verdict::Resident),
-        growth: None,
-    };
-    Judgement {
-        verdict: Verdict::Resident,
-        confidence: Confidence::Low(Doubt::ShortWindow),
-        reason: Reason::StartUp,
-        blocks: Estimate::default(),
-        bytes: Estimate::default(),
-        blocks_per_minute: Estimate::default(),
-        bytes_per_minute: Estimate::default(),
-        processes: judgement.processes.into_iter().map(still).collect(),
-        ..judgement
+    match judgement.verdict {
+        Verdict::Growing => judgement.instead(Verdict::Resident, Reason::StartUp, Doubt::ShortWindow),
+        _ => judgement,
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Doubt {
     FewSteps,
     /// The window is too short, or almost nothing happened in it.
     ShortWindow,
+    /// What stays may be in use by other code, see [`crate::verdicts`]: CPython hands freed objects on.
+    HandedOn,
     /// Only the unfreed blocks are known: a bounded store that turns over looks the same as one that grows.
     OnlyUnfreed,
     /// What is live goes up and down by more than what may have grown.
@@ -217,4 +219,25 @@ pub struct Judgement {
     pub bytes_per_minute: Estimate,
     /// Each process, in the order in which they were given.
     pub processes: Vec<ProcessJudgement>,
+}
+
+impl Judgement {
+    /// Of what seemed to grow, but something else explains it.
+    pub fn instead(self, verdict: Verdict, reason: Reason, doubt: Doubt) -> Judgement {
+        let still = |process: ProcessJudgement| ProcessJudgement {
+            verdict: process.verdict.map(|_| verdict),
+            growth: None,
+        };
+        Judgement {
+            verdict,
+            confidence: Confidence::Low(doubt),
+            reason,
+            blocks: Estimate::default(),
+            bytes: Estimate::default(),
+            blocks_per_minute: Estimate::default(),
+            bytes_per_minute: Estimate::default(),
+            processes: self.processes.into_iter().map(still).collect(),
+            ..self
+        }
+    }
 }

@@ -213,6 +213,13 @@ impl Part {
     }
 }
 
+/// In how many parts what stayed of a bucket came: its requests, since hundreds may come between two ticks of the clock.
+fn parts(process: &ProcessSeries, bucket: usize) -> usize {
+    let requests = process.calls.filter(|_| process.calls_are_requests);
+    let requests = requests.and_then(|calls| calls.get(bucket)).copied().unwrap_or(1);
+    requests.min(process.series.buckets[bucket].unfreed.blocks).clamp(1, CELLS as u64) as usize
+}
+
 impl Profile {
     pub fn empty() -> Profile {
         Profile {
@@ -233,10 +240,14 @@ impl Profile {
         let mut filled = 0;
         for (index, bucket) in series.buckets.iter().enumerate() {
             let (begin, end) = axis.span(index);
-            let cell = ((begin + end) / 2.0 - judged.start) * scale;
-            if let Some(cell) = unfreed.get_mut(cell as usize).filter(|_| cell >= 0.0) {
-                cell.blocks += bucket.unfreed.blocks as f64;
-                cell.bytes += bucket.unfreed.bytes as f64;
+            let parts = parts(process, index);
+            for part in 0..parts {
+                let place = begin + (end - begin) * (part as f64 + 0.5) / parts as f64;
+                let cell = (place - judged.start) * scale;
+                if let Some(cell) = unfreed.get_mut(cell as usize).filter(|_| cell >= 0.0) {
+                    cell.blocks += bucket.unfreed.blocks as f64 / parts as f64;
+                    cell.bytes += bucket.unfreed.bytes as f64 / parts as f64;
+                }
             }
             let before = now;
             now.blocks += bucket.born.blocks as f64 - bucket.freed.blocks as f64;

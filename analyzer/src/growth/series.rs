@@ -159,4 +159,6 @@ pub struct ProcessSeries<'a> {
     /// made is told from a store that is full. `None`, where not all of them are beneath a handler of requests: the
     /// process's activity serves.
     pub calls: Option<&'a [u64]>,
+    /// `calls` are requests: what stays of a bucket with many of them came in as many steps, of which the clock does not tell.
+    pub calls_are_requests: bool,
 }

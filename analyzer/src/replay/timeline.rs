@@ -191,7 +191,8 @@ impl Timeline {
     /// The bucket of an event.
     #[inline(always)]
     fn bucket(&mut self, ms: u64) -> u64 {
-        let bucket = self.axis.bucket(ms);
+        // The coarse clock of the first events is behind the precise one of the beginning.
+        let bucket = self.axis.bucket(ms.max(self.begun_ms));
         if ms > self.now_ms {
             self.now_ms = ms.min(MOST_MS);
             self.now = bucket;

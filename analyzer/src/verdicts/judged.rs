@@ -6,12 +6,13 @@ use recording::layout::flag;
 
 use super::buckets::Part;
 use super::calls::{Calls, Numbers};
+use super::handed_on;
 use super::requests::{Counting, Meaning, Requests};
 use super::units::{Rate, Unit, Units};
 use super::watch::Watch;
 use crate::aggregate::{Callers, Grouped, Loaded, Member, PathId, Report, Selection, in_parallel};
 use crate::fast_map::FastMap;
-use crate::growth::{Amount, Judgement, ProcessSeries, Series, Verdict, judge};
+use crate::growth::{Amount, Bucket, Judgement, ProcessSeries, Series, Verdict, judge};
 use crate::python::merge::Fit;
 use crate::reader::{Definitions, Recording, Run};
 use crate::replay::{self, Born, Edge, Moment, Reading, Replayed, Source};
@@ -174,6 +175,8 @@ struct Judging {
     report: Report,
     parts: Vec<Part>,
     members: Vec<Vec<Member>>,
+    /// Of each process, by stack: the size of its largest unfreed block.
+    largest: Vec<Vec<u64>>,
     calls: Vec<Calls>,
     /// By site: its stacks in each process.
     stacks: Vec<Vec<(usize, Vec<usize>)>>,
@@ -187,6 +190,29 @@ struct Judging {
 /// Fewer requests say nothing of when others came.
 const LEAST_REQUESTS: u64 = 10;
 
+fn largest(replayed: &Replayed) -> Vec<u64> {
+    let mut largest = vec![0; replayed.sites.len()];
+    for (_, block) in &replayed.live {
+        let most: &mut u64 = &mut largest[block.site as usize];
+        *most = block.size.max(*most);
+    }
+    largest
+}
+
+/// So great a part of what a site keeps comes while requests do, if it comes with them.
+const WITH_REQUESTS: f64 = 0.9;
+
+/// Whether what a site keeps came with requests, as far as the clock tells: of servers that work on several at a time it is
+/// known when one begins, and not which of them allocates.
+fn comes_with(series: &Series, begun: &[u64]) -> bool {
+    // What a request does may come one tick of the clock after it began.
+    let is_with = |at: usize| begun[at] > 0 || at > 0 && begun[at - 1] > 0;
+    let kept = |(_, bucket): (usize, &Bucket)| bucket.unfreed.blocks as f64;
+    let buckets = || series.buckets.iter().enumerate().take(begun.len());
+    let with: f64 = buckets().filter(|(at, _)| is_with(*at)).map(kept).sum();
+    with > 0.0 && with >= WITH_REQUESTS * buckets().map(kept).sum::<f64>()
+}
+
 impl Judging {
     fn new(
         report: Report,
@@ -194,6 +220,7 @@ impl Judging {
         processes: Vec<(Replayed, Vec<Member>)>,
         handlers: &Handlers,
     ) -> Judging {
+        let largest = processes.iter().map(|(replayed, _)| largest(replayed)).collect();
         let members: Vec<Vec<Member>> = processes.into_iter().map(|(_, members)| members).collect();
         let mut callers = Callers::new(&report.own, handlers);
         let mut numbers = Numbers::default();
@@ -213,7 +240,7 @@ impl Judging {
         }
         let numbers = vec![None; stacks.len()];
         let (requests, counted) = (Vec::new(), Counted::default());
-        Judging { report, parts, members, calls, stacks, numbers, requests, counted }
+        Judging { report, parts, members, largest, calls, stacks, numbers, requests, counted }
     }
 
     /// Counts the requests, and those that reach a site of which something is unfreed.
@@ -235,30 +262,54 @@ impl Judging {
         (self.requests, self.counted) = self.requests(run, asked, &masks, count as usize);
     }
 
-    /// What leads to a site in a process: the requests in which it allocated, or the work of the code that calls it.
-    fn calls(&self, site: usize, process: usize, stacks: &[usize]) -> Option<Vec<u64>> {
-        let of_site = |requests: &Requests| Some(requests.sites.get(self.numbers[site]? as usize)?.clone());
-        let requests = self.requests.get(process).filter(|requests| requests.has_extent);
-        let reached =
-            requests.and_then(of_site).filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS);
-        reached.or_else(|| self.calls[process].of(stacks.iter().copied()))
+    /// What leads to a site in a process: the requests in which it allocated, or all of them if it allocates where there
+    /// are some, or the work of the code that calls it; and whether these are requests.
+    fn calls(
+        &self,
+        site: usize,
+        process: usize,
+        stacks: &[usize],
+        series: &Series,
+    ) -> Option<(Vec<u64>, bool)> {
+        let requests = self.requests.get(process).filter(|requests| requests.count() >= LEAST_REQUESTS);
+        let reached = requests.and_then(|requests| match requests.has_extent {
+            true => requests.sites.get(self.numbers[site]? as usize).cloned(),
+            false => comes_with(series, &requests.begun).then(|| requests.begun.clone()),
+        });
+        let reached = reached.filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS);
+        let work = || Some((self.calls[process].of(stacks.iter().copied())?, false));
+        reached.map(|reached| (reached, true)).or_else(work)
     }
 
     fn sites(&self) -> Vec<Judged> {
         let sites: Vec<usize> = (0..self.stacks.len()).collect();
-        in_parallel(&sites, |&site| self.judge(site))
+        let mut sites = in_parallel(&sites, |&site| self.judge(site));
+        handed_on::explain(&mut sites, |judged| self.largest_of_python(judged.site));
+        sites
+    }
+
+    /// The size of a site's largest unfreed block, if it is of Python.
+    fn largest_of_python(&self, site: usize) -> Option<u64> {
+        let stacks = self.stacks[site].iter();
+        let mut stacks =
+            stacks.flat_map(|(process, stacks)| stacks.iter().map(move |&stack| (*process, stack)));
+        stacks.try_fold(0, |most: u64, (process, stack)| {
+            self.members[process][stack].phase.map(|_| most.max(self.largest[process][stack]))
+        })
     }
 
     fn judge(&self, site: usize) -> Judged {
         let all = &self.stacks[site];
         let processes: Vec<usize> = all.iter().map(|(process, _)| *process).collect();
         let series: Vec<Series> = all.iter().map(|(process, stacks)| self.series(*process, stacks)).collect();
-        let calls: Vec<Option<Vec<u64>>> =
-            all.iter().map(|(process, stacks)| self.calls(site, *process, stacks)).collect();
+        let calls: Vec<Option<(Vec<u64>, bool)>> = (all.iter().zip(&series))
+            .map(|((process, stacks), series)| self.calls(site, *process, stacks, series))
+            .collect();
         let each = all.iter().zip(&series).zip(&calls).map(|(((process, _), series), calls)| ProcessSeries {
             window: &self.parts[*process].window,
             series,
-            calls: calls.as_deref(),
+            calls: calls.as_ref().map(|(calls, _)| calls.as_slice()),
+            calls_are_requests: calls.as_ref().is_some_and(|(_, are_requests)| *are_requests),
         });
         let judgement = judge(&each.collect::<Vec<_>>());
         let (mut unfreed, mut change, mut known) = (Amount::default(), (0, 0), true);

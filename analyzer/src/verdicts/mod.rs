@@ -4,6 +4,7 @@ mod buckets;
 mod calls;
 mod cells;
 mod forecast;
+mod handed_on;
 mod judged;
 mod requests;
 mod units;

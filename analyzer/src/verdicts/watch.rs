@@ -49,12 +49,12 @@ impl Watch {
 
     /// By site: what is unfreed and was born in the window, by bucket, and what was born before.
     pub fn unfreed(&self, replayed: &Replayed) -> Vec<(Vec<Survivors>, Amount)> {
-        let axis = self.timeline.axis();
+        let (axis, first) = (self.timeline.axis(), *self.timeline.buckets().start());
         let mut births: Vec<(Vec<(u64, u64)>, Amount)> = vec![Default::default(); replayed.sites.len()];
         for (_, block) in &replayed.live {
             let (born, before) = &mut births[block.site as usize];
             match self.span.contains(block.birth) {
-                true => born.push((axis.bucket(block.birth.time_ms()), block.size)),
+                true => born.push((axis.bucket(block.birth.time_ms()).max(first), block.size)),
                 false => *before += Amount::block(block.size),
             }
         }

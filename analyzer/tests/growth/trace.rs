@@ -51,7 +51,12 @@ pub struct Binned {
 
 impl Binned {
     pub fn as_series(&self) -> ProcessSeries<'_> {
-        ProcessSeries { window: &self.window, series: &self.series, calls: self.calls.as_deref() }
+        ProcessSeries {
+            window: &self.window,
+            series: &self.series,
+            calls: self.calls.as_deref(),
+            calls_are_requests: false,
+        }
     }
 }
 

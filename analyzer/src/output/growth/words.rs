@@ -68,6 +68,9 @@ pub(super) fn doubt(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::FewSteps => "it grew in few steps only",
         Doubt::ShortWindow => "too little happened in the window",
+        Doubt::HandedOn => {
+            "what stays may be lists and dicts that other code took over: CPython hands them on"
+        }
         Doubt::OnlyUnfreed => "events are not held, and a bounded store that turns over looks the same",
         Doubt::Fluctuates => "it goes up and down by more than it grows",
         Doubt::Slowing => "it grows ever more slowly",
