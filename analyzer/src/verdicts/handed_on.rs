@@ -1,27 +1,78 @@
-//! What CPython hands on: a list, dict, tuple or float that is freed keeps its memory for the next one, whichever line makes
-//! that. So of what one line keeps, some was allocated by lines that free all that they make, and these seem to grow.
+//! What CPython itself explains of what seems to grow.
+//!
+//! A list, dict, tuple or float that is freed keeps its memory for the next one, whichever line makes that: so of what one
+//! line keeps, some was allocated by lines that free all that they make, and some waits in the lists of freed objects
+//! (`Objects/tupleobject.c` keeps up to 2,000 tuples of each size). And what is freed by the cyclic collector waits for it, the
+//! longer the more there is.
 use super::judged::Judged;
-use crate::growth::{Doubt, Reason, Verdict};
+use crate::aggregate::{Frame, Kind};
+use crate::growth::{Confidence, Doubt, Reason, Verdict};
 
-/// Objects that are handed on are smaller: a tuple of 20, or the table of a dict of 5.
-const SMALL: u64 = 208;
+/// Objects that are handed on are not larger: a tuple of 20, or the table of a dict of 5.
+pub const SMALL: u64 = 208;
 /// A line that makes and frees objects frees most of them where no memory is handed on.
 const FREED: f64 = 0.9;
 /// What is handed on is little of what those keep who take it.
 const LITTLE: f64 = 0.05;
+/// Where nobody keeps anything, a line frees nearly all.
+const NEARLY_ALL_FREED: f64 = 0.99;
+/// And what it seems to keep are nearly all objects of the kinds that wait,
+const LISTED: f64 = 0.9;
+/// no more of a size than do.
+const MOST_LISTED: u64 = 2_000;
 
-/// Judges anew what seems to grow by objects that others may hold. `largest`: the size of the largest block of a site that is
-/// unfreed; `None` if it is not of Python.
-pub fn explain(sites: &mut [Judged], largest: impl Fn(&Judged) -> Option<u64>) {
+/// What a site of Python keeps.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Kept {
+    /// Unfreed blocks.
+    pub blocks: u64,
+    /// Of these, small ones that were allocated as objects that are handed on.
+    pub listed: u64,
+    /// Most of them in one process and of one size.
+    pub most_of_a_size: u64,
+    /// Size of the largest unfreed block.
+    pub largest: u64,
+}
+
+/// Whether an object that is handed on is allocated here: by the innermost frames of its stack.
+pub fn is_listed<'f>(mut frames: impl Iterator<Item = &'f Frame>) -> bool {
+    // The allocator, what makes the object, and what is inlined there.
+    const NEAR: usize = 6;
+    const MAKERS: [&str; 8] = [
+        "PyTuple_New",
+        "tuple_alloc",
+        "PyList_New",
+        "PyFloat_FromDouble",
+        "PyDict_New",
+        "new_dict",
+        "new_keys_object",
+        "PyContext_New",
+    ];
+    let native = frames.by_ref().take_while(|frame| frame.kind == Kind::Native).take(NEAR);
+    native.filter_map(|frame| frame.function.as_deref()).any(|name| MAKERS.contains(&name))
+}
+
+/// Judges anew what seems to grow by objects that others may hold, or that wait.
+pub fn explain(sites: &mut [Judged], kept: impl Fn(&Judged) -> Option<Kept>) {
     let grows = |judged: &&mut Judged| judged.judgement.verdict == Verdict::Growing;
     let all: f64 = sites.iter_mut().filter(grows).map(|judged| judged.judgement.bytes.value).sum();
     for judged in sites.iter_mut().filter(grows) {
-        let Some(freed) = judged.freed.filter(|&freed| freed >= FREED) else { continue };
-        let is_little = judged.judgement.bytes.value <= LITTLE * all;
-        if is_little && largest(judged).is_some_and(|largest| largest <= SMALL) {
-            let judgement = judged.judgement.clone();
-            judged.judgement =
-                judgement.instead(Verdict::Temporary, Reason::Freed { freed }, Doubt::HandedOn);
-        }
+        let (Some(freed), Some(kept)) = (judged.freed, kept(judged)) else { continue };
+        let is_little =
+            freed >= FREED && judged.judgement.bytes.value <= LITTLE * all && kept.largest <= SMALL;
+        let is_listed = freed >= NEARLY_ALL_FREED
+            && kept.listed as f64 >= LISTED * kept.blocks as f64
+            && kept.most_of_a_size <= MOST_LISTED;
+        let judgement = judged.judgement.clone();
+        judged.judgement = match judgement.confidence {
+            _ if is_little || is_listed => {
+                judgement.instead(Verdict::Temporary, Reason::Freed { freed }, Doubt::HandedOn)
+            }
+            Confidence::Low(doubt) if freed >= FREED && judged.collected >= judgement.unfreed.blocks => {
+                let reason = Reason::Collected { freed, sawtooth_ms: None };
+                judgement.instead(Verdict::GcOnly, reason, doubt)
+            }
+            _ => judgement,
+        };
     }
 }

@@ -6,7 +6,7 @@ use recording::layout::flag;
 
 use super::buckets::Part;
 use super::calls::{Calls, Numbers};
-use super::handed_on;
+use super::handed_on::{self, Kept};
 use super::requests::{Counting, Meaning, Requests};
 use super::units::{Rate, Unit, Units};
 use super::watch::Watch;
@@ -51,6 +51,8 @@ pub struct Judged {
     pub unfreed: Amount,
     /// Of what was allocated in the window, the share that was freed, 0 to 1; `None`: not known.
     pub freed: Option<f64>,
+    /// Blocks that Python's cyclic collector freed in the window.
+    pub collected: u64,
     /// How fast it grows, if it does.
     pub rate: Option<Rate>,
     /// Of its stacks the one with most of what was allocated in the window and is unfreed.
@@ -175,8 +177,8 @@ struct Judging {
     report: Report,
     parts: Vec<Part>,
     members: Vec<Vec<Member>>,
-    /// Of each process, by stack: the size of its largest unfreed block.
-    largest: Vec<Vec<u64>>,
+    /// Of each process, by stack: the sizes of its unfreed blocks; and how many there are of each.
+    sizes: Vec<Vec<Vec<(u64, u64)>>>,
     calls: Vec<Calls>,
     /// By site: its stacks in each process.
     stacks: Vec<Vec<(usize, Vec<usize>)>>,
@@ -190,13 +192,15 @@ struct Judging {
 /// Fewer requests say nothing of when others came.
 const LEAST_REQUESTS: u64 = 10;
 
-fn largest(replayed: &Replayed) -> Vec<u64> {
-    let mut largest = vec![0; replayed.sites.len()];
-    for (_, block) in &replayed.live {
-        let most: &mut u64 = &mut largest[block.site as usize];
-        *most = block.size.max(*most);
+/// By stack, the sizes of the unfreed blocks and how many there are of each.
+fn sizes(replayed: &Replayed) -> Vec<Vec<(u64, u64)>> {
+    let mut all: Vec<(u32, u64)> = replayed.live.iter().map(|(_, block)| (block.site, block.size)).collect();
+    all.sort_unstable();
+    let mut sizes = vec![Vec::new(); replayed.sites.len()];
+    for same in all.chunk_by(|a, b| a == b) {
+        sizes[same[0].0 as usize].push((same[0].1, same.len() as u64));
     }
-    largest
+    sizes
 }
 
 /// So great a part of what a site keeps comes while requests do, if it comes with them.
@@ -220,7 +224,7 @@ impl Judging {
         processes: Vec<(Replayed, Vec<Member>)>,
         handlers: &Handlers,
     ) -> Judging {
-        let largest = processes.iter().map(|(replayed, _)| largest(replayed)).collect();
+        let sizes = processes.iter().map(|(replayed, _)| sizes(replayed)).collect();
         let members: Vec<Vec<Member>> = processes.into_iter().map(|(_, members)| members).collect();
         let mut callers = Callers::new(&report.own, handlers);
         let mut numbers = Numbers::default();
@@ -240,7 +244,7 @@ impl Judging {
         }
         let numbers = vec![None; stacks.len()];
         let (requests, counted) = (Vec::new(), Counted::default());
-        Judging { report, parts, members, largest, calls, stacks, numbers, requests, counted }
+        Judging { report, parts, members, sizes, calls, stacks, numbers, requests, counted }
     }
 
     /// Counts the requests, and those that reach a site of which something is unfreed.
@@ -284,18 +288,31 @@ impl Judging {
     fn sites(&self) -> Vec<Judged> {
         let sites: Vec<usize> = (0..self.stacks.len()).collect();
         let mut sites = in_parallel(&sites, |&site| self.judge(site));
-        handed_on::explain(&mut sites, |judged| self.largest_of_python(judged.site));
+        handed_on::explain(&mut sites, |judged| self.kept_by_python(judged.site));
         sites
     }
 
-    /// The size of a site's largest unfreed block, if it is of Python.
-    fn largest_of_python(&self, site: usize) -> Option<u64> {
-        let stacks = self.stacks[site].iter();
-        let mut stacks =
-            stacks.flat_map(|(process, stacks)| stacks.iter().map(move |&stack| (*process, stack)));
-        stacks.try_fold(0, |most: u64, (process, stack)| {
-            self.members[process][stack].phase.map(|_| most.max(self.largest[process][stack]))
-        })
+    /// What a site keeps, if it is of Python.
+    fn kept_by_python(&self, site: usize) -> Option<Kept> {
+        let mut kept = Kept::default();
+        for (process, stacks) in &self.stacks[site] {
+            let mut listed: FastMap<u64, u64> = FastMap::default();
+            for &stack in stacks {
+                let member = &self.members[*process][stack];
+                member.phase?;
+                let is_listed = handed_on::is_listed(self.report.paths.frames(member.path));
+                for &(size, blocks) in &self.sizes[*process][stack] {
+                    kept.blocks += blocks;
+                    kept.largest = size.max(kept.largest);
+                    if is_listed && size <= handed_on::SMALL {
+                        *listed.entry(size).or_default() += blocks;
+                    }
+                }
+            }
+            kept.listed += listed.values().sum::<u64>();
+            kept.most_of_a_size = listed.into_values().fold(kept.most_of_a_size, u64::max);
+        }
+        Some(kept)
     }
 
     fn judge(&self, site: usize) -> Judged {
@@ -312,6 +329,8 @@ impl Judging {
             calls_are_requests: calls.as_ref().is_some_and(|(_, are_requests)| *are_requests),
         });
         let judgement = judge(&each.collect::<Vec<_>>());
+        let buckets = series.iter().flat_map(|series| &series.buckets);
+        let collected = buckets.map(|bucket| bucket.collected.blocks).sum();
         let (mut unfreed, mut change, mut known) = (Amount::default(), (0, 0), true);
         for series in &series {
             let signed = |amount: Amount| (i128::from(amount.blocks), i128::from(amount.bytes));
@@ -341,6 +360,7 @@ impl Judging {
             change,
             unfreed,
             freed,
+            collected,
             rate: None,
             stack,
         }
