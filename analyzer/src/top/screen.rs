@@ -2,6 +2,7 @@
 //!
 //! The terminal is given back as it was whatever ends this: q, a signal, an error, a panic on any thread.
 use std::io;
+use std::mem::ManuallyDrop;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ pub fn run(source: Source, model: &mut Model, interval: Duration, theme: Theme) 
     let signals = block_signals();
     let (sender, events) = mpsc::channel();
     let (requests, asked) = mpsc::channel();
-    let mut screen = Screen(ratatui::try_init().map_err(failed)?);
+    let mut screen = Screen(ManuallyDrop::new(ratatui::try_init().map_err(failed)?));
     let (of_keys, of_signals) = (sender.clone(), sender.clone());
     thread::spawn(move || read_keys(&of_keys));
     thread::spawn(move || wait_for_signals(signals, &of_signals));
@@ -116,8 +117,8 @@ fn show(
     }
 }
 
-/// The terminal, until it is dropped.
-struct Screen(DefaultTerminal);
+/// The terminal, until it is dropped. ratatui's own drop prints if that fails, and where the terminal is gone printing panics.
+struct Screen(ManuallyDrop<DefaultTerminal>);
 
 impl Screen {
     /// Stops as other programs do on Ctrl-Z, and goes on when it is continued.
@@ -133,7 +134,7 @@ impl Screen {
     /// Draws all of it the next time, and not what has changed.
     fn redraw(&mut self) -> io::Result<()> {
         execute!(io::stdout(), Clear(ClearType::All))?;
-        self.0 = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        self.0 = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(io::stdout()))?);
         Ok(())
     }
 }
