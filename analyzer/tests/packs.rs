@@ -5,7 +5,7 @@ mod synthetic;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -231,6 +231,13 @@ fn a_signal_leaves_nothing() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
         command.args(["inspect", "--events"]).arg(&packed.pack).env("TMPDIR", packed.temporary());
+        // SAFETY: only async-signal-safe calls. Whoever runs this may ignore some of them, as nohup does.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(signal, libc::SIG_DFL);
+                Ok(())
+            })
+        };
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         // Its output is longer than a pipe holds, so that it waits in the middle.
         let mut first = [0];
