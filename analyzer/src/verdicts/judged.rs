@@ -278,9 +278,11 @@ impl Judging {
         let requests = self.requests.get(process).filter(|requests| requests.count() >= LEAST_REQUESTS);
         let reached = requests.and_then(|requests| match requests.has_extent {
             true => requests.sites.get(self.numbers[site]? as usize).cloned(),
-            false => comes_with(series, &requests.begun).then(|| requests.begun.clone()),
+            false => Some(requests.begun.clone()),
         });
-        let reached = reached.filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS);
+        // Calls one right after the other, with nothing allocated in between, are counted as one, which lasts.
+        let reached = reached
+            .filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS && comes_with(series, reached));
         let work = || Some((self.calls[process].of(stacks.iter().copied())?, false));
         reached.map(|reached| (reached, true)).or_else(work)
     }
