@@ -3,7 +3,8 @@
 Lines `# key: value` beneath the docstring. `python`: the version that runs it. `leaks` and `mended`: what pip is to install for the run that
 leaks and for the one that does not; `mended-python`: the version that is mended, where the leak is Python's own. `verdict`: of the line that ends with
 the comment `# the leak`, in the run that leaks. `bounded` instead of `leaks`: what is installed for a script of which nothing grows.
-`bytes`: from-to, bytes a request. `run`: options of `unfreed run`.
+`bytes`: from-to, bytes a request. `also`: other lines that rightly grow. `function`: what names the leak instead of a line, where no Python
+code is on its stack.
 """
 import os
 import re
@@ -32,6 +33,19 @@ class Case:
     line: int  # of the mark; 0: there is none
     runs: list = field(default_factory=list)
 
+    def names(self, site):
+        """Whether a site is what the case says that leaks."""
+        headline = site["headline"] or {}
+        if "function" in self.head:
+            return self.head["function"] in (headline.get("function") or "")
+        return (headline.get("file"), headline.get("line")) == (self.path, self.line)
+
+    def expects(self, site):
+        """Whether a site that grows may do so."""
+        headline = site["headline"] or {}
+        also = [int(line) for line in self.head.get("also", "").split()]
+        return self.names(site) or headline.get("file") == self.path and headline.get("line") in also
+
     def range(self):
         """From and to of the bytes a request."""
         if "bytes" not in self.head:
@@ -50,6 +64,7 @@ def read(path):
         case.runs = [Run(head["python"], tuple(word for word in head["bounded"].split() if word != "-"), False)]
     else:
         case.runs = [Run(head["python"], tuple(head.get("leaks", "").split()), True)]
+    if "mended" in head or "mended-python" in head:
         case.runs += [Run(head.get("mended-python", head["python"]), tuple(head.get("mended", "").split()), False)]
     return case
 

@@ -7,6 +7,7 @@ CVE-2024-52303, https://github.com/aio-libs/aiohttp/security/advisories/GHSA-27m
 # leaks: aiohttp==3.10.10
 # mended: aiohttp==3.10.11
 # verdict: GROWING
+# also: 21
 import asyncio
 
 from aiohttp import web

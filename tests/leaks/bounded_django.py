@@ -1,4 +1,4 @@
-"""A correct Django service: ORM, templates, the test client.
+"""A correct Django service: ORM, templates, JSON.
 """
 # python: 3.11
 # bounded: django==4.2.16
@@ -13,10 +13,11 @@ settings.configure(
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.http import HttpResponse, JsonResponse  # noqa: E402
 from django.template import engines  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.test import RequestFactory  # noqa: E402
 from django.urls import path  # noqa: E402
 
 REQUESTS = 1_500
@@ -39,14 +40,20 @@ urlpatterns = [path("page/<int:number>", page), path("user/<int:number>", user)]
 call_command("migrate", verbosity=0)
 for i in range(20):
     User.objects.create_user(f"reader {i}")
-client = Client()
+service, requests = WSGIHandler(), RequestFactory()
+
+
+def answer(request):
+    answered = service(request.environ, lambda status, headers: None)
+    list(answered)
+    answered.close()
 
 
 def request():
     global count
     count += 1
-    client.get(f"/page/{count}")
-    client.post(f"/user/{count}")
+    answer(requests.get(f"/page/{count}"))
+    answer(requests.post(f"/user/{count}"))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ https://github.com/mongodb/mongo-python-driver/pull/496 (PYTHON-2382). Without u
 # leaks: pymongo==3.11.0
 # mended: pymongo==3.11.1
 # verdict: GROWING
+# also: 20
 import bson
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument

@@ -7,7 +7,7 @@ https://github.com/python-greenlet/greenlet/issues/328. Without unfreed: residen
 # leaks: greenlet==2.0.0.post0
 # mended: greenlet==2.0.1
 # verdict: GROWING
-# bytes: 16384-16600
+# function: inner_bootstrap
 import greenlet
 
 REQUESTS = 5_000

@@ -6,6 +6,7 @@ https://github.com/aio-libs/multidict/issues/1131. Without unfreed: resident mem
 # leaks: multidict==6.3.0
 # mended: multidict==6.4.3
 # verdict: GROWING
+# also: 18
 from multidict import CIMultiDict
 
 REQUESTS = 40_000

@@ -7,6 +7,7 @@ with 1.4.2.
 # leaks: pandas==1.3.5 numpy==1.22.4
 # mended: pandas==1.4.2 numpy==1.22.4
 # verdict: GROWING
+# also: 19
 # bytes: 8000-8400
 import numpy
 import pandas

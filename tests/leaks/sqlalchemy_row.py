@@ -10,7 +10,7 @@ import itertools
 
 import sqlalchemy
 
-REQUESTS = 5_000
+REQUESTS = 20_000
 NUMBERS = itertools.count()
 connection = sqlalchemy.create_engine("sqlite://").connect()
 
