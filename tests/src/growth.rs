@@ -56,10 +56,13 @@ impl Growth {
         let expected: Vec<_> = expected.iter().map(|mark| self.at(source, mark)).collect();
         let bytes = |site: &Value| site["delta_bytes"].as_f64().expect("a site has a difference");
         let large = expected.iter().map(|site| bytes(site)).sum::<f64>() / 50.0;
-        let growing = self.sites().iter().filter(|site| site["verdict"] == "GROWING");
-        let others = growing.filter(|site| expected.iter().all(|known| known["id"] != site["id"]));
+        let others = self.growing().filter(|site| expected.iter().all(|known| known["id"] != site["id"]));
         let others = others.filter(|site| bytes(site) > large);
         others.map(|site| format!("{}: {} B, {}", site["name"], site["delta_bytes"], site["why"])).collect()
+    }
+
+    fn growing(&self) -> impl Iterator<Item = &Value> {
+        self.sites().iter().filter(|site| site["verdict"] == "GROWING")
     }
 
     fn sites(&self) -> &[Value] {
