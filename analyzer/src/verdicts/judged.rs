@@ -203,6 +203,17 @@ fn sizes(replayed: &Replayed) -> Vec<Vec<(u64, u64)>> {
     sizes
 }
 
+/// So great a part of the work of what leads to a site comes after the last request that allocated there, if it is full: it was
+/// reached, and needed no more.
+const AFTER: f64 = 0.2;
+
+/// Whether what leads to a site works on after the last request that allocated there.
+fn goes_on_after(work: &[u64], reached: &[u64]) -> bool {
+    let last = reached.iter().rposition(|&requests| requests > 0).map_or(0, |last| last + 1);
+    let sum = |work: &[u64]| work.iter().sum::<u64>() as f64;
+    sum(work.get(last..).unwrap_or_default()) > AFTER * sum(work)
+}
+
 /// So great a part of what a site keeps comes while requests do, if it comes with them.
 const WITH_REQUESTS: f64 = 0.9;
 
@@ -283,8 +294,12 @@ impl Judging {
         // Calls one right after the other, with nothing allocated in between, are counted as one, which lasts.
         let reached = reached
             .filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS && comes_with(series, reached));
-        let work = || Some((self.calls[process].of(stacks.iter().copied())?, false));
-        reached.map(|reached| (reached, true)).or_else(work)
+        let work = self.calls[process].of(stacks.iter().copied());
+        match (reached, work) {
+            (Some(reached), Some(work)) if goes_on_after(&work, &reached) => Some((work, false)),
+            (Some(reached), _) => Some((reached, true)),
+            (None, work) => Some((work?, false)),
+        }
     }
 
     fn sites(&self) -> Vec<Judged> {
