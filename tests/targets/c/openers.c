@@ -15,6 +15,10 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#ifndef SYS_close_range // headers before Linux 5.9
+#define SYS_close_range 436
+#endif
+
 enum { FILE_ = 1, DIRECTORY, SOCKET, ACCEPTED, PIPE, EPOLL, EVENT, MEMORY, TIMER, SIGNAL, INOTIFY, DUPLICATE, RECEIVED };
 
 static void check(int result, const char *way) {
