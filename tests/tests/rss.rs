@@ -170,7 +170,7 @@ fn a_fragmented_heap() {
 }
 
 #[test]
-#[ignore = "a GiB, of which the recording is another"]
+#[ignore = "a GiB, of which the recording is another: for scripts/soak"]
 fn a_large_fragmented_heap() {
     if is_glibc() {
         fragments(1024);

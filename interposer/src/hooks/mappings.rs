@@ -1,6 +1,6 @@
 //! mmap, munmap and mremap: recorded where that is asked for; elsewhere each hook is a jump.
 
-use super::{caller, gated};
+use super::{caller, gated, unless_wanted};
 use crate::config::MAPPINGS;
 use crate::mappings;
 use crate::real::resources as real;
@@ -23,13 +23,7 @@ macro_rules! gated_long {
             core::arch::naked_asm!(
                 ".cfi_startproc",
                 "endbr64",
-                "cmp byte ptr [rip + {wanted}], 0",
-                "jne 3f",
-                "mov r11, qword ptr [rip + {real}]",
-                "cmp r11, {none}",
-                "jbe 3f",
-                "jmp r11",
-                "3:",
+                unless_wanted!(),
                 "mov rax, rsp",
                 "push rbp",
                 ".cfi_adjust_cfa_offset 8",

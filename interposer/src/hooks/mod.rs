@@ -63,6 +63,20 @@ macro_rules! stub {
 }
 pub(crate) use stub;
 
+/// The instructions of a hook that jump on to `{real}` unless `{wanted}` is set; or there is no real one, or it is not looked up.
+macro_rules! unless_wanted {
+    () => {
+        "cmp byte ptr [rip + {wanted}], 0
+        jne 3f
+        mov r11, qword ptr [rip + {real}]
+        cmp r11, {none}
+        jbe 3f
+        jmp r11
+        3:"
+    };
+}
+pub(crate) use unless_wanted;
+
 /// Exports a C function that jumps on to the real one where what it does is not to be recorded (`$wanted`), and else enters
 /// `$hook` as [`stub`] does. `$hook` is entered too where there is no real one, or it is not looked up.
 macro_rules! gated {
@@ -77,13 +91,7 @@ macro_rules! gated {
             core::arch::naked_asm!(
                 ".cfi_startproc",
                 "endbr64",
-                "cmp byte ptr [rip + {wanted}], 0",
-                "jne 3f",
-                "mov r11, qword ptr [rip + {real}]",
-                "cmp r11, {none}",
-                "jbe 3f",
-                "jmp r11",
-                "3:",
+                $crate::hooks::unless_wanted!(),
                 concat!("mov ", $sp, ", rsp"),
                 concat!("mov ", $bp, ", rbp"),
                 "test spl, 8",
@@ -118,13 +126,7 @@ macro_rules! closing {
             core::arch::naked_asm!(
                 ".cfi_startproc",
                 "endbr64",
-                "cmp byte ptr [rip + {wanted}], 0",
-                "jne 3f",
-                "mov r11, qword ptr [rip + {real}]",
-                "cmp r11, {none}",
-                "jbe 3f",
-                "jmp r11",
-                "3:",
+                $crate::hooks::unless_wanted!(),
                 "push rdi",
                 ".cfi_adjust_cfa_offset 8",
                 "push rbp",
