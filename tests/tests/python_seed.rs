@@ -6,6 +6,9 @@ use std::process::Command;
 use e2e::{Interpreter, Program, Scratch, Service, artifacts, python, report};
 use serde_json::Value;
 
+/// Bytes of a list without its elements' pointers, with the collector's header, in one version or another.
+const LIST_OBJECT: std::ops::RangeInclusive<i64> = 40..=72;
+
 /// How a service is ended.
 #[derive(Clone, Copy)]
 enum End {
@@ -88,7 +91,16 @@ fn experiment(python: &Interpreter, how: End) -> Option<Scratch> {
         "{python}"
     );
     let found = (delta(first, "delta_blocks"), delta(first, "delta_bytes"));
-    assert_eq!(found, (blocks as i64, bytes as i64), "{python}: blocks and bytes of tracemalloc");
+    // A list object may come off the interpreter's free list: to tracemalloc it is new, to its allocator it never left.
+    let reused = blocks as i64 - found.0;
+    assert!(reused.abs() <= 2, "{python}: {} blocks, tracemalloc has {blocks}", found.0);
+    let missing = bytes as i64 - found.1;
+    match reused {
+        0 => assert_eq!(missing, 0, "{python}: bytes of tracemalloc"),
+        _ => {
+            assert!(LIST_OBJECT.contains(&(missing / reused)), "{python}: {missing} bytes for {reused} lists")
+        }
+    }
     let lists = 50 * list as i64;
     assert!((found.1 - lists).abs() * 100 <= lists, "{python}: {} bytes for 50 lists of {list}", found.1);
     Some(scratch)
