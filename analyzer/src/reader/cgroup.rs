@@ -11,7 +11,7 @@ pub struct MemoryGroup {
     pub path: String,
     /// Bytes that it may use.
     pub limit: u64,
-    /// Bytes that it uses, without what the kernel gives back at once: files that are cached.
+    /// Bytes that it uses, without what the kernel gives back at once: files that are cached, the recording's among them.
     pub used: u64,
 }
 
@@ -34,8 +34,8 @@ fn groups(text: &str, mounts: &Path) -> Vec<MemoryGroup> {
         };
         let is_memory = controllers.split(',').any(|controller| controller == "memory");
         let files = match (number, is_memory) {
-            ("0", _) => ["memory.max", "memory.current", "inactive_file "],
-            (_, true) => ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "],
+            ("0", _) => ["memory.max", "memory.current", ""],
+            (_, true) => ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_"],
             _ => continue,
         };
         let roots = [mounts.to_path_buf(), mounts.join("unified"), mounts.join("memory")];
@@ -57,13 +57,16 @@ fn within(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-fn group(directory: &Path, path: &Path, [limit, used, cached]: [&str; 3]) -> Option<MemoryGroup> {
+fn group(directory: &Path, path: &Path, [limit, used, prefix]: [&str; 3]) -> Option<MemoryGroup> {
     let number = |file: &str| fs::read_to_string(directory.join(file)).ok()?.trim().parse::<u64>().ok();
     let limit = number(limit).filter(|&limit| limit < UNLIMITED)?;
     let used = number(used)?;
     let stat = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
-    let cached = stat.lines().find_map(|line| line.strip_prefix(cached)?.parse::<u64>().ok());
-    let used = used.saturating_sub(cached.unwrap_or(0));
+    let cached = |name: &str| {
+        let line = |line: &str| line.strip_prefix(prefix)?.strip_prefix(name)?.parse::<u64>().ok();
+        stat.lines().find_map(line).unwrap_or(0)
+    };
+    let used = used.saturating_sub(cached("inactive_file ")).saturating_sub(cached("active_file "));
     Some(MemoryGroup { path: path.display().to_string(), limit, used })
 }
 
@@ -117,7 +120,7 @@ mod tests {
             &[
                 ("memory.max", "100\n"),
                 ("memory.current", "90\n"),
-                ("memory.stat", "anon 5\ninactive_file 20\n"),
+                ("memory.stat", "anon 5\ninactive_file 15\nactive_file 5\n"),
             ],
         );
         let path = "/a".to_string();
@@ -130,7 +133,7 @@ mod tests {
             &[
                 ("memory.limit_in_bytes", "50\n"),
                 ("memory.usage_in_bytes", "9\n"),
-                ("memory.stat", "total_inactive_file 1\n"),
+                ("memory.stat", "active_file 3\ntotal_inactive_file 1\ntotal_active_file 0\n"),
             ],
         );
         let text = "12:cpu,cpuacct:/x\n9:memory:/x\n1:name=systemd:/x\n";
