@@ -55,18 +55,29 @@ pub(super) struct Facts {
     pub is_once: bool,
     /// Only the unfreed are known.
     pub only_unfreed: bool,
+    /// Buckets of the longest process.
+    pub buckets: usize,
+    /// All sites are of a start, as their stacks say.
+    pub are_starts: bool,
 }
 
 impl Facts {
     /// `judged`: those that can be judged.
     pub fn of(processes: &[ProcessSeries], judged: &[(ProcessSeries, &Axis)]) -> Facts {
-        let mut facts =
-            Facts { is_startup: true, is_once: true, level_ms: f64::INFINITY, ..Facts::default() };
+        let mut facts = Facts {
+            is_startup: true,
+            is_once: true,
+            are_starts: true,
+            level_ms: f64::INFINITY,
+            ..Facts::default()
+        };
         for process in processes {
             let ms = process.window.bucket_ms as f64;
             facts.ms = facts.ms.max(process.series.buckets.len() as f64 * ms);
             facts.before += process.series.before_unfreed.blocks as f64;
             facts.only_unfreed |= process.series.only_unfreed;
+            facts.buckets = facts.buckets.max(process.series.buckets.len());
+            facts.are_starts &= process.series.is_startup == Some(true);
             let mut live = process.series.before.blocks as f64;
             let mut last: Option<usize> = None;
             for (index, bucket) in process.series.buckets.iter().enumerate() {
@@ -196,6 +207,10 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     }
     if facts.old == 0.0 {
         return (Verdict::Resident, Reason::Before, doubt);
+    }
+    // A live table knows a birth by the second: of a short life that says nothing.
+    if facts.only_unfreed && (facts.buckets as f64) * START < 1.0 && !facts.are_starts {
+        return (Verdict::Plateau, Reason::Young, Some(Doubt::ShortWindow));
     }
     if facts.is_startup {
         return (Verdict::Resident, Reason::StartUp, doubt);

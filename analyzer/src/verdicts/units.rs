@@ -79,7 +79,7 @@ impl Units<'_> {
         let found = match self.unit {
             Unit::Minute => None,
             Unit::Mark => {
-                let marks = self.marks_within(&merged(times()));
+                let marks = self.marks_within(&each);
                 rate(Unit::Mark, marks, marks)
             }
             Unit::Request => {
@@ -147,16 +147,23 @@ impl Units<'_> {
         within.iter().sum::<u64>() as f64 / all.max(1) as f64
     }
 
-    /// Times between a mark and the next, those that are cut as parts of one.
-    fn marks_within(&self, times: &[(u64, u64)]) -> f64 {
-        let between = self.marks.windows(2).map(|marks| (marks[0], marks[1]));
-        let parts = between.flat_map(|(from, to)| {
-            times.iter().map(move |&(begin, end)| {
-                let within = end.min(to).saturating_sub(begin.max(from));
-                within as f64 / to.saturating_sub(from).max(1) as f64
-            })
+    /// Times between a mark and the next, those that are cut as parts of one: by how much of their work is in what grew. Between
+    /// the last request and a mark a service may idle for long.
+    fn marks_within(&self, each: &[(&Growth, usize)]) -> f64 {
+        let between = self.marks.windows(2).map(|marks| {
+            let (mut within, mut all) = (0, 0);
+            for (growth, process) in each {
+                let Part { cells, window, .. } = &self.parts[*process];
+                let (from, to) = (cells.at(marks[0]), cells.at(marks[1]));
+                let work = |from: usize, to: usize| -> u64 {
+                    window.allocations.get(from..to).map_or(0, |work| work.iter().sum())
+                };
+                all += work(from, to);
+                within += work(from.max(growth.part.start), to.min(growth.part.end));
+            }
+            within as f64 / all.max(1) as f64
         });
-        parts.sum()
+        between.sum()
     }
 }
 
