@@ -1,9 +1,9 @@
 //! What a report of open descriptors or of mappings says: a report whose blocks are these.
 use std::collections::BTreeMap;
 
-use recording::resource::Descriptor;
+use recording::resource::{Descriptor, Resource};
 
-use crate::aggregate::Report;
+use crate::aggregate::{Grouped, Report};
 use crate::replay::Resources;
 
 /// See the module's contract.
@@ -27,6 +27,25 @@ impl HeldReport {
         }
         all
     }
+}
+
+/// The kind of each of a process's live descriptors.
+pub type Kinds = Vec<Option<Descriptor>>;
+
+/// How many descriptors of each kind a site has; `kinds`: of each process.
+pub fn kinds_by_site(grouped: &Grouped, kinds: &[Kinds]) -> Vec<BTreeMap<Descriptor, u64>> {
+    let mut sites = vec![BTreeMap::new(); grouped.report.sites.len()];
+    for (((replayed, _), kinds), members) in grouped.processes.iter().zip(kinds).zip(&grouped.report.members)
+    {
+        for ((address, block), kind) in replayed.live.iter().zip(kinds) {
+            if let (Some(kind), Some(Some(site)), Some(Resource::Descriptor(_))) =
+                (kind, members.get(block.site as usize), Resource::of(*address))
+            {
+                *sites[*site].entry(*kind).or_default() += 1;
+            }
+        }
+    }
+    sites
 }
 
 /// What a kind is called, one of them.

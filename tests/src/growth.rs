@@ -38,6 +38,15 @@ impl Growth {
         site
     }
 
+    /// What is said of the descriptors that such a line opened.
+    pub fn opened(&self, source: &Path, mark: &str) -> &Value {
+        let line = artifacts::line_with(source, mark);
+        let sites = self.0["descriptors"]["sites"].as_array().expect("descriptors were recorded");
+        let file = source.display().to_string();
+        let site = sites.iter().find(|site| site["file"] == file.as_str() && site["line"] == line);
+        site.unwrap_or_else(|| panic!("nothing was opened at {mark}, line {line}"))
+    }
+
     /// The verdict on such a line.
     pub fn verdict(&self, source: &Path, mark: &str) -> &str {
         self.at(source, mark)["verdict"].as_str().expect("a site has a verdict")

@@ -19,6 +19,7 @@
 //! - [`scratch`]: directories that are gone when a test has passed.
 
 pub mod artifacts;
+mod cgroup;
 pub mod growth;
 pub mod ledger;
 pub mod libcs;
@@ -36,6 +37,7 @@ pub mod terminal;
 use std::path::Path;
 
 pub use artifacts::Target;
+pub use cgroup::MemoryGroup;
 pub use libcs::Libc;
 pub use process::{Outcome, Program};
 pub use python::Interpreter;

@@ -37,6 +37,11 @@ impl Service {
         self.port
     }
 
+    /// Its first process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The body of the answer to a GET; a status that is not 200 fails the test.
     pub fn get(&self, path: &str) -> String {
         self.begin(path).answer()

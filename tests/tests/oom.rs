@@ -1,73 +1,13 @@
 //! Killed by the OOM killer of a memory cgroup: the recording, which nobody could close, names what filled the memory,
 //! and says when its process died. Needs a hierarchy of cgroups in which a group can be made.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
 
-use e2e::{Report, Scratch, artifacts, python};
-
-/// A memory cgroup, which is removed when its processes are gone.
-struct Group(PathBuf);
-
-impl Group {
-    /// A group within that of this process, with at most so many bytes; `None` where there can be none.
-    fn new(name: &str, most: u64) -> Option<Group> {
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let own = |controller: &str| {
-            let fields = groups.lines().map(|line| line.splitn(3, ':').collect::<Vec<_>>());
-            let mut found = fields.filter(|fields| fields.len() == 3 && fields[1] == controller);
-            found.next().map(|fields| fields[2].trim_start_matches('/').to_owned())
-        };
-        // The file of the limit tells the version of the hierarchy.
-        for (controller, mount, file) in [
-            ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            ("", "/sys/fs/cgroup", "memory.max"),
-        ] {
-            let Some(own) = own(controller) else { continue };
-            let path = Path::new(mount).join(own).join(format!("unfreed-test-{}-{name}", std::process::id()));
-            if fs::create_dir(&path).is_err() {
-                continue;
-            }
-            let group = Group(path);
-            if fs::write(group.0.join(file), most.to_string()).is_ok() {
-                return Some(group);
-            }
-        }
-        eprintln!("skipped: no memory cgroup can be made here");
-        None
-    }
-
-    /// `command` within the group.
-    fn run(&self, command: &Command) -> Command {
-        let mut inside = Command::new("sh");
-        inside.args(["-c", r#"echo 0 > "$0/cgroup.procs" && exec "$@""#]).arg(&self.0);
-        inside.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => inside.env(name, value),
-                None => inside.env_remove(name),
-            };
-        }
-        inside.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        inside
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // The kernel takes a moment to let go of a killed process.
-        for _ in 0..1_000_000 {
-            if fs::remove_dir(&self.0).is_ok() || !self.0.exists() {
-                return;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
+use e2e::{MemoryGroup, Report, Scratch, artifacts, python};
 
 /// The text of the report.
 fn text(directory: &Path) -> String {
@@ -102,7 +42,7 @@ fn said(output: &Output) -> String {
 #[test]
 fn the_line_that_filled_the_memory() {
     const MOST: u64 = 64 << 20;
-    let Some(group) = Group::new("c", MOST) else { return };
+    let Some(group) = MemoryGroup::new("c", MOST) else { return };
     let scratch = Scratch::new("oom");
     let begun = SystemTime::now();
     let mut command = Command::new(artifacts::unfreed());
@@ -132,7 +72,7 @@ fn the_line_of_a_flask_app() {
         Ok(python) => python.path,
         Err(reason) => return eprintln!("skipped: no Flask: {reason}"),
     };
-    let Some(group) = Group::new("flask", 160 << 20) else { return };
+    let Some(group) = MemoryGroup::new("flask", 160 << 20) else { return };
     let scratch = Scratch::new("oom-flask");
     let directory = scratch.path().join("recording");
     let begun = SystemTime::now();

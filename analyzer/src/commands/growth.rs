@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+use super::held::open_now;
 use super::report::{style, suppressions, symbols};
 use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Own, Process, Selection};
@@ -79,6 +80,7 @@ pub(super) fn judged(
         unit: window.per.map(Unit::from),
         handlers,
         requests: window.requests,
+        open: open_now(&run, at),
     };
     let bar = progress::bytes("reading", run.log_bytes());
     let mut verdicts = verdicts(&run, &asked, &|bytes| bar.inc(bytes), &|_| {});

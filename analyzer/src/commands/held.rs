@@ -1,17 +1,15 @@
 //! `unfreed report --fds` and `--mmap`.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use recording::resource::{Descriptor, Resource};
-
 use super::report::{selection, style};
 use super::{opened, to_stdout};
-use crate::aggregate::{Grouped, Loaded, Selection, in_parallel};
+use crate::aggregate::{Loaded, Selection, in_parallel};
 use crate::cli::{By, Format, ReportArgs};
 use crate::error::Failure;
-use crate::held::HeldReport;
+use crate::held::{HeldReport, Kinds, kinds_by_site};
 use crate::reader::{Definitions, Run, running};
 use crate::replay::{self, Held, Moment, Resources};
 use crate::servers::Handlers;
@@ -56,9 +54,6 @@ pub fn report(args: &ReportArgs, of: Resources) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The kind of each of a process's live descriptors.
-type Kinds = Vec<Option<Descriptor>>;
-
 /// What is held, of which kinds, and how many descriptors each process has now, as far as the kernel says.
 fn load(run: &Run, selection: &Selection, of: Resources) -> (Loaded, Vec<Kinds>, Vec<Option<u64>>) {
     let by_thread = selection.by == By::Thread;
@@ -69,11 +64,10 @@ fn load(run: &Run, selection: &Selection, of: Resources) -> (Loaded, Vec<Kinds>,
         Mutex::new(Some((held, Definitions::read(recording))))
     });
     drop(bar);
-    let mut now: Vec<Option<HashSet<u32>>> = run.recordings.iter().map(|_| None).collect();
-    let is_now = matches!(selection.at, Moment::End | Moment::BeforeExit);
-    if of == Resources::Descriptors && run.packed.is_none() && is_now {
-        running(&run.recordings).into_iter().for_each(|(place, pid)| now[place] = open_now(pid));
-    }
+    let now = match of {
+        Resources::Descriptors => open_now(run, selection.at),
+        Resources::Mappings => run.recordings.iter().map(|_| None).collect(),
+    };
     let (mut replayed, mut kinds) = (Vec::new(), Vec::new());
     for (one, now) in read.into_iter().zip(&now) {
         let one = one.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -89,24 +83,20 @@ fn load(run: &Run, selection: &Selection, of: Resources) -> (Loaded, Vec<Kinds>,
     (Loaded::without_inherited(replayed, options), kinds, now)
 }
 
-/// The descriptors that a process has; `None` if that is not told.
-fn open_now(pid: u32) -> Option<HashSet<u32>> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    Some(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+/// The descriptors that each process has, if it runs and that is the moment of which to speak.
+pub(super) fn open_now(run: &Run, at: Moment) -> Vec<Option<HashSet<u32>>> {
+    let mut now: Vec<Option<HashSet<u32>>> = run.recordings.iter().map(|_| None).collect();
+    let is_now = matches!(at, Moment::End | Moment::BeforeExit);
+    let are_in = |place: usize| Resources::Descriptors.are_in(&run.recordings[place]);
+    if run.packed.is_none() && is_now {
+        let running = running(&run.recordings).into_iter().filter(|(place, _)| are_in(*place));
+        running.for_each(|(place, pid)| now[place] = open_of(pid));
+    }
+    now
 }
 
-/// How many descriptors of each kind a site has.
-fn kinds_by_site(grouped: &Grouped, kinds: &[Kinds]) -> Vec<BTreeMap<Descriptor, u64>> {
-    let mut sites = vec![BTreeMap::new(); grouped.report.sites.len()];
-    for (((replayed, _), kinds), members) in grouped.processes.iter().zip(kinds).zip(&grouped.report.members)
-    {
-        for ((address, block), kind) in replayed.live.iter().zip(kinds) {
-            if let (Some(kind), Some(Some(site)), Some(Resource::Descriptor(_))) =
-                (kind, members.get(block.site as usize), Resource::of(*address))
-            {
-                *sites[*site].entry(*kind).or_default() += 1;
-            }
-        }
-    }
-    sites
+/// The descriptors that a process has; `None` if that is not told.
+fn open_of(pid: u32) -> Option<HashSet<u32>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    Some(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }

@@ -65,7 +65,8 @@ fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> 
     if let (None, Some(reason)) = (&frame.module, &frame.reason) {
         facts.push(format!("({reason})"));
     }
-    let facts = facts.join("  ");
+    let each = facts;
+    let facts = each.join("  ");
     let coloured = match frame.kind {
         Kind::Python => style.paint("32", &label),
         Kind::Native => label.clone(),
@@ -73,6 +74,10 @@ fn line(frame: &Frame, same_module: bool, style: Style, out: &mut dyn Write) -> 
     let width = label.chars().count();
     match facts.as_str() {
         "" => writeln!(out, "    {coloured}"),
+        facts if 6 + facts.chars().count() > COLUMNS => {
+            writeln!(out, "    {coloured}")?;
+            each.iter().try_for_each(|fact| writeln!(out, "      {}", style.dim(fact)))
+        }
         facts if 4 + width + 2 + facts.chars().count() > COLUMNS.max(PLACES) => {
             writeln!(out, "    {coloured}\n      {}", style.dim(facts))
         }

@@ -1,5 +1,6 @@
 //! Verdicts as text, CSV and JSON (`schema/growth.schema.json`).
 mod csv;
+mod descriptors;
 mod json;
 mod text;
 mod words;
@@ -8,7 +9,7 @@ pub use csv::csv;
 pub use json::json;
 pub use text::text;
 
-use crate::verdicts::{Forecast, Verdicts};
+use crate::verdicts::{Forecast, Judged, Verdicts};
 
 /// Verdicts and how they are shown.
 pub struct GrowthView<'a> {
@@ -24,4 +25,12 @@ pub struct GrowthView<'a> {
     pub all: bool,
     /// With every frame of a stack.
     pub all_frames: bool,
+}
+
+impl<'a> GrowthView<'a> {
+    /// What is said of the descriptors that a site of the memory has opened.
+    fn opened(&self, judged: &Judged) -> Option<&'a Judged> {
+        let verdicts = self.verdicts;
+        verdicts.descriptors.as_ref()?.at(verdicts.report.sites[judged.site].hash)
+    }
 }

@@ -144,7 +144,7 @@ fn amount(of: Resources, counts: &Counts) -> String {
 }
 
 /// `: 20 files, 10 sockets`; nothing where they do not sum up to all.
-fn of_kinds(kinds: &BTreeMap<Descriptor, u64>, all: u64) -> String {
+pub(super) fn of_kinds(kinds: &BTreeMap<Descriptor, u64>, all: u64) -> String {
     if kinds.is_empty() || kinds.values().sum::<u64>() != all {
         return String::new();
     }

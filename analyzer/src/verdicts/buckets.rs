@@ -7,7 +7,7 @@ use crate::aggregate::{Member, Phase};
 use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
 use crate::replay::{FINE_BUCKETS, Replayed, Survivors};
 
-/// A process's part of the window.
+/// A process's part of the window, of its blocks or of its descriptors.
 pub struct Part {
     /// Its time.
     pub cells: Cells,
@@ -20,50 +20,82 @@ pub struct Part {
     only_unfreed: bool,
 }
 
+/// How a process lived in the window.
+pub struct Life {
+    /// Up to when, monotonic ms.
+    pub end_ms: u64,
+    /// Its window begins with it.
+    pub from_birth: bool,
+    /// Nothing is known but its unfreed blocks.
+    pub only_unfreed: bool,
+}
+
+/// What was watched of a process: its blocks, or its descriptors.
+pub struct Looked<'a> {
+    /// What came and went.
+    pub watch: Watch,
+    /// What is left.
+    pub replayed: &'a Replayed,
+    /// Its stacks.
+    pub members: &'a [Member],
+}
+
 impl Part {
-    /// Of a process that was watched up to `end_ms`. `from_birth`: its window begins with it. `only_unfreed`: nothing is
-    /// known but its unfreed blocks.
-    pub fn new(
-        mut watch: Watch,
-        replayed: &Replayed,
-        end_ms: u64,
-        from_birth: bool,
-        only_unfreed: bool,
-        members: &[Member],
-    ) -> Part {
-        let last = |watch: &Watch| watch.timeline.axis().bucket(end_ms).max(*watch.timeline.buckets().end());
-        while last(&watch) - watch.timeline.buckets().start() >= FINE_BUCKETS {
-            watch.timeline.coarsen(watch.timeline.axis().shift + 1);
-        }
-        let axis = watch.timeline.axis();
-        let first = *watch.timeline.buckets().start();
-        let unfreed = watch.unfreed(replayed);
-        let mut started = vec![0; (last(&watch) - first + 1) as usize];
+    /// Of all that was watched of a process: it has one time, in which all of it is work.
+    pub fn of(life: &Life, mut all: Vec<Looked>) -> Vec<Part> {
+        let axes = all.iter().map(|looked| looked.watch.timeline.axis());
+        let mut shift = axes.map(|axis| axis.shift).max().unwrap_or(0);
+        let (first, last) = loop {
+            all.iter_mut().for_each(|looked| looked.watch.timeline.coarsen(shift));
+            let timelines = || all.iter().map(|looked| &looked.watch.timeline);
+            let first = timelines().map(|timeline| *timeline.buckets().start()).min().unwrap_or(0);
+            let last = timelines()
+                .map(|timeline| timeline.axis().bucket(life.end_ms).max(*timeline.buckets().end()));
+            let last = last.max().unwrap_or(first);
+            if last - first < FINE_BUCKETS {
+                break (first, last);
+            }
+            shift += 1;
+        };
+        let Some(axis) = all.first().map(|looked| looked.watch.timeline.axis()) else { return Vec::new() };
+        let unfreed: Vec<_> = all.iter().map(|looked| looked.watch.unfreed(looked.replayed)).collect();
+        let mut started = vec![0; (last - first + 1) as usize];
         let mut starting = started.clone();
-        for (stack, (survivors, _)) in unfreed.iter().enumerate() {
-            let is_start = members.get(stack).is_some_and(|member| is_start(member.phase) == Some(true));
-            let allocations = if is_start { &mut starting } else { &mut started };
-            let mut add = |bucket: u64, blocks: u64| {
-                let at = bucket.checked_sub(first).and_then(|at| allocations.get_mut(at as usize));
-                at.into_iter().for_each(|count| *count += blocks);
-            };
-            watch.timeline.points(stack).iter().for_each(|point| add(point.bucket, point.born_blocks));
-            if only_unfreed {
-                survivors.iter().for_each(|born| add(born.bucket, born.blocks));
+        for (looked, unfreed) in all.iter().zip(&unfreed) {
+            for (stack, (survivors, _)) in unfreed.iter().enumerate() {
+                let is_start =
+                    looked.members.get(stack).is_some_and(|member| is_start(member.phase) == Some(true));
+                let work = if is_start { &mut starting } else { &mut started };
+                let mut add = |bucket: u64, blocks: u64| {
+                    let at = bucket.checked_sub(first).and_then(|at| work.get_mut(at as usize));
+                    at.into_iter().for_each(|count| *count += blocks);
+                };
+                let points = looked.watch.timeline.points(stack);
+                points.iter().for_each(|point| add(point.bucket, point.born_blocks));
+                if life.only_unfreed {
+                    survivors.iter().for_each(|born| add(born.bucket, born.blocks));
+                }
             }
         }
-        let all: Vec<u64> = started.iter().zip(&starting).map(|(run, start)| run + start).collect();
+        let work: Vec<u64> = started.iter().zip(&starting).map(|(run, start)| run + start).collect();
         // Of what was freed again nothing is known: where nothing is unfreed there may have been work.
-        let cells = Cells::new(axis, first, &all, only_unfreed);
+        let cells = Cells::new(axis, first, &work, life.only_unfreed);
         let mut allocations = vec![0; cells.len()];
         for (bucket, blocks) in activity(started, &starting).into_iter().enumerate() {
             if let Some(cell) = cells.of(first + bucket as u64) {
                 allocations[cell] += blocks;
             }
         }
-        let window = Window { bucket_ms: cells.width_ms(), allocations, from_birth };
-        let stacks = replayed.sites.iter().map(|site| site.stack).collect();
-        Part { cells, window, watch, unfreed, stacks, only_unfreed }
+        let window = Window { bucket_ms: cells.width_ms(), allocations, from_birth: life.from_birth };
+        let part = |(looked, unfreed): (Looked, _)| Part {
+            cells: cells.clone(),
+            window: window.clone(),
+            stacks: looked.replayed.sites.iter().map(|site| site.stack).collect(),
+            watch: looked.watch,
+            unfreed,
+            only_unfreed: life.only_unfreed,
+        };
+        all.into_iter().zip(unfreed).map(part).collect()
     }
 
     /// Its stacks.

@@ -10,6 +10,7 @@ use crate::replay::Axis;
 const CELLS: usize = 1 << 10;
 
 /// The cells of a process.
+#[derive(Clone)]
 pub struct Cells {
     axis: Axis,
     /// The first bucket of the axis that is in one.

@@ -1,11 +1,13 @@
 //! Replays a run within a window and judges its sites.
 use std::cmp::Reverse;
-use std::sync::Mutex;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use recording::layout::flag;
 
-use super::buckets::Part;
+use super::buckets::{Life, Looked, Part};
 use super::calls::{Calls, Numbers};
+use super::descriptors::{self, Opened, Sorted};
 use super::handed_on::{self, Kept};
 use super::requests::{Counting, Meaning, Requests};
 use super::units::{Rate, Unit, Units};
@@ -32,6 +34,8 @@ pub struct Asked {
     pub handlers: Handlers,
     /// How many requests there were, if the user knows.
     pub requests: Option<u64>,
+    /// The descriptors that each process has now, if that is known and asked for.
+    pub open: Vec<Option<HashSet<u32>>>,
 }
 
 /// A site and its verdict.
@@ -97,6 +101,8 @@ pub struct Verdicts {
     pub per_minute: Vec<f64>,
     /// Of each process whether only its unfreed blocks are known.
     pub only_unfreed: Vec<bool>,
+    /// The same of descriptors, if these were recorded.
+    pub descriptors: Option<Box<Opened>>,
 }
 
 /// One process, watched.
@@ -115,37 +121,68 @@ pub fn verdicts(
     let origin_ms = asked.from.map_or(asked.begun_ms, |(_, ms)| ms);
     let options =
         replay::Options { until: asked.selection.at, from: Source::Best, ..replay::Options::default() };
-    let watched = in_parallel(&run.recordings, |recording| {
+    let indices: Vec<usize> = (0..run.recordings.len()).collect();
+    let watched = in_parallel(&indices, |&index| {
+        let recording = &run.recordings[index];
         let (replayed, watched) = watch(recording, asked, options, origin_ms, progress);
-        (replayed, Definitions::read(recording), watched)
+        let open = asked.open.get(index).and_then(Option::as_ref);
+        let opened = descriptors::watch(recording, asked, &options, origin_ms, !watched.only_unfreed, open);
+        (replayed, Definitions::read(recording), watched, opened)
     });
-    let (mut replayed, mut watches) = (Vec::new(), Vec::new());
-    for (one, definitions, watched) in watched {
+    let (mut replayed, mut watches, mut opened) = (Vec::new(), Vec::new(), Vec::new());
+    for (one, definitions, watched, descriptors) in watched {
         replayed.push((one, definitions));
         watches.push(watched);
+        opened.push(descriptors);
     }
     let only_unfreed: Vec<bool> = watches.iter().map(|watched| watched.only_unfreed).collect();
+    let mut opened = descriptors::sorted(run, asked, options, opened);
     let grouped = Loaded::of(run, replayed, options).grouped(run, &asked.selection, done);
     let Grouped { report, processes } = grouped;
     let ends = report.processes.iter().map(|process| process.window_ns.1 / 1_000_000);
     let begins = report.processes.iter().map(|process| process.window_ns.0 / 1_000_000);
     let begins: Vec<u64> = begins.collect();
     let ends: Vec<u64> = ends.collect();
-    let watches: Vec<Mutex<Option<Watched>>> = watches.into_iter().map(|one| Mutex::new(Some(one))).collect();
-    let indices: Vec<usize> = (0..processes.len()).collect();
+    let mut of_descriptors = opened.iter_mut().flat_map(|opened| std::mem::take(&mut opened.watches));
+    let watches = watches.into_iter().map(|one| (one, of_descriptors.next()));
+    let watches: Vec<_> = watches.map(|both| Mutex::new(Some(both))).collect();
     let parts = in_parallel(&indices, |&index| {
         let mut watched = watches[index].lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let watched = watched.take()?;
+        let Some((Watched { watch, only_unfreed }, of_descriptors)) = watched.take() else {
+            return Vec::new();
+        };
         let from_birth = asked.from.is_none() || begins[index] >= origin_ms;
+        let life = Life { end_ms: ends[index], from_birth, only_unfreed };
         let (replayed, members) = &processes[index];
-        Some(Part::new(watched.watch, replayed, ends[index], from_birth, watched.only_unfreed, members))
+        let mut all = vec![Looked { watch, replayed, members }];
+        if let (Some(opened), Some(watch)) = (&opened, of_descriptors) {
+            let (replayed, members) = &opened.grouped.processes[index];
+            all.push(Looked { watch, replayed, members });
+        }
+        Part::of(&life, all)
     });
-    let parts: Vec<Part> = parts.into_iter().flatten().collect();
-    let mut judging = Judging::new(report, parts, processes, &asked.handlers);
-    judging.count(run, asked);
-    let sites = judging.sites();
+    let (mut of_blocks, mut of_descriptors) = (Vec::new(), Vec::new());
+    for mut parts in parts {
+        of_descriptors.extend((parts.len() > 1).then(|| parts.pop()).flatten());
+        of_blocks.append(&mut parts);
+    }
+    let mut blocks = Judging::new(report, of_blocks, processes, &asked.handlers);
+    let mut opened =
+        opened.map(|Sorted { grouped: Grouped { report, processes }, kinds, unknown, .. }| {
+            (Judging::new(report, of_descriptors, processes, &asked.handlers), kinds, unknown)
+        });
+    let counted = count(&mut blocks, opened.as_mut().map(|(judging, ..)| judging), run, asked);
     let window_ms = (origin_ms, ends.iter().copied().max().unwrap_or(origin_ms).max(origin_ms));
-    judging.divided(run, asked, sites, window_ms, only_unfreed)
+    let mut sites = blocks.sites();
+    handed_on::explain(&mut sites, |judged| blocks.kept_by_python(judged.site));
+    let divided = |judging: Judging, sites| {
+        judging.divided(run, asked, sites, window_ms, counted.clone(), only_unfreed.clone())
+    };
+    let descriptors = opened.map(|(judging, kinds, unknown)| {
+        let sites = judging.sites();
+        Box::new(Opened::new(divided(judging, sites), kinds, unknown))
+    });
+    Verdicts { descriptors, ..divided(blocks, sites) }
 }
 
 /// Replays a process and watches it.
@@ -185,8 +222,7 @@ struct Judging {
     /// By site: its number among those for which requests are counted.
     numbers: Vec<Option<u32>>,
     /// Of each process.
-    requests: Vec<Requests>,
-    counted: Counted,
+    requests: Arc<Vec<Requests>>,
 }
 
 /// Fewer requests say nothing of when others came.
@@ -254,27 +290,36 @@ impl Judging {
             }
         }
         let numbers = vec![None; stacks.len()];
-        let (requests, counted) = (Vec::new(), Counted::default());
-        Judging { report, parts, members, sizes, calls, stacks, numbers, requests, counted }
+        Judging { report, parts, members, sizes, calls, stacks, numbers, requests: Arc::default() }
     }
 
-    /// Counts the requests, and those that reach a site of which something is unfreed.
-    fn count(&mut self, run: &Run, asked: &Asked) {
-        let masks = self.masks(&asked.handlers);
+    /// Gives a number from `count` on to each site of which something is unfreed that requests may reach.
+    fn number(&mut self, masks: &[Mask], count: &mut u32) {
         let is_concerned = |&(process, ref stacks): &(usize, Vec<usize>)| {
             stacks.iter().any(|&stack| {
                 let mask = masks[self.members[process][stack].path.index()];
                 Handlers::concerned(mask) != 0 && self.parts[process].unfreed(stack).blocks > 0
             })
         };
-        let mut count = 0;
         let numbers = self.stacks.iter().map(|each| {
             let is_concerned = each.iter().any(is_concerned);
-            count += u32::from(is_concerned);
+            *count += u32::from(is_concerned);
             is_concerned.then_some(count.saturating_sub(1))
         });
         self.numbers = numbers.collect();
-        (self.requests, self.counted) = self.requests(run, asked, &masks, count as usize);
+    }
+
+    /// What the stacks of a process mean to the counting of requests.
+    fn meanings(&self, process: usize, masks: &[Mask]) -> impl Iterator<Item = (u32, Meaning)> {
+        let of_sites = self.report.members[process].iter();
+        let members = self.members[process].iter().zip(of_sites).zip(self.parts[process].stacks());
+        members.map(|((member, site), stack)| {
+            let mask = masks[member.path.index()];
+            let is_whole =
+                member.fit != Some(Fit::NotWalked) && self.report.paths.incomplete(member.path).is_none();
+            let site = site.and_then(|site| self.numbers[site]);
+            (stack.0, Meaning { mask: (mask != 0 || is_whole).then_some(mask), site })
+        })
     }
 
     /// What leads to a site in a process: the requests in which it allocated, or all of them if it allocates where there
@@ -304,9 +349,7 @@ impl Judging {
 
     fn sites(&self) -> Vec<Judged> {
         let sites: Vec<usize> = (0..self.stacks.len()).collect();
-        let mut sites = in_parallel(&sites, |&site| self.judge(site));
-        handed_on::explain(&mut sites, |judged| self.kept_by_python(judged.site));
-        sites
+        in_parallel(&sites, |&site| self.judge(site))
     }
 
     /// What a site keeps, if it is of Python.
@@ -394,6 +437,7 @@ impl Judging {
         asked: &Asked,
         mut sites: Vec<Judged>,
         window_ms: (u64, u64),
+        counted: Counted,
         only_unfreed: Vec<bool>,
     ) -> Verdicts {
         let growing: Vec<usize> = sites
@@ -401,7 +445,7 @@ impl Judging {
             .filter(|judged| judged.judgement.verdict == Verdict::Growing)
             .map(|one| one.site)
             .collect();
-        let is_known = asked.requests.is_some() || self.counted.count() > 0;
+        let is_known = asked.requests.is_some() || counted.count() > 0;
         let unit = asked.unit.unwrap_or(if is_known { Unit::Request } else { Unit::Minute });
         let marks = run.words.marks.iter().map(|mark| mark.monotonic_ns / 1_000_000);
         let marks: Vec<u64> = marks.filter(|ms| (window_ms.0..=window_ms.1).contains(ms)).collect();
@@ -454,66 +498,14 @@ impl Judging {
             report: self.report,
             window_ms,
             unit,
-            requests: self.counted,
+            requests: counted,
             named_requests: asked.requests,
             marks: marks.len(),
             sites,
             per_minute,
             only_unfreed,
+            descriptors: None,
         }
-    }
-
-    /// The requests of each process, and those in which each of the numbered sites allocated.
-    fn requests(&self, run: &Run, asked: &Asked, masks: &[Mask], sites: usize) -> (Vec<Requests>, Counted) {
-        let to = match asked.selection.at {
-            Moment::Epoch(epoch) => Some(Edge::Epoch(epoch)),
-            Moment::Time(ms) => Some(Edge::Time(ms)),
-            Moment::End | Moment::BeforeExit | Moment::Peak => None,
-        };
-        let born = Born { from: asked.from.map(|(edge, _)| edge), to };
-        let kinds = asked.handlers.kinds();
-        let indices: Vec<usize> = (0..self.parts.len()).collect();
-        let found = in_parallel(&indices, |&index| {
-            let recording = &run.recordings[index];
-            let (part, members) = (&self.parts[index], &self.members[index]);
-            let of_sites = self.report.members[index].iter();
-            let stacks: FastMap<u32, Meaning> = members
-                .iter()
-                .zip(of_sites)
-                .zip(self.parts[index].stacks())
-                .map(|((member, site), stack)| {
-                    let mask = masks[member.path.index()];
-                    let is_whole = member.fit != Some(Fit::NotWalked)
-                        && self.report.paths.incomplete(member.path).is_none();
-                    let meaning = Meaning {
-                        mask: (mask != 0 || is_whole).then_some(mask),
-                        site: site.and_then(|site| self.numbers[site]),
-                    };
-                    (stack.0, meaning)
-                })
-                .collect();
-            if stacks.values().all(|meaning| meaning.mask.is_none_or(|mask| mask == 0)) {
-                return (Requests::default(), None);
-            }
-            let span = born.of(recording);
-            let counting = Counting { stacks: &stacks, sites, kinds, span: &span, cells: &part.cells };
-            let counted = counting.count(recording).into_iter().enumerate();
-            // Of equally many those of the first kind.
-            let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));
-            match best.filter(|(_, requests)| requests.count() > 0) {
-                Some((kind, requests)) => (requests, Some(kind)),
-                None => (Requests::default(), None),
-            }
-        });
-        let mut kinds: Vec<usize> = found.iter().filter_map(|(_, kind)| *kind).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        let counted = Counted {
-            servers: kinds.into_iter().map(|kind| asked.handlers.name(kind)).collect(),
-            processes: found.iter().map(|(requests, _)| requests.count()).collect(),
-            has_extent: found.iter().all(|(requests, kind)| kind.is_none() || requests.has_extent),
-        };
-        (found.into_iter().map(|(requests, _)| requests).collect(), counted)
     }
 
     /// What the frames of each path say of requests, by the path's index.
@@ -522,4 +514,51 @@ impl Judging {
         let frames: Vec<Mask> = paths.all_frames().iter().map(|frame| handlers.mask(frame)).collect();
         paths.fold(0, |mask, frame| mask | frames[frame as usize])
     }
+}
+
+/// Counts the requests of each process, and those that reach a site of which something is unfreed, of blocks or of descriptors.
+fn count(blocks: &mut Judging, descriptors: Option<&mut Judging>, run: &Run, asked: &Asked) -> Counted {
+    let mut sites = 0;
+    let mut all: Vec<(&mut Judging, Vec<Mask>)> = Vec::new();
+    for judging in [Some(blocks), descriptors].into_iter().flatten() {
+        let masks = judging.masks(&asked.handlers);
+        judging.number(&masks, &mut sites);
+        all.push((judging, masks));
+    }
+    let to = match asked.selection.at {
+        Moment::Epoch(epoch) => Some(Edge::Epoch(epoch)),
+        Moment::Time(ms) => Some(Edge::Time(ms)),
+        Moment::End | Moment::BeforeExit | Moment::Peak => None,
+    };
+    let born = Born { from: asked.from.map(|(edge, _)| edge), to };
+    let kinds = asked.handlers.kinds();
+    let indices: Vec<usize> = (0..run.recordings.len()).collect();
+    let found = in_parallel(&indices, |&index| {
+        let recording = &run.recordings[index];
+        let meanings = all.iter().flat_map(|(judging, masks)| judging.meanings(index, masks));
+        let stacks: FastMap<u32, Meaning> = meanings.collect();
+        if stacks.values().all(|meaning| meaning.mask.is_none_or(|mask| mask == 0)) {
+            return (Requests::default(), None);
+        }
+        let (span, cells) = (born.of(recording), &all[0].0.parts[index].cells);
+        let counting = Counting { stacks: &stacks, sites: sites as usize, kinds, span: &span, cells };
+        let counted = counting.count(recording).into_iter().enumerate();
+        // Of equally many those of the first kind.
+        let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));
+        match best.filter(|(_, requests)| requests.count() > 0) {
+            Some((kind, requests)) => (requests, Some(kind)),
+            None => (Requests::default(), None),
+        }
+    });
+    let mut kinds: Vec<usize> = found.iter().filter_map(|(_, kind)| *kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let counted = Counted {
+        servers: kinds.into_iter().map(|kind| asked.handlers.name(kind)).collect(),
+        processes: found.iter().map(|(requests, _)| requests.count()).collect(),
+        has_extent: found.iter().all(|(requests, kind)| kind.is_none() || requests.has_extent),
+    };
+    let requests: Arc<Vec<Requests>> = Arc::new(found.into_iter().map(|(requests, _)| requests).collect());
+    all.into_iter().for_each(|(judging, _)| judging.requests = Arc::clone(&requests));
+    counted
 }

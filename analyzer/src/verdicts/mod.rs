@@ -3,6 +3,7 @@
 mod buckets;
 mod calls;
 mod cells;
+mod descriptors;
 mod forecast;
 mod handed_on;
 mod judged;
@@ -10,6 +11,7 @@ mod requests;
 mod units;
 mod watch;
 
+pub use descriptors::Opened;
 pub use forecast::{Forecast, Room, forecast};
 pub use judged::{Asked, Counted, Judged, Verdicts, verdicts};
 pub use units::{Rate, Unit};

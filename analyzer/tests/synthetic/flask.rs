@@ -1,6 +1,8 @@
 //! A server in Python with a leak, and its child: what each is at its end, and what it was before.
 use std::path::Path;
 
+use recording::layout::flag;
+use recording::resource::{Descriptor, Resource};
 use recording::{CodeObject, EndReason, EvalLoop, Interpreter, StackId};
 
 use super::Recorder;
@@ -61,7 +63,23 @@ fn serve(r: &mut Recorder, requests: u64) {
         r.alloc(writer, 0x7e00_0000_0030 + 64 * request, 56, list);
         r.alloc(writer, 0x2_0000 + 0x1000 * request, 500, query);
         r.alloc(writer, 0x20_0000 + 0x1000 * request, 20, library);
+        if r.header.flags & flag::DESCRIPTORS != 0 {
+            open(r, writer, request);
+        }
     }
+}
+
+/// What each request opens, where that is recorded: a socket beside the memory, a file beside no memory, and one that it closes.
+fn open(r: &mut Recorder, writer: usize, request: u64) {
+    let mut at = |frames: &[(u32, i32)]| merged(r, &[LIBRARY + 0x41], frames);
+    let stacks =
+        [at(&[(0, 2), (1, 7), (1, 7), (2, 3)]), at(&[(0, 4), (1, 7), (2, 3)]), at(&[(5, 8), (0, 6), (2, 3)])];
+    let numbers = [10 + 2 * request, 11 + 2 * request, 9];
+    let kinds = [Descriptor::Socket, Descriptor::File, Descriptor::File];
+    for ((number, kind), stack) in numbers.into_iter().zip(kinds).zip(stacks) {
+        r.open(writer, Resource::Descriptor(number as u32), kind as u64, stack);
+    }
+    r.close(writer, Resource::Descriptor(9));
 }
 
 fn describe(r: &mut Recorder) {

@@ -2,14 +2,14 @@
 use std::io::{self, Write};
 
 use super::GrowthView;
-use super::words::{site, why};
+use super::words::{BLOCKS, site, why};
 use crate::growth::Confidence;
 use crate::output::csv::quoted;
 
-/// Prints them. Numbers are bytes and blocks, those that are not known are empty.
+/// Prints them. Numbers are bytes, blocks and descriptors; those that are not known are empty.
 pub fn csv(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(
-        b"id,name,verdict,confidence,unfreed_bytes,unfreed_blocks,delta_bytes,delta_blocks,freed_share,per,rate_bytes,rate_blocks,units,of,where,why\r\n",
+        b"id,name,verdict,confidence,unfreed_bytes,unfreed_blocks,delta_bytes,delta_blocks,freed_share,per,rate_bytes,rate_blocks,units,of,where,why,delta_descriptors\r\n",
     )?;
     let verdicts = view.verdicts;
     for judged in verdicts.sites.iter().take(view.limit) {
@@ -38,9 +38,10 @@ pub fn csv(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
         numbers.map(number).try_for_each(|number| write!(out, "{number},"))?;
         write!(
             out,
-            "{},{}\r\n",
+            "{},{},{}\r\n",
             quoted(&site(verdicts, judged, usize::MAX)),
-            quoted(&why(verdicts, judged))
+            quoted(&why(&BLOCKS, verdicts, judged)),
+            view.opened(judged).map_or_else(String::new, |opened| opened.change.0.to_string()),
         )?;
     }
     Ok(())

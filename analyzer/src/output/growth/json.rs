@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::GrowthView;
-use super::words::{doubt, named, site as place, through, why};
+use super::descriptors::{DescriptorsJson, json as descriptors};
+use super::words::{BLOCKS, doubt, named, site as place, through, why};
 use crate::growth::{Confidence, Estimate, ProcessJudgement};
 use crate::output::json::{RecordingJson, Written, recording, write};
 use crate::verdicts::{Forecast, Judged};
@@ -22,6 +23,7 @@ struct GrowthJson<'a> {
     forecast: Option<ForecastJson<'a>>,
     processes: Vec<ProcessJson>,
     sites: Vec<SiteJson<'a>>,
+    descriptors: Option<DescriptorsJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +75,7 @@ struct SiteJson<'a> {
     unfreed_blocks: u64,
     delta_bytes: i64,
     delta_blocks: i64,
+    delta_descriptors: Option<i64>,
     freed_share: Option<f64>,
     rate: Option<RateJson>,
     processes: Vec<SiteProcessJson>,
@@ -85,7 +88,7 @@ struct SiteJson<'a> {
 }
 
 #[derive(Serialize)]
-struct RateJson {
+pub(super) struct RateJson {
     per: &'static str,
     bytes: EstimateJson,
     blocks: EstimateJson,
@@ -94,7 +97,7 @@ struct RateJson {
 }
 
 #[derive(Serialize)]
-struct EstimateJson {
+pub(super) struct EstimateJson {
     value: f64,
     low: f64,
     high: f64,
@@ -116,6 +119,11 @@ pub fn json(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
     let verdicts = view.verdicts;
     let report = &verdicts.report;
     let written = Written::new(report, view.all_frames)?;
+    let opened = verdicts.descriptors.as_deref();
+    let opened = opened.map(|opened| {
+        Written::new(&opened.verdicts.report, view.all_frames).map(|written| (opened, written))
+    });
+    let opened = opened.transpose()?;
     let requests = match verdicts.named_requests {
         Some(count) => Some(RequestsJson { count, servers: &[], told_apart: false }),
         None if verdicts.requests.count() > 0 => Some(RequestsJson {
@@ -144,6 +152,7 @@ pub fn json(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
         forecast: view.forecast.map(|found| forecast(view, found)),
         processes: processes.collect(),
         sites: verdicts.sites.iter().take(view.limit).map(|judged| site(view, judged, &written)).collect(),
+        descriptors: opened.as_ref().map(|(opened, written)| descriptors(view, opened, written)),
     };
     write(&json, out)
 }
@@ -164,7 +173,6 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
     let verdicts = view.verdicts;
     let report = &verdicts.report;
     let found = &report.sites[judged.site];
-    let narrow = |number: i128| number.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
     let (confidence, why_not) = match judged.judgement.confidence {
         Confidence::High => ("high", None),
         Confidence::Low(why) => ("low", Some(doubt(why))),
@@ -188,11 +196,12 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         verdict: judged.judgement.verdict.name(),
         confidence,
         doubt: why_not,
-        why: why(verdicts, judged),
+        why: why(&BLOCKS, verdicts, judged),
         unfreed_bytes: judged.unfreed.bytes,
         unfreed_blocks: judged.unfreed.blocks,
         delta_bytes: narrow(judged.change.1),
         delta_blocks: narrow(judged.change.0),
+        delta_descriptors: view.opened(judged).map(|opened| narrow(opened.change.0)),
         freed_share: judged.freed,
         rate: judged.rate.map(|rate| RateJson {
             per: rate.unit.name(),
@@ -210,6 +219,10 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
     }
 }
 
-fn estimate(Estimate { value, low, high }: Estimate) -> EstimateJson {
+pub(super) fn narrow(number: i128) -> i64 {
+    number.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+}
+
+pub(super) fn estimate(Estimate { value, low, high }: Estimate) -> EstimateJson {
     EstimateJson { value, low, high }
 }

@@ -2,13 +2,15 @@
 use std::io::{self, Write};
 
 use super::GrowthView;
-use super::words::{named, per, rate, site, through, why};
+use super::descriptors::{self, beside, has_row};
+use super::words::{BLOCKS, DESCRIPTORS, Words, named, per, rate, site, through, why, without_function};
+use crate::aggregate::cut;
 use crate::growth::Verdict;
 use crate::output::frames;
 use crate::output::header::{held, problems, symbols};
 use crate::output::text::{COLUMNS, Style};
 use crate::output::units::{Number, Size, counted, duration, signed_number, signed_size};
-use crate::verdicts::{Forecast, Judged, Unit};
+use crate::verdicts::{Forecast, Judged, Unit, Verdicts};
 
 /// What is not asked for is shown up to so many sites of a verdict.
 const FEW: usize = 5;
@@ -21,19 +23,21 @@ const INDENT: usize = 4;
 pub fn text(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()> {
     header(view, style, out)?;
     let shown = shown(view);
-    if growing(view) == 0 {
+    let opened = opened(view, &shown);
+    if growing(view) == 0 && !opened.iter().any(|judged| is_growing(judged)) {
         writeln!(out, "\n{}", style.bold("nothing grows"))?;
     }
-    if !shown.is_empty() {
+    if !shown.is_empty() || !opened.is_empty() {
         let heading = format!(
             "{:<9} {:>10} {:>10} {:>5} {:>13}  where",
             "verdict", "unfreed", "blocks", "freed", "rate"
         );
         writeln!(out, "\n{}", style.bold(&heading))?;
     }
-    for judged in &shown {
-        row(view, judged, style, out)?;
-    }
+    let (growing, others): (Vec<&Judged>, Vec<&Judged>) = shown.iter().partition(|judged| is_growing(judged));
+    growing.into_iter().try_for_each(|judged| row(view, judged, style, out))?;
+    opened.into_iter().try_for_each(|judged| opened_row(view, judged, style, out))?;
+    others.into_iter().try_for_each(|judged| row(view, judged, style, out))?;
     rest(view, &shown, out)?;
     if let Some(forecast) = view.forecast {
         writeln!(out)?;
@@ -42,8 +46,19 @@ pub fn text(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
+fn is_growing(judged: &Judged) -> bool {
+    judged.judgement.verdict == Verdict::Growing
+}
+
 fn growing(view: &GrowthView) -> usize {
-    view.verdicts.sites.iter().filter(|judged| judged.judgement.verdict == Verdict::Growing).count()
+    view.verdicts.sites.iter().filter(|judged| is_growing(judged)).count()
+}
+
+/// The sites whose descriptors have a row of their own: those that grow where memory does not, or is not shown.
+fn opened<'a>(view: &GrowthView<'a>, shown: &[&Judged]) -> Vec<&'a Judged> {
+    let Some(opened) = &view.verdicts.descriptors else { return Vec::new() };
+    let sites = &opened.verdicts.sites;
+    sites.iter().filter(|judged| has_row(view, judged, shown)).take(view.limit).collect()
 }
 
 /// The sites to print: those that grow by more than a little, and the largest of the others.
@@ -97,7 +112,8 @@ fn header(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()
     if let Some(moment) = &report.moment {
         writeln!(out, "  up to {moment}")?;
     }
-    for line in requests(view).into_iter().chain(held(&report.processes)).chain(only_unfreed(view)) {
+    let known = only_unfreed(view).into_iter().chain(descriptors::unknown(view));
+    for line in requests(view).into_iter().chain(held(&report.processes)).chain(known) {
         writeln!(out, "  {line}")?;
     }
     for problem in report.processes.iter().flat_map(problems).chain(symbols(report)) {
@@ -130,15 +146,44 @@ fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) ->
     let verdicts = view.verdicts;
     let verdict = judged.judgement.verdict;
     let changes = matches!(verdict, Verdict::Growing | Verdict::GcOnly | Verdict::Temporary);
-    let (bytes, blocks) = match changes {
-        true => (signed_size(judged.change.1), signed_number(judged.change.0)),
-        false => (Size(judged.unfreed.bytes).to_string(), Number(judged.unfreed.blocks).to_string()),
+    let columns = match changes {
+        true => [signed_size(judged.change.1), signed_number(judged.change.0)],
+        false => [Size(judged.unfreed.bytes).to_string(), Number(judged.unfreed.blocks).to_string()],
     };
+    line(&BLOCKS, verdicts, judged, columns, style, out)?;
+    if let Some(beside) = beside(view, judged) {
+        wrapped(&beside, style, out)?;
+    }
+    stack(verdicts, judged, style, out)
+}
+
+/// The row of a site's descriptors.
+fn opened_row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) -> io::Result<()> {
+    let Some(opened) = &view.verdicts.descriptors else { return Ok(()) };
+    let count = match is_growing(judged) {
+        true => signed_number(judged.change.0),
+        false => Number(judged.unfreed.blocks).to_string(),
+    };
+    line(&DESCRIPTORS, &opened.verdicts, judged, [count, "open files".to_string()], style, out)?;
+    stack(&opened.verdicts, judged, style, out)
+}
+
+/// The first line of a row, and why it is there.
+fn line(
+    words: &Words,
+    verdicts: &Verdicts,
+    judged: &Judged,
+    [held, blocks]: [String; 2],
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let verdict = judged.judgement.verdict;
     let freed = judged.freed.filter(|_| verdict != Verdict::Resident);
     let freed = freed.map_or_else(|| "-".to_string(), |freed| format!("{}%", (freed * 100.0).floor() as u64));
     let name = [2, 1, 0].map(|directories| site(verdicts, judged, directories));
     let fits = |name: &&String| ROW + name.chars().count() <= COLUMNS;
-    let name = name.iter().find(fits).unwrap_or(&name[0]);
+    let fitting = name.iter().find(fits);
+    let short = fitting.cloned().unwrap_or_else(|| cut(&without_function(verdicts, judged), COLUMNS - ROW));
     let painted = match verdict {
         Verdict::Growing => style.paint("1;31", &format!("{:<9}", verdict.name())),
         Verdict::GcOnly => style.paint("33", &format!("{:<9}", verdict.name())),
@@ -146,15 +191,22 @@ fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) ->
     };
     writeln!(
         out,
-        "{painted} {bytes:>10} {blocks:>10} {freed:>5} {:>13}  {}",
-        rate(judged),
-        style.bold(name)
+        "{painted} {held:>10} {blocks:>10} {freed:>5} {:>13}  {}",
+        rate(words, judged),
+        style.bold(&short)
     )?;
+    if fitting.is_none() {
+        wrapped(&name[0], style, out)?;
+    }
     let through = through(verdicts, judged);
     if !through.is_empty() {
         wrapped(&format!("in {}", through.join(", ")), style, out)?;
     }
-    wrapped(&why(verdicts, judged), style, out)?;
+    wrapped(&why(words, verdicts, judged), style, out)
+}
+
+/// The frames of a site that is a stack.
+fn stack(verdicts: &Verdicts, judged: &Judged, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let report = &verdicts.report;
     let found = &report.sites[judged.site];
     if found.name.is_none() {
@@ -166,7 +218,7 @@ fn row(view: &GrowthView, judged: &Judged, style: Style, out: &mut dyn Write) ->
 /// Prints a line that belongs to a row, as several where it is long.
 fn wrapped(text: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let mut line = String::new();
-    for word in text.split(' ') {
+    for word in text.split(' ').flat_map(|word| pieces(word, COLUMNS - INDENT)) {
         if !line.is_empty() && INDENT + line.chars().count() + 1 + word.chars().count() > COLUMNS {
             writeln!(out, "{:INDENT$}{}", "", style.dim(&line))?;
             line.clear();
@@ -177,6 +229,21 @@ fn wrapped(text: &str, style: Style, out: &mut dyn Write) -> io::Result<()> {
         line.push_str(word);
     }
     writeln!(out, "{:INDENT$}{}", "", style.dim(&line))
+}
+
+/// A word, or as many parts of it as it takes to be on lines of so many characters.
+fn pieces(word: &str, width: usize) -> impl Iterator<Item = &str> {
+    let mut rest = Some(word);
+    std::iter::from_fn(move || {
+        let word = rest.take()?;
+        match word.char_indices().nth(width) {
+            Some((at, _)) => {
+                rest = Some(&word[at..]);
+                Some(&word[..at])
+            }
+            None => Some(word),
+        }
+    })
 }
 
 /// What of each verdict is not shown.
@@ -213,15 +280,14 @@ fn rest(view: &GrowthView, shown: &[&Judged], out: &mut dyn Write) -> io::Result
 /// When the limit is reached.
 fn forecast(view: &GrowthView, forecast: &Forecast, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let room = &forecast.room;
-    let whose = match &room.cgroup {
-        Some(path) => format!(" (cgroup {path})"),
-        None => String::new(),
-    };
     let when = match forecast.minutes {
         minutes if minutes <= 0.0 => "is reached".to_string(),
         minutes => format!("is reached in about {}", about(minutes)),
     };
-    writeln!(out, "{}", style.bold(&format!("limit {}{whose} {when}", Size(room.limit))))?;
+    writeln!(out, "{}", style.bold(&format!("limit {} {when}", Size(room.limit))))?;
+    if let Some(path) = &room.cgroup {
+        writeln!(out, "  of cgroup {path}")?;
+    }
     let used = match room.is_measured {
         true => "used now, page cache left out",
         false => "unfreed at the end",
@@ -269,9 +335,16 @@ mod tests {
 
     #[test]
     fn long_lines_are_wrapped() {
-        let mut out = Vec::new();
-        wrapped("word ".repeat(30).trim(), Style::default(), &mut out).expect("memory");
-        let text = String::from_utf8(out).expect("text");
-        assert!(text.lines().count() == 2 && text.lines().all(|line| line.len() <= COLUMNS), "{text}");
+        for (long, lines) in
+            [("word ".repeat(30), 2), ("/path".repeat(30), 2), (format!("in {}", "é".repeat(76)), 2)]
+        {
+            let mut out = Vec::new();
+            wrapped(long.trim(), Style::default(), &mut out).expect("memory");
+            let text = String::from_utf8(out).expect("text");
+            let fits = text.lines().all(|line| line.chars().count() <= COLUMNS);
+            assert!(text.lines().count() == lines && fits, "{text}");
+            let letters = |text: &str| text.split_whitespace().collect::<String>();
+            assert_eq!(letters(&text), letters(&long));
+        }
     }
 }

@@ -8,17 +8,47 @@ use crate::verdicts::{Judged, Unit, Verdicts};
 /// Processes that are named one by one.
 const PIDS: usize = 4;
 
+/// How one speaks of what is judged.
+pub(super) struct Words {
+    allocated: &'static str,
+    freed: &'static str,
+    unfreed: &'static str,
+    amount: fn(f64) -> String,
+}
+
+/// Of memory.
+pub(super) const BLOCKS: Words = Words {
+    allocated: "allocated",
+    freed: "freed",
+    unfreed: "unfreed",
+    amount: |bytes| Size(bytes.round() as u64).to_string(),
+};
+
+/// Of descriptors.
+pub(super) const DESCRIPTORS: Words = Words {
+    allocated: "opened",
+    freed: "closed",
+    unfreed: "open",
+    amount: |count| match count {
+        count if count < 9.995 => {
+            let digits = format!("{count:.2}");
+            digits.trim_end_matches('0').trim_end_matches('.').to_string()
+        }
+        count => Number(count.round() as u64).to_string(),
+    },
+};
+
 /// Why a site has its verdict.
-pub(super) fn why(verdicts: &Verdicts, judged: &Judged) -> String {
-    let mut parts = vec![reason(judged)];
+pub(super) fn why(words: &Words, verdicts: &Verdicts, judged: &Judged) -> String {
+    let mut parts = vec![reason(words, judged)];
     if let Some(rate) = judged.rate.filter(|rate| rate.unit == Unit::Request) {
         let (units, of) = (rate.units.round() as u64, rate.of.round() as u64);
         if units < of {
             parts.push(format!("in {} of {}", Number(units), counted(of, "request")));
         }
-        parts.extend(between(rate.bytes));
+        parts.extend(between(words, rate.bytes));
     } else if let Some(rate) = judged.rate {
-        parts.extend(between(rate.bytes));
+        parts.extend(between(words, rate.bytes));
     }
     parts.extend(pids(verdicts, judged));
     if let Confidence::Low(doubt) = judged.judgement.confidence {
@@ -27,39 +57,40 @@ pub(super) fn why(verdicts: &Verdicts, judged: &Judged) -> String {
     parts.join("; ")
 }
 
-fn reason(judged: &Judged) -> String {
+fn reason(words: &Words, judged: &Judged) -> String {
+    let Words { allocated, freed: gone, unfreed, .. } = words;
     let percent = |freed: f64| (freed * 100.0).floor() as u64;
     let ago = |ms: u64| duration(ms.saturating_mul(1_000_000));
     match judged.judgement.reason {
-        Reason::NeverFreed { .. } => "never freed".to_string(),
-        Reason::SomeNeverFreed { freed, .. } => format!("{} % is never freed", 100 - percent(freed)),
+        Reason::NeverFreed { .. } => format!("never {gone}"),
+        Reason::SomeNeverFreed { freed, .. } => format!("{} % is never {gone}", 100 - percent(freed)),
         Reason::Enlarged { steps, bytes } => {
             let times = counted(steps, "time");
             format!("one block, replaced by a larger one {times}, {} at the end", Size(bytes))
         }
         Reason::Collected { sawtooth_ms: Some(ms), .. } => {
-            format!("freed by Python's cyclic collector alone, each {}", ago(ms))
+            format!("{gone} by Python's cyclic collector alone, each {}", ago(ms))
         }
-        Reason::Collected { sawtooth_ms: None, .. } => "freed by Python's cyclic collector alone".to_string(),
-        Reason::Bounded { flat_ms: 0, .. } => "bounded: as much is freed as is allocated".to_string(),
+        Reason::Collected { sawtooth_ms: None, .. } => format!("{gone} by Python's cyclic collector alone"),
+        Reason::Bounded { flat_ms: 0, .. } => format!("bounded: as much is {gone} as is {allocated}"),
         Reason::Bounded { flat_ms, .. } => {
-            format!("bounded for {}: as much is freed as is allocated", ago(flat_ms))
+            format!("bounded for {}: as much is {gone} as is {allocated}", ago(flat_ms))
         }
         Reason::Stopped { flat_ms } => format!("has not grown in the last {}", ago(flat_ms)),
-        Reason::Once { steps: 1, flat_ms } => format!("allocated once, {} before the end", ago(flat_ms)),
+        Reason::Once { steps: 1, flat_ms } => format!("{allocated} once, {} before the end", ago(flat_ms)),
         Reason::Once { steps, flat_ms } => {
             format!(
-                "a few allocations that stay: {}, the last {} before the end",
+                "a few that stay {unfreed}: {}, the last {} before the end",
                 counted(steps, "time"),
                 ago(flat_ms)
             )
         }
-        Reason::Outrun { .. } => "more is allocated than is freed".to_string(),
+        Reason::Outrun { .. } => format!("more is {allocated} than is {gone}"),
         Reason::Slowing => "it grows ever more slowly".to_string(),
-        Reason::StartUp => "allocated at start-up".to_string(),
+        Reason::StartUp => format!("{allocated} at start-up"),
         Reason::Before => "there when the window began".to_string(),
-        Reason::Freed { .. } => "freed again".to_string(),
-        Reason::Young => "what is unfreed is too young to say more".to_string(),
+        Reason::Freed { .. } => format!("{gone} again"),
+        Reason::Young => format!("what is {unfreed} is too young to say more"),
     }
 }
 
@@ -78,8 +109,8 @@ pub(super) fn doubt(doubt: Doubt) -> &'static str {
 }
 
 /// Of an estimate that is a rough one, where it lies.
-fn between(bytes: Estimate) -> Option<String> {
-    let size = |bytes: f64| Size(bytes.max(0.0).round() as u64);
+fn between(words: &Words, bytes: Estimate) -> Option<String> {
+    let size = |bytes: f64| (words.amount)(bytes.max(0.0));
     let is_rough = bytes.high - bytes.low > bytes.value.abs() * ROUGH;
     is_rough.then(|| format!("between {} and {}", size(bytes.low), size(bytes.high)))
 }
@@ -119,9 +150,9 @@ pub(super) fn per(unit: Unit) -> &'static str {
 }
 
 /// `312 KiB/req`.
-pub(super) fn rate(judged: &Judged) -> String {
+pub(super) fn rate(words: &Words, judged: &Judged) -> String {
     match judged.rate {
-        Some(rate) => format!("{}/{}", Size(rate.bytes.value.max(0.0).round() as u64), per(rate.unit)),
+        Some(rate) => format!("{}/{}", (words.amount)(rate.bytes.value.max(0.0)), per(rate.unit)),
         None if judged.judgement.verdict == Verdict::Growing => "?".to_string(),
         None => String::new(),
     }
@@ -142,6 +173,14 @@ pub(super) fn site(verdicts: &Verdicts, judged: &Judged, directories: usize) -> 
     match named(verdicts, judged) {
         Some(frame) => self::frame(frame, directories),
         None => verdicts.report.sites[judged.site].name.clone().unwrap_or_else(|| "?".to_string()),
+    }
+}
+
+/// The same in few characters.
+pub(super) fn without_function(verdicts: &Verdicts, judged: &Judged) -> String {
+    match named(verdicts, judged).and_then(|frame| Some((frame.file.as_deref()?, frame.line))) {
+        Some((file, line)) => place(file, line, 0),
+        None => site(verdicts, judged, 0),
     }
 }
 
