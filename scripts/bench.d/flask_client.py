@@ -1,6 +1,6 @@
 """The load of flask_app.py over one connection: flask_client.py PORT_FILE ROUNDS
 
-A round is a page, a list and an order.
+A round is a page, a list and an order. Prints the seconds that they took.
 """
 import http.client
 import json
@@ -31,11 +31,13 @@ def ask(connection, path, body=None):
 
 def main(port_file, rounds):
     connection = http.client.HTTPConnection("127.0.0.1", port(port_file), timeout=LONGEST_START)
+    began = time.monotonic()
     for number in range(rounds):
         ask(connection, f"/page/{number}")
         ask(connection, f"/items?q={number % 10}")
         lines = [{"item": f"item {line}", "price": 2.5, "count": line} for line in range(10)]
         ask(connection, "/orders", json.dumps({"number": number, "lines": lines}))
+    print(time.monotonic() - began)
     connection.close()
 
 

@@ -1,20 +1,25 @@
-"""Commands and what they cost: CPU time and memory of a program and of every process that it started."""
-import ctypes
+"""Commands and what they cost: CPU time, wall time and memory of a program and of every process that it started.
+
+Everything is built and written in PLACE, which is also where commands run.
+"""
 import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = os.path.join(ROOT, "scripts", "bench.d")
 PLACE = os.path.join(ROOT, ".bench")
-PR_SET_CHILD_SUBREAPER = 36
+LONGEST_RUN = 240  # seconds
+
+
+class Unmeasured(Exception):
+    """Why something could not be measured."""
 
 
 def fail(text):
-    print(f"scripts/bench: {text}", file=sys.stderr)
+    print(f"{sys.argv[0]}: {text}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -27,74 +32,67 @@ def place(name):
 
 
 def shell(*command, data=None):
-    """Runs a command for its output; what it says on failure ends the benchmark."""
+    """Runs a command for its output."""
     done = subprocess.run(command, input=data, stdin=None if data is not None else subprocess.DEVNULL, capture_output=True)
     if done.returncode:
-        fail(f"{' '.join(command[:3])}: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        raise Unmeasured(f"{' '.join(command[:3])}: {done.stderr.decode(errors='replace').strip()[-500:]}")
     return done.stdout
 
 
-def adopt_orphans():
-    """Makes this process the one that waits for processes whose parent is gone, such as a tool's helper."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+def compiled(name, compiler="cc", *flags):
+    """The program, or with -shared the library, of a source file; made again when the source is newer."""
+    out, made_of = place(os.path.splitext(name)[0]), source(name)
+    if not os.path.exists(out) or os.path.getmtime(out) <= os.path.getmtime(made_of):
+        shell(compiler, *flags, made_of, "-o", out + ".new")
+        os.rename(out + ".new", out)
+    return out
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished command: seconds of all its processes, the largest peak of one of them in MiB, its exit status.
-
-    The system counts the memory of who started a process as that process's too: no peak is below our own, some 15 MiB.
-    """
+    """A finished command: seconds of all its processes, and MiB of the largest one and of those alive together (meter.c says how)."""
 
     cpu: float
     wall: float
-    peak: float
-    status: int
-
-
-def spawn(command, env, stdin, out, errors):
-    files = [
-        (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
-        (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
-    ]
-    return os.posix_spawnp(command[0], command, env, file_actions=files, setpgroup=0)
+    largest: float
+    tree: float
 
 
 def metered(command, stdin=os.devnull, out=os.devnull, core=None, env=None, client=None):
-    """Runs a command. A `client` runs beside it and is not part of the cost; if it fails, the command is ended and has its status."""
+    """Runs a command that has to succeed. A `client` drives it, is not part of the cost, and prints the seconds of its load: these are the
+    wall time then."""
+    meter = compiled("meter.c", "cc", "-O2")
     if core is not None:
         command = ["taskset", "-c", str(core), *command]
-    began = time.monotonic()
-    child = spawn(command, os.environ | (env or {}), stdin, out, place("stderr"))
-    beside = spawn(client, os.environ, os.devnull, os.devnull, place("client.stderr")) if client else None
-    cpu, wall, peak, status, refused = 0.0, 0.0, 0.0, None, 0
+    with open(stdin, "rb") as given, open(out, "wb") as said, open(place("stderr"), "wb") as errors:
+        program = subprocess.Popen(
+            [meter, place("meter.out"), "env", *(f"{name}={value}" for name, value in (env or {}).items()), *command],
+            stdin=given, stdout=said, stderr=errors, cwd=PLACE, start_new_session=True,
+        )  # fmt: skip
+    beside = None
     try:
-        while True:
-            try:
-                pid, ended, usage = os.wait4(-1, 0)
-            except ChildProcessError:
-                return Run(cpu, wall, peak, refused or status)
-            if pid == beside:
-                refused = os.waitstatus_to_exitcode(ended)
-                if refused and status is None:
-                    os.killpg(child, signal.SIGTERM)
-                continue
-            cpu += usage.ru_utime + usage.ru_stime
-            peak = max(peak, usage.ru_maxrss / 1024)
-            if pid == child:
-                wall, status = time.monotonic() - began, os.waitstatus_to_exitcode(ended)
-    except KeyboardInterrupt:
-        for group in filter(None, (child, beside)):
-            os.killpg(group, signal.SIGTERM)
-        raise
+        if client:
+            with open(place("client.stderr"), "wb") as errors:
+                beside = subprocess.Popen(client, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, cwd=PLACE)
+            load = beside.communicate(timeout=LONGEST_RUN)[0]
+            if beside.returncode:
+                raise Unmeasured(f"the client: status {beside.returncode}: {errors_of('client.stderr')} {errors_of('stderr')}")
+        program.wait(LONGEST_RUN)
+    except subprocess.TimeoutExpired:
+        raise Unmeasured(f"more than {LONGEST_RUN} s") from None
+    finally:
+        for process in filter(None, (program, beside)):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL) if process is program else process.kill()
+                process.wait()
+    with open(place("meter.out")) as file:
+        wall, cpu, largest, tree, status = map(int, file.read().split())
+    if status:
+        raise Unmeasured(f"{os.path.basename(command[0])}: status {status}: {errors_of('stderr')}")
+    return Run(cpu / 1e6, float(load) if client else wall / 1e9, largest / 1024, tree / 1024)
 
 
-def errors():
-    """The end of what the last command said on standard error."""
-    text = ""
-    for name in ("stderr", "client.stderr"):
-        if os.path.exists(place(name)):
-            with open(place(name), errors="replace") as file:
-                text += file.read()
-    return text.strip()[-500:]
+def errors_of(name):
+    """The end of what was said on standard error."""
+    with open(place(name), errors="replace") as file:
+        return file.read().strip()[-400:]

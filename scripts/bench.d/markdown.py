@@ -1,0 +1,107 @@
+"""The tables of docs/performance.md out of a result in JSON; what stands around them is written by hand."""
+from targets import figure
+
+BEGIN, END = "<!-- written by scripts/bench -->", "<!-- end of what scripts/bench wrote -->"
+
+
+def table(head, rows):
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "|".join("---" if number == 0 else "---:" for number in range(len(head))) + "|"
+    for row in rows:
+        yield "| " + " | ".join(str(cell) for cell in row) + " |"
+
+
+def percent(over):
+    return f"{over['median'] * 100:+.0f} % ({over['lowest'] * 100:+.0f} to {over['highest'] * 100:+.0f})"
+
+
+def number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def machine(of):
+    pythons = ", ".join(f"Python {version}" + "".join(f", {name} {found}" for name, found in peers.items()) for version, peers in of["python"].items())
+    tools = ", ".join(f"{name} {version}" for name, version in of["tools"].items())
+    yield f"{of['cpu']}, {of['cores']} cores, {of['memory_gib']} GiB; {of['distribution']}, Linux {of['kernel']}, {of['libc']}; {tools}; {pythons}."
+
+
+def targets(of):
+    missed = [target for target in of if target["holds"] is not True]
+    yield f"{len(of) - len(missed)} of {len(of)} targets hold."
+    yield ""
+    rows = [
+        (
+            target["workload"],
+            target["what"],
+            f"{figure(target['value'])} {target['unit']}".strip(),
+            f"at {'most' if target['upper'] else 'least'} {figure(target['bound'])}",
+            {True: "holds", False: "**missed**", None: "not measured"}[target["holds"]],
+        )
+        for target in of
+    ]
+    yield from table(["workload", "target", "measured", "wanted", ""], rows)
+
+
+def tool_row(name, found):
+    if "error" in found:
+        return name, "not measured", *[""] * 7
+    analysis = found.get("analysis") or {}
+    over = found["overhead"]
+    return (
+        name,
+        found["rounds"],
+        f"{found['cpu']:.2f}",
+        "" if name == "bare" else percent(over["cpu"]),
+        f"{found['wall']:.2f}",
+        "" if name == "bare" else percent(over["wall"]),
+        f"{found['tree']:.0f}",
+        f"{found['disk'] / 1e6:.1f}" if found.get("disk") else "",
+        f"{analysis['cpu']:.2f}, {analysis['wall']:.2f}, {analysis['tree']:.0f}" if "cpu" in analysis else "failed" if analysis else "",
+        {True: "yes", False: "no", None: ""}[analysis.get("named")],
+    )
+
+
+def program(result):
+    yield f"### {result['name']}"
+    yield ""
+    leak = result["leak"]
+    yield f"{result['about']}. " + (f"Leaks {leak['blocks']:,} blocks in `{leak['function']}`." if leak else "No leak is known.")
+    yield ""
+    head = ["tool", "rounds", "CPU s", "overhead", "wall s", "overhead", "MiB of all", "MB on disk", "analysis: CPU s, wall s, MiB", "names the leak"]
+    yield from table(head, [tool_row(name, found) for name, found in result["tools"].items()])
+    log = result.get("log")
+    if log:
+        yield ""
+        text = f"{log['events']:,} events, {log['lost']:,} lost; {log['bytes_per_event']:.2f} bytes for each; heap of {log['heap_mib']:.0f} MiB, "
+        text += f"{number(log['added_mib'], '.0f')} MiB added; replayed at {log['events'] / log['replay_cpu'] / 1e6:.1f} M events/s on one core"
+        yield text + (f"; {log['leaked']:,} blocks named as leaked." if "leaked" in log else ".")
+    yield ""
+
+
+def lines(result):
+    yield f"Measured on {result['date']} of commit {result['machine']['commit']} in {result['minutes']:.0f} minutes, {result['rounds']} rounds, with:"
+    yield ""
+    yield from machine(result["machine"])
+    yield ""
+    yield "## Targets"
+    yield ""
+    yield from targets(result["targets"])
+    yield ""
+    yield "## Programs"
+    yield ""
+    for each in result["programs"]:
+        yield from program(each)
+    for why in result["unmeasured"]:
+        yield f"- not measured: {why}"
+
+
+def write(path, result):
+    """Puts the tables between their markers."""
+    with open(path) as file:
+        text = file.read()
+    before, _, rest = text.partition(BEGIN)
+    _, marker, after = rest.partition(END)
+    if not marker:
+        raise SystemExit(f"scripts/bench: {path} has no place for what was measured: {BEGIN} .. {END}")
+    with open(path, "w") as file:
+        file.write(before + BEGIN + "\n\n" + "\n".join(lines(result)).rstrip() + "\n\n" + END + after)
