@@ -40,6 +40,8 @@ pub struct Selection {
     pub callers: Option<Handlers>,
     /// What else to see of the events, where these are read.
     pub wanted: Wanted,
+    /// See [`replay::Options::counts_only`].
+    pub counts_only: bool,
     /// Where symbols are.
     pub symbols: symbols::Options,
 }
@@ -93,6 +95,7 @@ impl Loaded {
             until: selection.at,
             from: selection.from,
             wanted: selection.wanted,
+            counts_only: selection.counts_only,
         };
         let readings = in_parallel(&run.recordings, |recording| {
             Mutex::new(Some(Reading::begin(recording, options, progress)))

@@ -28,9 +28,13 @@ pub struct Filter {
 impl Filter {
     /// Whether it leaves anything out.
     pub fn selects(&self) -> bool {
-        let by_age = self.older.is_some() || self.born.selects();
         let by_frame = self.focus.is_some() || self.ignore.is_some() || !self.suppressions.all().is_empty();
-        by_frame || by_age || !self.phases.is_empty()
+        by_frame || self.selects_by_age() || !self.phases.is_empty()
+    }
+
+    /// Whether it leaves out blocks by when they were allocated.
+    pub fn selects_by_age(&self) -> bool {
+        self.older.is_some() || self.born.selects()
     }
 
     /// Whether the expressions match this frame: (focus, ignore).

@@ -1,7 +1,7 @@
 //! `unfreed diff`.
 use std::process::ExitCode;
 
-use super::report::{load, style};
+use super::report::{load, load_counts, style};
 use super::to_stdout;
 use crate::cli::{DiffArgs, Format};
 use crate::diff::Diff;
@@ -9,8 +9,12 @@ use crate::output;
 
 /// Does it.
 pub fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let old = load(&args.old, args.view.by, &args.view.select)?;
-    let diff = Diff::new(old, load(&args.new, args.view.by, &args.view.select)?);
+    let read = |recording| match args.view.format {
+        Format::Json => load(recording, args.view.by, &args.view.select),
+        Format::Text | Format::Csv => load_counts(recording, args.view.by, &args.view.select),
+    };
+    let old = read(&args.old)?;
+    let diff = Diff::new(old, read(&args.new)?);
     let limit = args.view.limit();
     to_stdout(|out| {
         match args.view.format {

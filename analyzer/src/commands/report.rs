@@ -36,10 +36,11 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     }
     let besides = Besides {
         callers: None,
-        courses: args.temporary.is_none() && !args.view.by.is_class(),
+        courses: args.temporary.is_none() && !args.view.by.is_class() && args.view.format != Format::Csv,
         lifetimes: args.lifetimes || args.view.format == Format::Json && !args.view.by.is_class(),
         temporary: args.temporary,
         needs_events: args.lifetimes || args.temporary.is_some(),
+        counts_only: args.view.format == Format::Csv,
     };
     let report = load_with(&args.recording, args.view.by, &args.view.select, besides)?;
     let (limit, style) = (args.view.limit(), style(args.view.all_frames));
@@ -58,6 +59,11 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 /// Opens, replays, symbolises and groups a recording.
 pub(super) fn load(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
     load_with(recording, by, select, Besides::default())
+}
+
+/// The same for who says nothing but the counts of sites.
+pub(super) fn load_counts(recording: &OsStr, by: By, select: &SelectArgs) -> anyhow::Result<Report> {
+    load_with(recording, by, select, Besides { counts_only: true, ..Besides::default() })
 }
 
 /// The same by the user's own lines and functions, where these work on requests.
@@ -79,14 +85,18 @@ struct Besides {
     temporary: Option<u32>,
     /// Otherwise only where events are read anyway.
     needs_events: bool,
+    /// Nothing but the counts of sites is said.
+    counts_only: bool,
 }
 
 fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let Besides { callers, courses, lifetimes, temporary, needs_events } = besides;
+    let Besides { callers, courses, lifetimes, temporary, needs_events, counts_only } = besides;
     let begun_ms = moments::begun_ms(&run);
     let wanted = Wanted { timeline_from_ms: courses.then_some(begun_ms), lifetimes, temporary };
     let mut selection = Selection { wanted, callers, ..selection(&subject, &run, by, select)? };
+    // When exactly a block was allocated only its event tells.
+    selection.counts_only = counts_only && !by.is_class() && !selection.filter.selects_by_age();
     if needs_events && selection.from == Source::Best {
         selection.from = Source::Events;
     }

@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::typed;
-use crate::aggregate::{Counts, Loaded, Process, Selection};
+use recording::layout::STRINGS_END;
+
+use crate::aggregate::in_parallel;
 use crate::cli::{RecordingArgs, RunArgs};
 use crate::destination::{Directory, can_be_recorded_into};
 use crate::error::{Failure, print, reason};
 use crate::launch::{self, Ended, Program};
 use crate::oom::Kills;
 use crate::output::{Number, Size, counted};
-use crate::reader::{self, ProcessState, Recording, Run};
-use crate::replay::Source;
+use crate::reader::{self, Definitions, ProcessState, Recording, Run};
+use crate::replay::{self, Options, Replayed, Source};
 use crate::{preload, progress, tails, target};
 
-/// Of recordings up to this size the events are read for the summary, which takes a fraction of a second; else the live tables.
+/// Where the live tables do not tell all, the events of recordings up to this size are read for the summary, which takes a
+/// fraction of a second.
 const REPLAYED: u64 = 16 << 20;
 
 /// Runs the command; the exit status is its own.
@@ -93,7 +96,7 @@ fn sum_up(args: &RunArgs, directory: &Path, ended: Ended, killed: u64) {
             let is_long = run.recordings.iter().map(|process| process.disk_bytes).sum::<u64>() > REPLAYED;
             let from = if is_long { Source::Table } else { Source::Best };
             let is_brief = is_long && !run.recordings.iter().all(Recording::has_table);
-            print(&if is_brief { brief(&run) } else { totals(&read(&run, from)) });
+            print(&if is_brief { brief(&run) } else { totals(&run, &read(&run, from)) });
             print_first(run.recordings.iter().filter_map(|process| match &process.state {
                 ProcessState::Stopped(why) => {
                     Some(format!("process {}: recording stopped before it ended: {why}", process.header.pid))
@@ -120,10 +123,11 @@ fn why_nothing(args: &RunArgs, shown: &str) -> String {
     }
 }
 
-fn read(run: &Run, from: Source) -> Vec<Process> {
+/// What is unfreed in each process, without a look at its stacks.
+fn read(run: &Run, from: Source) -> Vec<Replayed> {
     let bar = progress::bytes("summary", run.log_bytes());
-    let selection = Selection { from, ..Selection::default() };
-    Loaded::read(run, &selection, &|bytes| bar.inc(bytes)).processes(run)
+    let options = Options { from, counts_only: true, ..Options::default() };
+    in_parallel(&run.recordings, |recording| replay::replay(recording, options, &|bytes| bar.inc(bytes)))
 }
 
 /// What is known of a run without live tables, if its events are not read.
@@ -154,15 +158,15 @@ fn print_first(mut messages: impl Iterator<Item = String>) {
 }
 
 /// One line of numbers.
-fn totals(processes: &[Process]) -> String {
-    let mut counts = Counts::default();
-    let (mut events, mut lost, mut log, mut running) = (0u64, 0u64, 0, 0);
-    for process in processes {
-        counts.add(&process.counts);
-        events = events.saturating_add(process.events.unwrap_or(0));
-        lost = lost.saturating_add(process.lost);
-        log += process.log_bytes;
-        running += u64::from(process.state == ProcessState::Running);
+fn totals(run: &Run, processes: &[Replayed]) -> String {
+    let (mut unfreed, mut blocks, mut events, mut lost, mut log, mut running) = (0u64, 0, 0u64, 0u64, 0, 0);
+    for (recording, replayed) in run.recordings.iter().zip(processes) {
+        blocks += replayed.live.len() as u64;
+        unfreed = replayed.live.iter().fold(unfreed, |sum, (_, block)| sum.saturating_add(block.size));
+        events = events.saturating_add(replayed.events);
+        lost = lost.saturating_add(replayed.lost);
+        log += STRINGS_END as u64 + replayed.bytes_used + Definitions::bytes(recording);
+        running += u64::from(recording.is_running());
     }
     format!(
         "{}{}, {}, lost {}; unfreed {} in {}; log {}",
@@ -170,8 +174,8 @@ fn totals(processes: &[Process]) -> String {
         still_running(running),
         counted(events, "event"),
         Number(lost),
-        Size(counts.unfreed_bytes),
-        counted(counts.unfreed_blocks, "block"),
+        Size(unfreed),
+        counted(blocks, "block"),
         Size(log)
     )
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use recording::{
     Address, Definition, DefinitionDecoder, DefinitionModel, EndReason, FrameKind, StackId,
-    layout::{CHUNK_HEADER, IDS_PER_CHUNK},
+    layout::{CHUNK, CHUNK_HEADER, IDS_PER_CHUNK},
 };
 
 use super::chunks::ChunkPlace;
@@ -97,6 +97,21 @@ impl Definitions {
         let again = if recording.is_running() { recording.again() } else { None };
         read.read_on(recording, &again.as_ref().unwrap_or(recording).definitions);
         read
+    }
+
+    /// About as many bytes as [`Definitions::bytes_used`] says after a reading: but for the last one a writer's chunks are full.
+    pub fn bytes(recording: &Recording) -> u64 {
+        let (chunks, mut records) = (recording.chunks(), Vec::new());
+        let mut bytes = 0;
+        for places in recording.definitions.chunk_by(|a, b| a.header.writer == b.header.writer) {
+            let used = places.last().map_or(0, |place| {
+                let read = chunks.read(place, &mut records);
+                let used = records.iter().rposition(|&byte| byte != 0).filter(|_| read.is_ok());
+                CHUNK_HEADER + used.map_or(0, |last| last + 1)
+            });
+            bytes += ((places.len() - 1) * CHUNK + used) as u64;
+        }
+        bytes
     }
 
     /// Adds what was written since the last reading, `places` being the chunks that there are now.

@@ -23,6 +23,8 @@ pub struct Options {
     pub from: Source,
     /// What else to see of the events, if these are read.
     pub wanted: Wanted,
+    /// Neither the peak nor when exactly a block was allocated is asked for: a live table tells all.
+    pub counts_only: bool,
 }
 
 /// A thread of the process.

@@ -9,8 +9,8 @@ use crate::reader::Recording;
 /// What to read.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum Source {
-    /// The live table if the process runs, if its events are not all there, or if there are very many; otherwise the
-    /// events, which also tell the peak and the threads.
+    /// The live table if it tells all that is asked for, if the process runs, if its events are not all there, or if there are
+    /// very many; otherwise the events, which also tell the peak and the threads.
     #[default]
     Best,
     /// The live table, where there is one.
@@ -43,7 +43,8 @@ impl Source {
                 }
                 Moment::End | Moment::BeforeExit => {
                     let large = recording.event_bytes() > LARGE;
-                    (recording.is_running() || large) && !recording.counts.is_empty()
+                    let enough = options.counts_only || recording.is_running() || large;
+                    enough && !recording.counts.is_empty()
                 }
             },
         }

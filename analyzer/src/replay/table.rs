@@ -27,6 +27,10 @@ pub struct TableReading<'r> {
     positions: [Positions; 2],
     index: SiteIndex,
     blocks: Blocks,
+    /// What was allocated and is in no site: after the moment of which to speak, and arenas.
+    besides: u64,
+    /// Of that, what is not freed.
+    besides_unfreed: u64,
     out: Replayed,
     /// Readings before this one.
     tries: u32,
@@ -62,6 +66,8 @@ impl<'r> TableReading<'r> {
             positions,
             index: SiteIndex::new(recording),
             blocks: Blocks::default(),
+            besides: 0,
+            besides_unfreed: 0,
             tries: 0,
             out: Replayed { is_table: true, ..Replayed::default() },
             reader,
@@ -77,14 +83,16 @@ impl<'r> TableReading<'r> {
         for place in &recording.counts {
             self.out.losses.extend(self.reader.whole(place, &mut chunk).err());
             let counts = (0..ENTRIES).map_while(|index| Count::read(&chunk, index));
-            for count in counts.filter(|count| !(before_exit && count.late)) {
-                self.out.events = self.out.events.saturating_add(count.allocations.into());
-                if count.stack == StackId::ARENA {
+            for count in counts {
+                let allocations = u64::from(count.allocations);
+                self.out.events = self.out.events.saturating_add(allocations);
+                if count.stack == StackId::ARENA || before_exit && count.late {
+                    self.besides = self.besides.saturating_add(allocations);
                     continue;
                 }
                 let site = self.index.of(count.stack, 0, &mut self.out.sites);
                 let totals = &mut self.out.sites[site as usize];
-                totals.allocations += u64::from(count.allocations);
+                totals.allocations += allocations;
                 totals.allocated_bytes = totals.allocated_bytes.wrapping_add(count.bytes);
             }
         }
@@ -101,8 +109,9 @@ impl<'r> TableReading<'r> {
                 let Some(tag) = Tag::from_word(word(&chunk, TAGS + 8 * page)) else { continue };
                 let words = &chunk[PAGE * (page + 1)..PAGE * (page + 2)];
                 sizes.page(tag, words);
-                if !(before_exit && tag.late) {
-                    self.read_page(tag, words, before_exit, &ages, &mut sizes);
+                match before_exit && tag.late {
+                    true => self.besides_unfreed += unfreed(words),
+                    false => self.read_page(tag, words, before_exit, &ages, &mut sizes),
                 }
             }
         }
@@ -117,7 +126,10 @@ impl<'r> TableReading<'r> {
             let moving = match word.kind() {
                 Some(Kind::Block) => 0,
                 Some(Kind::Moving) => MOVING,
-                Some(Kind::FreedLate) if before_exit => 0,
+                Some(Kind::FreedLate) if before_exit => {
+                    self.out.events += 1;
+                    0
+                }
                 _ => continue,
             };
             let (address, stack) = (word.address(tag, index), word.stack());
@@ -130,6 +142,7 @@ impl<'r> TableReading<'r> {
             let size = size.unwrap_or(0);
             if is_arena {
                 self.blocks.arenas.add(address, size);
+                self.besides_unfreed += 1;
                 continue;
             }
             let site = self.index.of(stack, 0, &mut self.out.sites);
@@ -171,7 +184,7 @@ impl<'r> TableReading<'r> {
         self.out.arenas = self.blocks.arenas.counts(&self.blocks.live);
         self.out.arena_list = self.blocks.arenas.list();
         self.out.live = self.blocks.live;
-        self.out.bytes_used = self.recording.event_bytes();
+        self.out.bytes_used = self.positions[1].bytes(self.recording);
         self.out.with_header(self.recording)
     }
 
@@ -229,6 +242,7 @@ impl<'r> TableReading<'r> {
 
     /// What was allocated and is not there was freed.
     fn count(&mut self) {
+        self.out.events = self.out.events.saturating_add(self.besides.saturating_sub(self.besides_unfreed));
         let mut unfreed = vec![(0u64, 0u64); self.out.sites.len()];
         for (_, block) in &self.blocks.live {
             let (blocks, bytes) = &mut unfreed[block.site as usize];
@@ -309,6 +323,12 @@ impl Sizes {
             }
         }
     }
+}
+
+/// How many blocks these words stand for.
+fn unfreed(words: &[u8]) -> u64 {
+    let kinds = words.as_chunks().0.iter().map(|bytes| Word(u64::from_le_bytes(*bytes)).kind());
+    kinds.filter(|kind| matches!(kind, Some(Kind::Block | Kind::Moving))).count() as u64
 }
 
 fn word(bytes: &[u8], at: usize) -> u64 {

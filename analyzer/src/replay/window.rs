@@ -7,7 +7,7 @@
 //! tells; and that came after the first position of its writer, since it came after another one did after the second.
 use std::collections::BTreeMap;
 
-use recording::layout::CHUNK_HEADER;
+use recording::layout::{CHUNK, CHUNK_HEADER};
 use recording::{Address, Event, EventDecoder, EventModel, StackId, mark};
 
 use super::live::Birth;
@@ -49,6 +49,13 @@ impl Positions {
     /// To be noted.
     pub fn noted(&self) -> Vec<(u32, u32, usize)> {
         self.0.iter().map(|(&writer, position)| (writer, position.ordinal, position.applied)).collect()
+    }
+
+    /// Bytes of event records and their chunks' headers up to them; but for the last one a writer's chunks are full.
+    pub fn bytes(&self, recording: &Recording) -> u64 {
+        let full = |chunks: &Vec<ChunkPlace>| chunks.len().saturating_sub(1) * CHUNK;
+        let writers = recording.writers.iter();
+        writers.map(|(&writer, chunks)| (full(chunks) + self.of(writer).applied) as u64).sum()
     }
 
     fn of(&self, writer: u32) -> Position {
