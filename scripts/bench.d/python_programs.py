@@ -7,7 +7,7 @@ import subprocess
 from metered import place, source
 from programs import Leak, Program, fresh
 
-NAMES = ["script", "flask"]
+NAMES = ("script", "flask")
 VERSIONS = ["3.11", "3.13"]
 SCRIPT_ROUNDS, FLASK_ROUNDS = 15, 400
 SMALL = 5  # times less, for the slowest tools
