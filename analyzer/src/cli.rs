@@ -107,10 +107,10 @@ pub enum Verb {
     /// (--baseline, a file that --write-baseline wrote); and on what `unfreed growth` says is GROWING (--max-growth). Any of
     /// them may be combined.
     ///
-    /// The exit status is 0 within all limits, 1 over one of them, 2 if REC, a file or an option cannot be used, and 3 within
-    /// limits but with an incomplete recording: events or blocks lost, recording stopped early, files or parts of them that
-    /// cannot be read, children that could not be recorded, events that cannot be, or too short to tell what grows where that
-    /// was asked. Over a limit is 1 also then.
+    /// The exit status is 0 within all limits, 1 over one of them, 2 if REC, a file or an option cannot be used, and 3 if the
+    /// recording is incomplete, which may be why it is over or within: events or blocks lost, recording stopped early, files or
+    /// parts of them that cannot be read, children that could not be recorded, events that cannot be; or within limits, and
+    /// too short to tell what grows where that was asked.
     Check(CheckArgs),
     /// Watch what is unfreed while processes run
     ///

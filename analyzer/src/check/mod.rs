@@ -30,6 +30,8 @@ pub struct Check {
     pub is_compared: bool,
     /// Why the recording is not complete; empty if it is.
     pub incomplete: Vec<String>,
+    /// Whether that is since something of it is missing; else it only says too little of growth.
+    pub is_lost: bool,
     /// Whether an incomplete recording will do.
     pub allow_incomplete: bool,
 }
@@ -39,9 +41,9 @@ pub struct Check {
 pub enum Verdict {
     /// Within all limits.
     Within,
-    /// Over one of them: what is missing could only add to it.
+    /// Over one of them.
     Over,
-    /// Within all limits, as far as is known.
+    /// Not to be told: what is missing may be blocks, and it may be that blocks were freed.
     Incomplete,
 }
 
@@ -79,19 +81,26 @@ impl Check {
         // Stable: within those that are over and the others they stay as they are.
         rows.sort_by_key(|row| !row.is_over);
         let mut incomplete = incomplete(&report);
+        let is_lost = !incomplete.is_empty();
         incomplete.extend(rates.iter().flat_map(|rates| rates.untold.clone()));
         let is_compared = baseline.is_some();
         let allow_incomplete = limits.allow_incomplete;
-        Check { report, rates, outcomes, rows, is_compared, incomplete, allow_incomplete }
+        Check { report, rates, outcomes, rows, is_compared, incomplete, is_lost, allow_incomplete }
     }
 
     /// In one word.
     pub fn verdict(&self) -> Verdict {
-        match self.outcomes.iter().any(|outcome| outcome.is_exceeded) {
+        match self.is_over() {
+            _ if self.is_lost && self.is_incomplete() => Verdict::Incomplete,
             true => Verdict::Over,
             false if self.is_incomplete() => Verdict::Incomplete,
             false => Verdict::Within,
         }
+    }
+
+    /// Whether a limit is exceeded, as far as is known.
+    pub fn is_over(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.is_exceeded)
     }
 
     /// Whether something is missing that may not be.

@@ -55,7 +55,7 @@ pub struct CheckArgs {
     /// What is no difference to the baseline: below PERCENT% of it or below SIZE [default: 5%,4KiB]
     #[arg(long, value_name = "PERCENT%,SIZE", value_parser = noise)]
     pub noise: Option<Noise>,
-    /// Within limits is 0 also if the recording is incomplete
+    /// Within limits is 0 and over one 1 also if the recording is incomplete
     #[arg(long)]
     pub allow_incomplete: bool,
     /// What makes one site: function, line, stack or module [default: function; that of the baseline; stack with --format lsan]

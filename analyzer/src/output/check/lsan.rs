@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use crate::aggregate::Frame;
-use crate::check::{Check, Row, Verdict};
+use crate::check::{Check, Row};
 use crate::output::suppressions;
 
 const RULE: &str = "=================================================================";
@@ -14,12 +14,11 @@ const LINE: &str = "-----------------------------------------------------";
 
 /// Prints it with its first `limit` sites.
 pub fn lsan(check: &Check, limit: usize, out: &mut dyn Write) -> io::Result<()> {
-    let verdict = check.verdict();
     let over: Vec<&Row> = check.rows.iter().filter(|row| row.is_over).collect();
     let mut seen = std::collections::HashSet::new();
     let sites: Vec<usize> =
         over.iter().filter_map(|row| row.site).filter(|site| seen.insert(*site)).collect();
-    if verdict == Verdict::Over {
+    if check.is_over() {
         let pid = check.report.processes.first().map_or(0, |process| process.pid);
         writeln!(out, "\n{RULE}\n=={pid}==ERROR: LeakSanitizer: detected memory leaks")?;
         sites.iter().take(limit).try_for_each(|&site| stack(check, site, out))?;
@@ -33,7 +32,7 @@ pub fn lsan(check: &Check, limit: usize, out: &mut dyn Write) -> io::Result<()> 
     for reason in check.incomplete.iter().filter(|_| check.is_incomplete()) {
         writeln!(out, "LeakSanitizer: incomplete recording: {reason}")?;
     }
-    if verdict == Verdict::Over {
+    if check.is_over() {
         let counts = |site: &usize| check.report.sites[*site].counts;
         let bytes = sites.iter().fold(0u64, |sum, site| sum.saturating_add(counts(site).unfreed_bytes));
         let blocks = sites.iter().fold(0u64, |sum, site| sum.saturating_add(counts(site).unfreed_blocks));

@@ -39,7 +39,7 @@ pub fn markdown(check: &Check, limit: usize, all_frames: bool, out: &mut dyn Wri
 
 fn table(check: &Check, measure: Measure, limit: usize, out: &mut dyn Write) -> io::Result<()> {
     let (rows, same) = rows(check, measure);
-    if !rows.is_empty() && (check.is_compared || check.verdict() == Verdict::Over) {
+    if !rows.is_empty() && (check.is_compared || check.is_over()) {
         let title = title(check, measure);
         match check.is_compared {
             true => {

@@ -57,7 +57,7 @@ fn outcomes(check: &Check, style: Style, out: &mut dyn Write) -> io::Result<()> 
         writeln!(out, "{said}: and {} more", counted((check.incomplete.len() - REASONS) as u64, "reason"))?;
     }
     if check.verdict() == Verdict::Incomplete {
-        for outcome in &check.outcomes {
+        for outcome in check.outcomes.iter().filter(|outcome| !outcome.is_exceeded) {
             let (limit, found) = words(outcome);
             writeln!(out, "within {limit} as far as is known: {found}")?;
         }
@@ -68,7 +68,7 @@ fn outcomes(check: &Check, style: Style, out: &mut dyn Write) -> io::Result<()> 
 
 fn table(check: &Check, measure: Measure, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let (rows, same) = rows(check, measure);
-    let is_told = check.is_compared || check.verdict() == Verdict::Over;
+    let is_told = check.is_compared || check.is_over();
     if !is_told || (rows.is_empty() && (same == 0 || measure == Measure::Growth)) {
         return Ok(());
     }
