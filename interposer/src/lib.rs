@@ -66,6 +66,8 @@ pub mod sys;
 pub mod table;
 #[cfg(not(loom))]
 pub mod thread;
+#[cfg(unfreed_timed)]
+pub mod timed;
 
 #[cfg(unfreed_preload)]
 #[panic_handler]

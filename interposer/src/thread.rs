@@ -27,6 +27,8 @@ use crate::python::Chain;
 use crate::stack::{Caller, Capture};
 use crate::table::{Found, Moved, Place, Spacing};
 use crate::{clock, modules, process, run, sandbox, switch, sys, table};
+#[cfg(unfreed_timed)]
+use crate::timed;
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
@@ -457,8 +459,15 @@ impl Level {
     fn stack_of(&mut self, caller: Caller) -> StackId {
         let mut definer =
             Definer::new(&mut self.wiped.definitions, self.wiped.writer, &mut self.kept.scratch);
+        #[cfg(unfreed_timed)]
+        let begin = timed::now();
         let native = self.kept.capture.take(caller, &mut definer);
-        self.kept.python.take(native, self.kept.capture.is_interrupted(), &mut definer)
+        #[cfg(unfreed_timed)]
+        let between = timed::now();
+        let merged = self.kept.python.take(native, self.kept.capture.is_interrupted(), &mut definer);
+        #[cfg(unfreed_timed)]
+        timed::captured(begin, between, timed::now());
+        merged
     }
 
     /// Whether the file is still ours: not in a child that was forked by a signal handler which interrupted us.

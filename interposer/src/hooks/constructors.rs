@@ -6,6 +6,8 @@ use crate::{process, python, switch, thread};
 /// and looks up the real functions on a stack that has room for it. Allocations before this begin it themselves.
 /// Interpreters are found now also where the recording is switched on later, since no other thread changes the list.
 extern "C" fn at_load() {
+    #[cfg(unfreed_timed)]
+    crate::timed::begin();
     thread::begin();
     if !switch::is_never() {
         python::find_loaded();
@@ -13,6 +15,8 @@ extern "C" fn at_load() {
 }
 
 extern "C" fn at_exit() {
+    #[cfg(unfreed_timed)]
+    crate::timed::end();
     process::ended();
 }
 
