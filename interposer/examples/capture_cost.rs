@@ -20,7 +20,7 @@ impl Sink for Nodes {
     fn epoch(&mut self, _: u32) {}
 
     #[inline(always)]
-    fn node(&mut self, parent: StackId, pc: Address, _: FrameKind) -> StackId {
+    fn node(&mut self, parent: StackId, pc: Address, _: FrameKind, _: [u64; 2]) -> StackId {
         let hash = (pc.0 ^ (parent.0 as u64).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
         let slot = &mut self.table[hash as usize & 0x3fff];
         if (slot.0, slot.1) != (parent.0, pc.0) {

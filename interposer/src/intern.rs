@@ -51,6 +51,9 @@ static NODES: Table<Pages, 10> = Table::new();
 pub struct Key(u64);
 
 impl Key {
+    /// That of no node: there is no code at address 0.
+    pub const NONE: Key = Key(0);
+
     /// The key of frame `pc`.
     #[inline(always)]
     pub fn new(pc: Address, kind: FrameKind) -> Key {
@@ -83,19 +86,31 @@ impl Key {
     }
 }
 
-fn entry(key: Key, parent: StackId) -> Entry {
-    Entry { hash: key.hash(parent), key: key.0, parent: parent.0 }
-}
-
 /// The node of frame `key` called by `parent`, if it was written.
 pub fn find(key: Key, parent: StackId) -> Option<StackId> {
-    NODES.find(entry(key, parent)).map(StackId)
+    find_at(key.hash(parent), key, parent)
+}
+
+/// The same with another hash, which all must use for this key and parent.
+pub fn find_at(hash: u64, key: Key, parent: StackId) -> Option<StackId> {
+    NODES.find(Entry { hash, key: key.0, parent: parent.0 }).map(StackId)
 }
 
 /// Remembers that `id` is the node of frame `key` called by `parent`. Returns the id to use: another thread may
 /// have been first.
 pub fn insert(key: Key, parent: StackId, id: StackId) -> StackId {
-    StackId(NODES.insert(entry(key, parent), id.0))
+    insert_at(key.hash(parent), key, parent, id)
+}
+
+/// The same, as for [`find_at`].
+pub fn insert_at(hash: u64, key: Key, parent: StackId, id: StackId) -> StackId {
+    StackId(NODES.insert(Entry { hash, key: key.0, parent: parent.0 }, id.0))
+}
+
+/// A node with this hash may be looked for or inserted soon.
+#[inline(always)]
+pub fn expect(hash: u64) {
+    NODES.prefetch(hash);
 }
 
 /// Forgets all nodes: their places in the code may mean something else from here on.

@@ -8,6 +8,7 @@ use crate::intern::{self, Key};
 use crate::process;
 use crate::python;
 use crate::stack::Sink;
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::sync::atomic::Ordering::Relaxed;
 use recording::layout::{CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, IDS_PER_CHUNK, NEXT_ID_BLOCK, ROOM};
 use recording::{
@@ -26,9 +27,9 @@ const FOUND_PER_PLACE: u32 = 4;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Known {
+    /// [`Key::NONE`] if the slot is empty.
     key: Key,
     parent: StackId,
-    /// 0 if the slot is empty.
     id: StackId,
 }
 
@@ -65,37 +66,66 @@ impl<'a> Definer<'a> {
         Definer { definitions, writer, scratch, newest: None }
     }
 
-    /// The id of the node with this key, made of `parts`, of which the first is its parent; `record` writes it if it is new.
+    /// The id of the node with this key and hash, made of `parts`, of which the first is its parent; `record` writes it if it is
+    /// new.
     #[inline(always)]
     fn node_of<const N: usize>(
         &mut self,
+        hash: u64,
         key: Key,
         parts: [StackId; N],
         record: impl FnOnce(&mut DefinitionModel) -> Packed,
     ) -> StackId {
-        let parent = parts[0];
-        let known = self.definitions.known_at(key, parent);
-        if known.key == key && known.parent == parent && known.id.0 != 0 {
-            return known.id;
+        if let Some(known) = self.definitions.known(hash, key, parts[0]) {
+            return known;
         }
         let is_new = self.newest.is_some_and(|newest| parts.contains(&newest));
-        let id = self.unknown_node(key, parent, is_new, record);
-        if id.is_frame() {
-            *self.definitions.known_at(key, parent) = Known { key, parent, id };
-        }
-        id
+        self.unknown_node(hash, key, parts[0], is_new, record)
+    }
+
+    /// Frame `pc`, called by `parent`, is not among the known nodes.
+    #[cold]
+    #[inline(never)]
+    fn unknown_frame(
+        &mut self,
+        parent: StackId,
+        pc: Address,
+        kind: FrameKind,
+        [path, next]: [u64; 2],
+    ) -> StackId {
+        // What it calls will not be known either.
+        intern::expect(next);
+        let is_new = self.newest == Some(parent);
+        self.unknown_node(path, Key::new(pc, kind), parent, is_new, |model| model.node(parent, pc, kind))
     }
 
     #[cold]
     #[inline(never)]
     fn unknown_node(
         &mut self,
+        hash: u64,
         key: Key,
         parent: StackId,
         is_new: bool,
         record: impl FnOnce(&mut DefinitionModel) -> Packed,
     ) -> StackId {
-        if !is_new && let Some(id) = intern::find(key, parent) {
+        let id = self.find_or_write(hash, key, parent, is_new, record);
+        if id.is_frame() {
+            *self.definitions.known_at(hash) = Known { key, parent, id };
+        }
+        id
+    }
+
+    #[inline(always)]
+    fn find_or_write(
+        &mut self,
+        hash: u64,
+        key: Key,
+        parent: StackId,
+        is_new: bool,
+        record: impl FnOnce(&mut DefinitionModel) -> Packed,
+    ) -> StackId {
+        if !is_new && let Some(id) = intern::find_at(hash, key, parent) {
             self.definitions.found_elsewhere();
             return id;
         }
@@ -107,7 +137,7 @@ impl<'a> Definer<'a> {
         let record = record(&mut self.definitions.model);
         self.definitions.cursor.put(record);
         self.newest = Some(id);
-        intern::insert(key, parent, id)
+        intern::insert_at(hash, key, parent, id)
     }
 
     /// Room for a record of `size` bytes, and the epoch written before it.
@@ -173,8 +203,18 @@ impl Sink for Definer<'_> {
     }
 
     #[inline(always)]
-    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
-        self.node_of(Key::new(pc, kind), [parent], |model| model.node(parent, pc, kind))
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, paths: [u64; 2]) -> StackId {
+        match self.definitions.known(paths[0], Key::new(pc, kind), parent) {
+            Some(known) => known,
+            None => self.unknown_frame(parent, pc, kind, paths),
+        }
+    }
+
+    #[inline(always)]
+    fn expect(&mut self, path: u64) {
+        let place: *const Known = self.definitions.known_at(path);
+        // SAFETY: has no effect but on caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
     }
 
     #[cold]
@@ -195,12 +235,15 @@ impl python::Sink for Definer<'_> {
     #[inline(always)]
     fn python_node(&mut self, parent: StackId, code: u32, instruction: i32, entry: bool) -> StackId {
         let key = Key::of_python(code, instruction, entry);
-        self.node_of(key, [parent], |model| model.python_node(parent, code, instruction, entry))
+        self.node_of(key.hash(parent), key, [parent], |model| {
+            model.python_node(parent, code, instruction, entry)
+        })
     }
 
     #[inline(always)]
     fn merged(&mut self, native: StackId, python: StackId) -> StackId {
-        self.node_of(Key::of_merged(python), [native, python], |model| model.merged(native, python))
+        let key = Key::of_merged(python);
+        self.node_of(key.hash(native), key, [native, python], |model| model.merged(native, python))
     }
 
     #[cold]
@@ -225,11 +268,18 @@ impl python::Sink for Definer<'_> {
 }
 
 impl Definitions {
-    /// Where a node with this key is if it is known.
+    /// Where a node with this hash is if it is known.
     #[inline(always)]
-    fn known_at(&mut self, key: Key, parent: StackId) -> &mut Known {
-        let slot = key.hash(parent) >> (64 - KNOWN_BITS[0] - self.known_bits);
+    fn known_at(&mut self, hash: u64) -> &mut Known {
+        let slot = hash >> (64 - KNOWN_BITS[0] - self.known_bits);
         &mut self.known[KNOWN - 1 - slot as usize % KNOWN]
+    }
+
+    /// The node, if it is known.
+    #[inline(always)]
+    fn known(&mut self, hash: u64, key: Key, parent: StackId) -> Option<StackId> {
+        let known = self.known_at(hash);
+        (known.key == key && known.parent == parent).then_some(known.id)
     }
 
     /// A node was not among the known ones, but in the shared table: more places are taken into use where that is often so.
@@ -259,7 +309,7 @@ impl Definitions {
         self.epoch = epoch;
         let in_use = 1 << (KNOWN_BITS[0] + self.known_bits);
         for known in self.known.iter_mut().rev().take(in_use) {
-            known.id = StackId(0);
+            known.key = Key::NONE;
         }
     }
 }

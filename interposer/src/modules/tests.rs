@@ -24,7 +24,7 @@ struct Records {
 impl Sink for Records {
     fn epoch(&mut self, _: u32) {}
 
-    fn node(&mut self, _: StackId, _: Address, _: FrameKind) -> StackId {
+    fn node(&mut self, _: StackId, _: Address, _: FrameKind, _: [u64; 2]) -> StackId {
         StackId::FIRST
     }
 

@@ -132,14 +132,25 @@ impl<M: Memory<LEVELS>, const LEVELS: usize> Table<M, LEVELS> {
         })
     }
 
+    /// Has the processor fetch the slot of a new entry with this hash.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.prefetch_in(self.newest.load(Relaxed).min(LEVELS - 1), hash);
+    }
+
+    #[inline(always)]
+    fn prefetch_in(&self, level: usize, hash: u64) {
+        let first = (hash >> (64 - M::BITS[level])) as usize;
+        M::prefetch(self.levels[level].slots.load(Relaxed) + first * size_of::<Slot>());
+    }
+
     /// The id of an entry, if there is one.
     #[inline(always)]
     pub fn find(&self, entry: Entry) -> Option<u32> {
         let newest = self.newest.load(Acquire).min(LEVELS - 1);
         // A miss in each level would otherwise wait for the one before.
-        for (level, table) in self.levels.iter().enumerate().take(newest + 1) {
-            let first = (entry.hash >> (64 - M::BITS[level])) as usize;
-            M::prefetch(table.slots.load(Relaxed) + first * size_of::<Slot>());
+        for level in 0..=newest {
+            self.prefetch_in(level, entry.hash);
         }
         for level in (0..=newest).rev() {
             for slot in self.candidates(level, entry) {

@@ -33,8 +33,12 @@ use crate::modules;
 pub trait Sink {
     /// The nodes and modules that follow belong to this epoch of the module map.
     fn epoch(&mut self, epoch: u32);
-    /// The id of frame `pc`, called by `parent` (a frame or an end reason).
-    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId;
+    /// The id of frame `pc`, called by `parent` (a frame or an end reason). The first of `paths` is a hash of it and its callers,
+    /// the other one of the frame that is asked for next, if one is.
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, paths: [u64; 2]) -> StackId;
+    /// A frame with this hash is asked for soon.
+    #[inline(always)]
+    fn expect(&mut self, _path: u64) {}
     /// A module was first seen; called before the first node within it.
     fn module(&mut self, module: &Module);
     /// A module is gone from this epoch on.
@@ -135,6 +139,8 @@ pub struct Capture {
     /// Of `frames`, up to the outermost one that a signal interrupted; 0 if none was.
     interrupted: usize,
     frames: [Frame; MAX_FRAMES],
+    /// A hash of each kept frame and its callers, from the end.
+    paths: [u64; MAX_FRAMES],
     /// The frames of the capture under way that are not taken over, innermost first.
     fresh: [Frame; MAX_FRAMES],
 }
@@ -371,6 +377,12 @@ impl Capture {
         (index, fresh, walk)
     }
 
+    /// Where the hash of kept frame `index` is.
+    #[inline(always)]
+    fn path_of(index: usize) -> usize {
+        MAX_FRAMES - 1 - (index & (MAX_FRAMES - 1))
+    }
+
     /// Makes the planned stack the kept one and gives its new frames their ids.
     fn keep(&mut self, plan: Plan, sink: &mut impl Sink) -> StackId {
         // Frames above are overwritten: the kept stack must not include them at any instant.
@@ -379,20 +391,30 @@ impl Capture {
             self.interrupted = 0;
         }
         compiler_fence(SeqCst);
-        let (mut parent, mut bp_need) = match plan.kept.checked_sub(1) {
-            Some(top) => (StackId(self.frame(top).id), self.frame(top).bp_need),
+        let (mut parent, mut bp_need, mut path) = match plan.kept.checked_sub(1) {
+            Some(top) => {
+                let frame = self.frame(top);
+                (StackId(frame.id), frame.bp_need, self.paths[Capture::path_of(top)])
+            }
             None => {
                 self.end = plan.end.id().0;
-                (plan.end.id(), Frame::NONE)
+                (plan.end.id(), Frame::NONE, self.end.into())
             }
         };
-        let mut cut = if plan.kept == 0 && plan.end == EndReason::TooDeep { Frame::CUT } else { 0 };
+        // An id is looked up with that of the caller: what is to be looked at is fetched for all before.
+        for place in 0..plan.fresh {
+            path = path_to(self.fresh[(plan.fresh - 1 - place) & (MAX_FRAMES - 1)].pc, path);
+            self.paths[Capture::path_of(plan.kept + place)] = path;
+            sink.expect(path);
+        }
+        let mut next = self.paths[Capture::path_of(plan.kept)];
+        if plan.kept == 0 && plan.end == EndReason::TooDeep {
+            self.fresh[plan.fresh.wrapping_sub(1) & (MAX_FRAMES - 1)].flags |= Frame::CUT;
+        }
         let mut len = plan.kept;
         let mut recorded = true;
         for place in (0..plan.fresh).rev() {
             let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
-            frame.flags |= cut;
-            cut = 0;
             if bp_need != Frame::NONE && frame.has(Frame::SAVES_RBP) {
                 frame.flags |= Frame::CHECK_RBP;
             }
@@ -400,8 +422,12 @@ impl Capture {
                 frame.bp_need = if frame.has(Frame::SAVES_RBP) { Frame::NONE } else { bp_need };
             }
             bp_need = frame.bp_need;
-            parent = sink.node(parent, Address(frame.pc), frame.kind());
-            recorded &= parent.is_frame();
+            path = next;
+            next = self.paths[Capture::path_of(len + 1)];
+            parent = sink.node(parent, Address(frame.pc), frame.kind(), [path, next]);
+            if !parent.is_frame() {
+                recorded = false;
+            }
             frame.id = parent.0;
             self.frames[len & (MAX_FRAMES - 1)] = frame;
             len += 1;
@@ -428,6 +454,13 @@ impl Capture {
         self.next_region = self.next_region.wrapping_add(1);
         found
     }
+}
+
+/// A hash of frame `pc` and its callers, of whom `callers` is the hash.
+#[inline(always)]
+fn path_to(pc: u64, callers: u64) -> u64 {
+    let hash = (callers ^ pc).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ hash >> 32
 }
 
 /// A word of a stack.

@@ -32,7 +32,7 @@ fn counts_down(counter: &mut Option<usize>) -> bool {
 impl Sink for Nodes {
     fn epoch(&mut self, _: u32) {}
 
-    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, _: [u64; 2]) -> StackId {
         self.asked += 1;
         assert!(!counts_down(&mut self.until_panic), "left in the middle");
         if counts_down(&mut self.until_loss) {

@@ -41,7 +41,7 @@ impl Nodes {
 impl Sink for Nodes {
     fn epoch(&mut self, _: u32) {}
 
-    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, _: [u64; 2]) -> StackId {
         let hash =
             (pc.0 ^ (parent.0 as u64).rotate_left(40) ^ kind as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut slot = (hash >> (63 - BITS)) as usize;
@@ -77,7 +77,7 @@ pub struct Frames<'a> {
 impl Sink for Frames<'_> {
     fn epoch(&mut self, _: u32) {}
 
-    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind) -> StackId {
+    fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, _: [u64; 2]) -> StackId {
         self.nodes[self.len] = Node { parent, pc: pc.0, kind };
         self.len += 1;
         StackId(StackId::FIRST.0 + self.len as u32)

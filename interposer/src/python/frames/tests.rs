@@ -40,7 +40,7 @@ fn counts_down(counter: &mut Option<usize>) -> bool {
 
 impl crate::stack::Sink for Nodes {
     fn epoch(&mut self, _: u32) {}
-    fn node(&mut self, _: StackId, _: Address, _: FrameKind) -> StackId {
+    fn node(&mut self, _: StackId, _: Address, _: FrameKind, _: [u64; 2]) -> StackId {
         StackId::FIRST
     }
     fn module(&mut self, _: &Module) {}
