@@ -26,9 +26,9 @@ use crate::protocol::owner::Owner;
 use crate::python::Chain;
 use crate::stack::{Caller, Capture};
 use crate::table::{Found, Moved, Place, Spacing};
-use crate::{clock, modules, process, run, sandbox, switch, sys, table};
 #[cfg(unfreed_timed)]
 use crate::timed;
+use crate::{clock, modules, process, run, sandbox, switch, sys, table};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
@@ -488,6 +488,7 @@ impl Level {
         moved: Moved,
         clock_ms: Option<u64>,
     ) {
+        self.wiped.counts.expect(stack);
         let realloc = moved.is_something();
         let is_recorded = self.wiped.events.allocated(address, size, stack, realloc, clock_ms);
         if is_recorded && self.has_file() {

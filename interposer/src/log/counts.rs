@@ -7,7 +7,7 @@ use super::events::Writer;
 use super::{chunks, file};
 use crate::{sys, table};
 use core::arch::asm;
-use core::arch::x86_64::_mm_set_epi64x;
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch, _mm_set_epi64x};
 use core::sync::atomic::Ordering::SeqCst;
 use core::sync::atomic::compiler_fence;
 use recording::counts::{Count, ENTRY, LATE};
@@ -25,6 +25,9 @@ const PLACES: usize = CHUNK / ENTRY;
 /// log2 of the places of an index: at first, and how many more each time.
 const FIRST_BITS: u32 = 5;
 const MORE_BITS: [u32; 2] = [4, 2];
+
+/// log2 of the places in a cache line.
+const LINE_BITS: u32 = 3;
 
 /// Numbers by stack. All zero is empty.
 #[repr(C)]
@@ -59,10 +62,12 @@ fn key(stack: StackId) -> u32 {
 }
 
 impl Index {
-    /// The place where the search for a stack begins.
+    /// The place where the search for a stack begins: stacks that are new at one time, whose ids follow each other, lie in one
+    /// cache line.
     #[inline(always)]
     fn begin(&self, key: u32) -> usize {
-        (u64::from(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+        let line = u64::from(key >> LINE_BITS).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift;
+        line as usize & !((1 << LINE_BITS) - 1) | key as usize & ((1 << LINE_BITS) - 1)
     }
 
     /// Where a stack is, or the empty place where it would be. There is an empty one.
@@ -210,6 +215,14 @@ unsafe fn add_at(at: usize, size: u64) -> bool {
 }
 
 impl Counts {
+    /// An allocation from this stack is added soon.
+    #[inline(always)]
+    pub fn expect(&self, stack: StackId) {
+        let place = self.index.begin(key(entry_of(stack, table::is_late())));
+        // SAFETY: has no effect but on caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>((self.index.places + 8 * place) as *const i8) };
+    }
+
     /// `writer` has allocated a block, in this epoch of the module map.
     #[inline(always)]
     pub fn add(&mut self, memory: &mut Memory, stack: StackId, size: u64, writer: Writer, epoch: u32) {
