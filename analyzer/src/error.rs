@@ -62,7 +62,7 @@ pub fn owner(path: &Path) -> Option<u32> {
 
 /// Prints one line to standard error. Nobody can be told if that fails.
 pub fn print(message: &str) {
-    let line = message.replace('\n', " ");
+    let line = message.replace(char::is_control, " ");
     let _ = writeln!(std::io::stderr(), "unfreed: {line}");
 }
 

@@ -168,7 +168,7 @@ fn realtime_ns(run: &Run, monotonic_ns: u64) -> Option<u64> {
 /// What there is in place of an unknown mark.
 fn which(subject: &Subject, marks: &[Mark]) -> String {
     if marks.is_empty() {
-        return format!("there is none; 'unfreed mark {} NAME' sets one", path(subject));
+        return format!("no mark was set; 'unfreed mark {} NAME' sets one", path(subject));
     }
     let names: Vec<&str> = marks.iter().take(NAMED).map(|mark| mark.name.as_str()).collect();
     let more = if marks.len() > NAMED { " and more: see 'unfreed marks'" } else { "" };

@@ -313,3 +313,41 @@ fn no_change_is_told() {
     let scratch = two_recordings();
     assert_eq!(stdout(&scratch, &["diff", "new", "new", "--by", "line"]), "# no line changed\n");
 }
+
+/// Files, functions and threads are called what a program wants: nothing of it reaches the terminal but text on one line.
+#[test]
+fn names_are_no_commands_for_the_terminal() {
+    let scratch = Scratch::new("names");
+    let mut r = Recorder::new(9);
+    r.command = vec!["app".into(), "\x1b[2J".into()];
+    r.module(0, 1, "/opt/\x1b[31m\nlib.so", 0x10_0000, 0x1000);
+    let (stack, main) = (r.stack(&[0x10_0123]), r.writer());
+    r.thread_name(main, "\x1b]0;x\x07");
+    (0..100).for_each(|block| {
+        r.clock(main, 2_000 + 100 * block);
+        r.alloc(main, 0x20_0000 + 64 * block, 60, stack);
+    });
+    r.write(&scratch.0);
+    scratch.write("\x1bodd.unfreed", b"no recording");
+    for arguments in [
+        &["report", "."][..],
+        &["report", ".", "--by", "thread"],
+        &["report", ".", "--by", "module"],
+        &["report", ".", "--by", "process"],
+        &["growth", "."],
+        &["check", ".", "--max-unfreed", "1"],
+        &["check", ".", "--max-unfreed", "1", "--format", "lsan"],
+        &["check", ".", "--max-unfreed", "1", "--format", "markdown"],
+        &["rss", "."],
+        &["top", ".", "1", "1"],
+        &["inspect", "."],
+        &["report", "\x1bodd.unfreed"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+        let output = command.args(arguments).current_dir(&scratch.0).output().expect("unfreed starts");
+        let printed = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(printed).expect("text");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{arguments:?}: {text:?}");
+        assert!(!text.contains("\nlib.so"), "{arguments:?}: {text}");
+    }
+}

@@ -40,11 +40,16 @@ const LONGEST: usize = 40;
 
 /// A text on one line of so many characters.
 pub fn cut(text: &str, width: usize) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let text = one_line(text);
     match text.chars().count() {
-        count if count <= width => text.chars().map(plain).collect(),
-        _ => text.chars().take(width.saturating_sub(3)).map(plain).chain("...".chars()).collect(),
+        count if count <= width => text,
+        _ => text.chars().take(width.saturating_sub(3)).chain("...".chars()).collect(),
     }
+}
+
+/// A text without line breaks and what else a terminal takes as a command.
+pub fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

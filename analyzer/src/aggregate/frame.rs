@@ -1,6 +1,7 @@
 //! A frame as people read it, and what makes it the same frame in another run or build.
 use std::path::Path;
 
+use super::family::one_line;
 use crate::python::origin::{self, Origin};
 
 /// Language of a frame.
@@ -36,6 +37,18 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The same without line breaks and what else a terminal takes as a command: names are what a program says they are.
+    pub fn on_a_line(mut self) -> Frame {
+        for text in
+            [&mut self.function, &mut self.file, &mut self.module, &mut self.reason].into_iter().flatten()
+        {
+            if text.contains(char::is_control) {
+                *text = one_line(text);
+            }
+        }
+        self
+    }
+
     /// A frame of which nothing is known yet.
     pub fn unknown() -> Frame {
         Frame {

@@ -24,7 +24,7 @@ pub(crate) use build::begin_epoch;
 pub use build::{Grouped, Loaded, Member, Selection, report};
 pub(crate) use callers::Callers;
 pub use courses::{Course, Courses};
-pub use family::{cut, spoken, tree};
+pub use family::{cut, one_line, spoken, tree};
 pub use filter::Filter;
 pub use frame::{Frame, Kind};
 pub use naming::{Name, Naming, PythonNames};

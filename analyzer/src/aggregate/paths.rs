@@ -98,6 +98,7 @@ impl Paths {
 
     /// The index of a frame.
     pub fn frame(&mut self, frame: Frame) -> u32 {
+        let frame = frame.on_a_line();
         if let Some(&index) = self.frame_index.get(&frame) {
             return index;
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use recording::StackId;
 
+use super::family::one_line;
 use super::frame::{Frame, Kind};
 use super::paths::Paths;
 use crate::fast_map::FastMap;
@@ -121,7 +122,7 @@ impl Places {
         let answers = symbols::symbolize(&queries, options, done);
         let problems =
             self.modules.iter().zip(&answers).filter_map(|(module, answers)| problem(module, answers));
-        let problems = problems.collect();
+        let problems = problems.map(|problem| one_line(&problem)).collect();
         let places = places.iter().zip(asked);
         let frames = places
             .map(|(&(module, address), asked)| {

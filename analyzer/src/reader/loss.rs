@@ -98,7 +98,9 @@ fn machine_name(machine: u32) -> String {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.why)
+        // A file is called what somebody wants: no command for the terminal.
+        let path = self.path.display().to_string().replace(char::is_control, " ");
+        write!(f, "{path}: {}", self.why)
     }
 }
 

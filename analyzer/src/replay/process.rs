@@ -115,7 +115,7 @@ impl<O: Observer> Sink for Replay<'_, O> {
             Event::ReallocUndo { address, .. } => self.realloc_undo(place.writer, address),
             Event::ThreadName(name) => {
                 let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-                let name = String::from_utf8_lossy(&name[..end]).into_owned();
+                let name = String::from_utf8_lossy(&name[..end]).replace(char::is_control, " ");
                 self.out.threads.entry(place.thread).or_default().name = Some(name);
                 return;
             }

@@ -68,7 +68,10 @@ impl Processes {
 
     /// The same run, opened again.
     pub fn replace(&mut self, mut run: Run) {
-        let here: HashMap<usize, u32> = running(&run.recordings).into_iter().collect();
+        let here: HashMap<usize, u32> = match run.packed {
+            Some(_) => HashMap::new(),
+            None => running(&run.recordings).into_iter().collect(),
+        };
         let mut known: HashMap<u64, Watched> =
             self.all.drain(..).map(|watched| (watched.recording.header.file_id, watched)).collect();
         for (place, recording) in std::mem::take(&mut run.recordings).into_iter().enumerate() {

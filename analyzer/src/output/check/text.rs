@@ -8,7 +8,7 @@ use crate::check::{Check, Measure, Row, Verdict};
 use crate::output::frames;
 use crate::output::header::header;
 use crate::output::suppressions;
-use crate::output::text::Style;
+use crate::output::text::{COLUMNS, Style};
 use crate::output::units::{Number, Size, counted, signed_number};
 
 /// Reasons that are named.
@@ -95,12 +95,20 @@ fn table(check: &Check, measure: Measure, limit: usize, style: Style, out: &mut 
 
 fn line(check: &Check, row: &Row, style: Style, out: &mut dyn Write) -> io::Result<()> {
     let [old, new, change, percent] = columns(row);
-    if !check.is_compared {
-        let blocks = row.new.unwrap_or_default().blocks.round() as u64;
-        return writeln!(out, "{new:>20} {:>9}  {}", Number(blocks), row.name);
+    let (width, numbers) = match check.is_compared {
+        false => {
+            let blocks = row.new.unwrap_or_default().blocks.round() as u64;
+            (32, format!("{new:>20} {:>9}", Number(blocks)))
+        }
+        true => {
+            let over = if row.is_over { style.paint("1;31", "over") } else { "    ".to_string() };
+            (49, format!("{over} {old:>10} {new:>10}  {change:>10} {percent:>6}"))
+        }
+    };
+    match width + row.name.chars().count() > COLUMNS {
+        true => writeln!(out, "{numbers}\n      {}", row.name),
+        false => writeln!(out, "{numbers}  {}", row.name),
     }
-    let over = if row.is_over { style.paint("1;31", "over") } else { "    ".to_string() };
-    writeln!(out, "{over} {old:>10} {new:>10}  {change:>10} {percent:>6}  {}", row.name)
 }
 
 /// Returns whether frames were left out.
