@@ -107,7 +107,8 @@ impl Level {
 /// The levels in use, the newest first, and their sizes.
 #[inline(always)]
 fn levels() -> impl Iterator<Item = (&'static Level, u32)> {
-    TABLE.iter().zip(BITS).take(NEWEST.load(Acquire) + 1).rev()
+    let newest = NEWEST.load(Acquire).min(BITS.len() - 1);
+    (0..=newest).rev().map(|index| (&TABLE[index], BITS[index]))
 }
 
 /// The slot that has this address.

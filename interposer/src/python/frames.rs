@@ -191,12 +191,6 @@ impl Chain {
         &self.frames[index & (MAX_FRAMES - 1)]
     }
 
-    /// The address of the frame that called kept frame `index`.
-    #[inline(always)]
-    fn caller(&self, index: usize) -> u64 {
-        if index == 0 { self.beyond } else { self.frame(index - 1).at }
-    }
-
     /// Which of the first `usable` kept frames is at this address, if one can be found.
     #[inline(always)]
     fn kept_at(&self, at: u64, usable: usize) -> Option<usize> {
@@ -205,8 +199,8 @@ impl Chain {
     }
 
     /// Compares what a walk would read from kept frame `index` outward with what it read then. `Err`: the first frame
-    /// that is another.
-    #[inline(always)]
+    /// that is another. Not inlined: its loop needs all registers.
+    #[inline(never)]
     fn verify(&self, view: View, index: usize) -> Result<(), usize> {
         // A loop for each form, without a question in it.
         match view.layout.form {
@@ -218,22 +212,15 @@ impl Chain {
 
     #[inline(always)]
     fn verify_as(&self, form: FrameForm, view: View, index: usize) -> Result<(), usize> {
-        let mut index = index;
-        loop {
-            let kept = self.frame(index);
-            let now = view.read_as(form, kept.at);
-            let same =
-                now.code == kept.code && now.instruction == kept.instruction && now.state == kept.state;
-            let caller = self.caller(index);
-            if !same || view.previous(kept.at) != caller {
-                return Err(index);
+        let is_other = view.comparison(form);
+        let kept = self.frames.get(..=index).unwrap_or(&[]);
+        for (inward, pair) in kept.windows(2).rev().enumerate() {
+            let [caller, kept] = pair else { continue };
+            if is_other(kept, caller.at) || view.careful && !view.may_be_frame(caller.at) {
+                return Err(index - inward);
             }
-            let Some(next) = index.checked_sub(1) else { return Ok(()) };
-            if view.careful && !view.may_be_frame(caller) {
-                return Err(index);
-            }
-            index = next;
         }
+        if is_other(self.frame(0), self.beyond) { Err(0) } else { Ok(()) }
     }
 
     /// Walks from the frame at `top` until the kept stack can take over, or to the end.
@@ -258,8 +245,15 @@ impl Chain {
                     }
                     Err(last) => last,
                 };
-                (at, fresh) = self.carry(index, last, fresh);
+                if last != index {
+                    (at, fresh) = self.carry(index, last, fresh);
+                }
                 usable = last;
+                if fresh != MAX_FRAMES {
+                    at = self.read_again(view, last, fresh);
+                    fresh += 1;
+                    continue;
+                }
             }
             if fresh == MAX_FRAMES {
                 return self.count(view, at);
@@ -268,6 +262,16 @@ impl Chain {
             fresh += 1;
             at = view.previous(at);
         }
+    }
+
+    /// Reads kept frame `index`, which has changed, as a fresh one. Returns its caller's address.
+    #[inline(always)]
+    fn read_again(&mut self, view: View, index: usize, fresh: usize) -> u64 {
+        let kept = self.frame(index);
+        let now = view.read(kept.at);
+        let number = if now.code == kept.code { kept.number } else { 0 };
+        self.fresh[fresh & (MAX_FRAMES - 1)] = Frame { number, ..now };
+        view.previous(now.at)
     }
 
     /// Counts the kept frames from `index` to above `last` as fresh, since frames outward of them change. Returns

@@ -11,7 +11,7 @@ pub struct Frame {
     pub at: u64,
     /// The address of its code object; of a shim it may be another object's.
     pub code: u64,
-    /// The lower half of the last instruction's distance from the code object, or `f_lasti`.
+    /// The lower half of the last instruction's address, or `f_lasti`.
     pub instruction: u32,
     /// Of the code object.
     pub number: u32,
@@ -76,17 +76,30 @@ impl View<'_> {
         /// From 3.14 the lowest bits say who owns the reference.
         const TAG: u64 = 7;
         let code = self.field(at, self.layout.code) & !TAG;
-        let instruction = self.field(at, self.layout.instruction);
+        let instruction = self.field(at, self.layout.instruction) as u32;
         let state = at + u64::from(self.layout.state);
-        let (instruction, state) = match form {
-            FrameForm::Own => (instruction, 0),
-            FrameForm::Flag => (
-                instruction.wrapping_sub(code),
-                u16::from_le_bytes([memory::byte(state), memory::byte(state + 1)]),
-            ),
-            FrameForm::Shim => (instruction.wrapping_sub(code), memory::byte(state).into()),
+        let state = match form {
+            FrameForm::Own => 0,
+            FrameForm::Flag => u16::from_le_bytes([memory::byte(state), memory::byte(state + 1)]),
+            FrameForm::Shim => memory::byte(state).into(),
         };
-        Frame { at, code, instruction: instruction as u32, number: 0, id: 0, state, begins: false }
+        Frame { at, code, instruction, number: 0, id: 0, state, begins: false }
+    }
+
+    /// Tells of a kept frame, given its caller's address, whether a walk would read anything else of it now.
+    #[inline(always)]
+    pub fn comparison(self, form: FrameForm) -> impl Fn(&Frame, u64) -> bool {
+        // A copy, so that the offsets stay in registers.
+        let layout = *self.layout;
+        move |kept, caller| {
+            let view = View { layout: &layout, careful: false };
+            let now = view.read_as(form, kept.at);
+            (now.code ^ kept.code)
+                | u64::from(now.instruction ^ kept.instruction)
+                | u64::from(now.state ^ kept.state)
+                | (view.previous(kept.at) ^ caller)
+                != 0
+        }
     }
 
     /// Whether a native frame of the evaluation loop begins with this frame.
@@ -142,7 +155,10 @@ impl View<'_> {
     pub fn instruction(&self, frame: &Frame) -> i32 {
         let offset = match self.layout.form {
             FrameForm::Own => (frame.instruction as i32).wrapping_mul(self.layout.unit.into()),
-            _ => (frame.instruction as i32).wrapping_sub(self.layout.bytecode.into()),
+            _ => {
+                let distance = frame.instruction.wrapping_sub(frame.code as u32);
+                (distance as i32).wrapping_sub(self.layout.bytecode.into())
+            }
         };
         // A record has 28 bits for it.
         if (0..(1 << 28) - 1).contains(&offset) { offset } else { -1 }
