@@ -3,7 +3,7 @@
 use crate::address::{Address, StackId, shard_of};
 use crate::layout::{u32_at, u64_at};
 use crate::long::{self, Long};
-use crate::model::{DefinitionModel, EventModel, Memory, Place};
+use crate::model::{DefinitionModel, EventModel, Memory, Place, Predictors};
 use crate::record::{self as tag, Definition, Event, FrameKind, Stop};
 use crate::varint::{self, unzigzag};
 
@@ -70,6 +70,10 @@ impl<'a> EventDecoder<'a> {
                 self.gap = self.gap.wrapping_add(gap);
                 self.at = at;
                 continue;
+            } else if tag == tag::PREDICTORS {
+                self.model.predictors = Predictors::Second;
+                self.at += 1;
+                continue;
             } else {
                 self.other(tag)
             };
@@ -101,9 +105,9 @@ impl<'a> EventDecoder<'a> {
         let mut at = self.at + 1;
         let place = match tag >> 4 & 3 {
             0 => Place::LastFree,
-            1 => Place::Behind,
+            1 => Place::Next,
             2 => Place::Difference,
-            _ => Place::Same,
+            _ => Place::Third,
         };
         let site = tag >> 2 & 3;
         if site == tag::SITE_NEW && tag & 3 != 0 {
@@ -113,7 +117,10 @@ impl<'a> EventDecoder<'a> {
         if site == tag::SITE_NEW {
             let id = varint::read(self.bytes, &mut at)?;
             let Ok(id) = u32::try_from(id) else { return Some(Err(Stop::Malformed(self.at))) };
-            stack = StackId(id.wrapping_add(StackId::FIRST.0));
+            stack = StackId(match self.model.predictors {
+                Predictors::First => id.wrapping_add(StackId::FIRST.0),
+                Predictors::Second => self.model.last_stack.wrapping_add(unzigzag(id.into()) as u32),
+            });
         } else {
             slot = usize::from(tag & 3) << 8 | usize::from(*self.bytes.get(at)?);
             at += 1;
@@ -133,10 +140,11 @@ impl<'a> EventDecoder<'a> {
             size = varint::read(self.bytes, &mut at)?;
             self.model.site_said(stack, size);
         }
-        let address = self.model.at_place(place, size, difference);
-        self.model.allocated(address, size, place);
+        let realloc = tag & tag::ALLOC_REALLOC != 0;
+        let address = self.model.at_place(place, size, realloc, difference);
+        self.model.allocated(address, size, stack, place);
         self.at = at;
-        Some(Ok(self.allocation(address, size, stack, tag & tag::ALLOC_REALLOC != 0)))
+        Some(Ok(self.allocation(address, size, stack, realloc)))
     }
 
     #[inline(always)]
@@ -164,12 +172,21 @@ impl<'a> EventDecoder<'a> {
                 }
                 place => (self.model.region_at(place.into()), Some(usize::from(place))),
             };
-            let &[low, high, class] = self.bytes.get(at..at + 3)?.first_chunk()?;
-            at += 3;
-            self.gap = self.gap.wrapping_add(u64::from(tag & tag::FREE_GAP != 0));
+            let &[low, high] = self.bytes.get(at..at + 2)?.first_chunk()?;
+            at += 2;
+            let mut address = Address(region << 20 | u64::from(high) << 12 | u64::from(low) << 4);
+            let is_first = self.model.predictors == Predictors::First;
+            let mut class = self.model.steps.class(address);
+            if is_first || tag & tag::FREE_PREDICTED == 0 {
+                let byte = *self.bytes.get(at)?;
+                at += 1;
+                let class_bits = if is_first { 0xff } else { 0x7f };
+                address.0 |= u64::from(byte & !class_bits) >> 4;
+                class = (byte & class_bits).into();
+            }
+            self.gap = self.gap.wrapping_add(u64::from(is_first && tag & tag::FREE_GAP != 0));
             self.model.region_used(region, place);
-            let address = Address(region << 20 | u64::from(high) << 12 | u64::from(low) << 4);
-            self.model.freed_class(address, class.into());
+            self.model.freed_class(address, class);
             address
         };
         self.at = at;
@@ -216,7 +233,7 @@ impl<'a> EventDecoder<'a> {
                 let address = Address(u64_at(bytes, at + 4)?);
                 let size = u64_at(bytes, at + 12)?;
                 at += 20;
-                self.model.allocated(address, size, Place::Difference);
+                self.model.allocated(address, size, stack, Place::Difference);
                 self.allocation(address, size, stack, tag == tag::WIDE_REALLOC_END)
             }
             tag::WIDE_FREE | tag::WIDE_REALLOC_BEGIN => {

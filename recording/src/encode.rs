@@ -1,7 +1,7 @@
 //! Records to bytes, without memory of its own: a record is returned in registers, or in a small array.
 
 use crate::address::{Address, StackId, shard_of};
-use crate::model::{DefinitionModel, EventModel, Place, class_of_usable};
+use crate::model::{DefinitionModel, EventModel, Place, Predictors, class_of_usable, unit_shift};
 use crate::record::{self as tag, FrameKind};
 use crate::varint::zigzag;
 
@@ -144,14 +144,21 @@ impl Wide {
     }
 }
 
-/// A difference of addresses in units of 16 bytes that the short form can say: 7 bytes of varint.
-const fn short_difference(from: u64, to: Address) -> Option<u64> {
+/// A difference of addresses in units of 2^`shift` bytes that the short form can say: 7 bytes of varint.
+#[inline(always)]
+const fn short_difference(from: u64, to: Address, shift: u32) -> Option<u64> {
     let difference = to.0.wrapping_sub(from) as i64;
-    let folded = zigzag(difference >> 4);
-    if difference & 15 == 0 && folded >> 49 == 0 { Some(folded) } else { None }
+    let folded = zigzag(difference >> shift);
+    if (difference >> shift) << shift == difference && folded >> 49 == 0 { Some(folded) } else { None }
 }
 
 impl EventModel {
+    /// What a chunk begins with. To be written before any other record.
+    pub fn predictors(&mut self) -> Packed {
+        self.predictors = Predictors::Second;
+        Packed::tag(tag::PREDICTORS)
+    }
+
     /// How much later than expected this stamp of `address` is; the next one is expected after it.
     #[inline(always)]
     fn gap(&mut self, address: Address, stamp: u64) -> u64 {
@@ -181,10 +188,10 @@ impl EventModel {
         realloc: bool,
         stamp: u64,
     ) -> Option<Said> {
-        let place = self.place(address, size);
+        let place = self.place(address, size, realloc);
         let mut difference = 0;
         if place == Place::Difference {
-            difference = short_difference(self.last, address)?;
+            difference = short_difference(self.base(size), address, unit_shift(size))?;
         }
         let (slot, known) = self.site(stack, size);
         if !known && size >> 21 != 0 {
@@ -211,7 +218,7 @@ impl EventModel {
             packed.varint(size);
             self.site_said(stack, size);
         }
-        self.allocated(address, size, place);
+        self.allocated(address, size, stack, place);
         Some(packed.with_gap(gap))
     }
 
@@ -223,14 +230,14 @@ impl EventModel {
             return Packed::two(tag | tag::SITE_STACK << 2 | (slot >> 8) as u8, slot as u8);
         }
         let mut packed = Packed::tag(tag | tag::SITE_NEW << 2);
-        packed.varint(stack.0.wrapping_sub(StackId::FIRST.0) as u64);
+        packed.varint(zigzag(stack.0.wrapping_sub(self.last_stack) as i32 as i64));
         packed
     }
 
     /// An allocation in full.
     #[cold]
     pub fn wide_alloc(&mut self, address: Address, size: u64, stack: StackId, realloc: bool) -> Wide {
-        self.allocated(address, size, Place::Difference);
+        self.allocated(address, size, stack, Place::Difference);
         let tag = if realloc { tag::WIDE_REALLOC_END } else { tag::WIDE_ALLOC };
         Wide::new(tag, Some(stack), address, Some(size))
     }
@@ -253,13 +260,16 @@ impl EventModel {
             let gap = self.gap(address, stamp);
             return Some(packed.with_gap(gap));
         }
-        if address.0 & 15 != 0 {
+        if address.0 & 7 != 0 {
             return None;
         }
-        let mut gap = self.gap(address, stamp);
-        if gap == 1 {
-            tag |= tag::FREE_GAP;
-            gap = 0;
+        let gap = self.gap(address, stamp);
+        let predicted = self.steps.class(address);
+        let mut class = class_of_usable(usable());
+        let is_predicted = address.0 & 8 == 0 && (class == 0 || class == predicted);
+        if is_predicted {
+            class = predicted;
+            tag |= tag::FREE_PREDICTED;
         }
         let region = address.0 >> 20;
         let place = self.region_place(region);
@@ -268,10 +278,11 @@ impl EventModel {
             packed.varint(zigzag(region.wrapping_sub(self.region_at(0)) as i64));
         }
         self.region_used(region, place);
-        let class = class_of_usable(usable());
         packed.push((address.0 >> 4) as u8);
         packed.push((address.0 >> 12) as u8);
-        packed.push(class as u8);
+        if !is_predicted {
+            packed.push(class as u8 | (address.0 as u8 & 8) << 4);
+        }
         self.freed_class(address, class);
         Some(packed.with_gap(gap))
     }

@@ -36,7 +36,7 @@ pub const ROOM: usize = 64;
 /// First bytes of a file. Not text, and broken by a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89UNF\r\n\x1a\n";
 /// The version this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// `u32` version.
 pub const AT_VERSION: usize = 8;

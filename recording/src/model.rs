@@ -4,6 +4,7 @@
 
 use crate::address::{Address, StackId};
 use crate::layout::SHARDS;
+use crate::steps::Steps;
 
 /// Slots of the table of recent allocations, found by a hash of the address. 32 KiB.
 pub(crate) const RECENT: usize = 1 << RECENT_BITS;
@@ -29,12 +30,25 @@ const PC_BITS: u32 = 11;
 pub(crate) enum Place {
     /// The last free of this size class that was not used again.
     LastFree = 0,
-    /// Right behind the last block whose address was not [`Place::LastFree`].
-    Behind = 1,
-    /// A difference to the last address.
+    /// Where the blocks of its size go on, see [`Steps`]. Of the first predictors: right behind the last block whose address was
+    /// not [`Place::LastFree`].
+    Next = 1,
+    /// A difference to the last block of its size or, if there is none, to the last address. Of the first predictors: to the
+    /// last address.
     Difference = 2,
-    /// The last address itself: a realloc in place, or the block freed last, of whatever class.
-    Same = 3,
+    /// Right behind the last block that was not [`Place::LastFree`]; of the end of a realloc the last address itself. Of the
+    /// first predictors: always the latter.
+    Third = 3,
+}
+
+/// By which rules a chunk is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub(crate) enum Predictors {
+    /// Those of versions 1 to 4, which are read only.
+    First = 0,
+    /// A chunk that begins with [`PREDICTORS`](crate::record::PREDICTORS).
+    Second = 1,
 }
 
 /// How much of its tables a model keeps. A reader needs all; a writer that keeps less finds less in them, and says that
@@ -72,10 +86,14 @@ pub struct EventModel {
     pub(crate) clock_ms: u64,
     /// See [`Memory::share`].
     share: u32,
+    pub(crate) predictors: Predictors,
+    /// The stack of the last allocation.
+    pub(crate) last_stack: u32,
     tops: [u8; CLASSES],
     /// Regions of the last frees that are not in `recent`, the latest first: `address >> 20`.
     regions: [u64; REGIONS],
     pub(crate) next_stamp: [u64; SHARDS],
+    pub(crate) steps: Steps,
     frees: [[u64; FREES]; CLASSES],
     /// `stack << 32 | size`.
     sites: [u64; SITES],
@@ -86,7 +104,7 @@ pub struct EventModel {
 }
 
 #[inline(always)]
-const fn hash(value: u64, bits: u32) -> usize {
+pub(crate) const fn hash(value: u64, bits: u32) -> usize {
     (value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize
 }
 
@@ -120,6 +138,12 @@ const fn spent(size: u64) -> u64 {
     if bytes < 32 { 32 } else { bytes }
 }
 
+/// Log2 of the units in which the address of a block of this size is told.
+#[inline(always)]
+pub(crate) const fn unit_shift(size: u64) -> u32 {
+    if size <= 8 { 3 } else { 4 }
+}
+
 impl EventModel {
     /// The state of a fresh chunk.
     pub const fn new() -> EventModel {
@@ -128,9 +152,12 @@ impl EventModel {
             behind: 0,
             clock_ms: 0,
             share: 0,
+            predictors: Predictors::First,
+            last_stack: 0,
             tops: [0; CLASSES],
             regions: [0; REGIONS],
             next_stamp: [0; SHARDS],
+            steps: Steps::EMPTY,
             frees: [[0; FREES]; CLASSES],
             sites: [0; SITES],
             stacks: [0; STACKS],
@@ -141,6 +168,9 @@ impl EventModel {
     /// Back to the state of a fresh chunk that begins at `clock_ms`.
     pub fn begin_chunk(&mut self, clock_ms: u64, memory: Memory) {
         self.share = memory.share();
+        self.predictors = Predictors::First;
+        self.last_stack = 0;
+        self.steps = Steps::EMPTY;
         clear(self.recent.iter_mut(), self.share);
         clear(self.sites.iter_mut(), self.share);
         clear(self.stacks.iter_mut().rev(), self.share);
@@ -158,34 +188,51 @@ impl EventModel {
         self.frees[class][self.tops[class] as usize % FREES]
     }
 
-    /// Where the model expects the address of the next allocation of this size.
+    /// How a writer says the address of an allocation of this size.
     #[inline(always)]
-    pub(crate) fn place(&self, address: Address, size: u64) -> Place {
+    pub(crate) fn place(&self, address: Address, size: u64, realloc: bool) -> Place {
         if self.last_free(class(size)) == address.0 {
             Place::LastFree
-        } else if self.behind == address.0 {
-            Place::Behind
-        } else if self.last == address.0 {
-            Place::Same
+        } else if self.steps.next(size) == address.0 {
+            Place::Next
+        } else if self.third(realloc) == address.0 {
+            Place::Third
         } else {
             Place::Difference
         }
     }
 
+    #[inline(always)]
+    const fn third(&self, realloc: bool) -> u64 {
+        if realloc { self.last } else { self.behind }
+    }
+
+    /// The address that a difference is to.
+    #[inline(always)]
+    pub(crate) fn base(&self, size: u64) -> u64 {
+        match self.steps.last(size) {
+            0 => self.last,
+            last => last,
+        }
+    }
+
     /// The address that `place` says; `difference` is used by [`Place::Difference`] alone.
     #[inline(always)]
-    pub(crate) fn at_place(&self, place: Place, size: u64, difference: i64) -> Address {
+    pub(crate) fn at_place(&self, place: Place, size: u64, realloc: bool, difference: i64) -> Address {
+        let is_first = self.predictors == Predictors::First;
         Address(match place {
             Place::LastFree => self.last_free(class(size)),
-            Place::Behind => self.behind,
-            Place::Difference => self.last.wrapping_add((difference as u64) << 4),
-            Place::Same => self.last,
+            Place::Next if is_first => self.behind,
+            Place::Next => self.steps.next(size),
+            Place::Difference if is_first => self.last.wrapping_add((difference as u64) << 4),
+            Place::Difference => self.base(size).wrapping_add((difference as u64) << unit_shift(size)),
+            Place::Third => self.third(realloc || is_first),
         })
     }
 
     /// An allocation happened.
     #[inline(always)]
-    pub(crate) fn allocated(&mut self, address: Address, size: u64, place: Place) {
+    pub(crate) fn allocated(&mut self, address: Address, size: u64, stack: StackId, place: Place) {
         let class = class(size);
         if place == Place::LastFree {
             let top = self.tops[class];
@@ -193,10 +240,13 @@ impl EventModel {
             self.tops[class] = top.wrapping_sub(1);
         } else {
             self.behind = address.0.wrapping_add(spent(size));
+            self.steps.moved_to(address, size);
         }
+        self.steps.set_class(address, class);
         let slot = hash(address.0 >> 4, RECENT_BITS);
         self.recent[slot >> self.share] = ((address.0 >> 3) << 8) | class as u64;
         self.last = address.0;
+        self.last_stack = stack.0;
     }
 
     /// The slot of `address` if it is a recent allocation.
@@ -222,6 +272,7 @@ impl EventModel {
         let top = self.tops[class].wrapping_add(1);
         self.tops[class] = top;
         self.frees[class][top as usize % FREES] = address.0;
+        self.steps.set_class(address, class);
         self.last = address.0;
     }
 

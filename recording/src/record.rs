@@ -15,7 +15,7 @@ pub(crate) const SITE_STACK: u8 = 1;
 pub(crate) const SITE_NEW: u8 = 2;
 /// Allocation: as [`SITE_KNOWN`], and the stamp is one later than expected.
 pub(crate) const SITE_KNOWN_GAP: u8 = 3;
-/// Tag bits of a free: `01 r 1 iiii`, or `01 r 0 g kkk`.
+/// Tag bits of a free: `01 r 1 iiii`, or `01 r 0 p kkk`.
 pub(crate) const FREE: u8 = 0x40;
 /// Free: it begins a realloc.
 pub(crate) const FREE_REALLOC: u8 = 0x20;
@@ -23,7 +23,9 @@ pub(crate) const FREE_REALLOC: u8 = 0x20;
 pub(crate) const FREE_RECENT: u8 = 0x10;
 /// Free: the region's place in the list is none: its distance from the latest region follows.
 pub(crate) const REGION_NEW: u8 = 7;
-/// Free by region: the stamp is one later than expected.
+/// Free by region: the class is the one that is expected. Of the first predictors it is [`FREE_GAP`].
+pub(crate) const FREE_PREDICTED: u8 = 0x08;
+/// Free by region, by the first predictors: the stamp is one later than expected.
 pub(crate) const FREE_GAP: u8 = 0x08;
 /// The next event's stamp is later than expected by 1 and the lower five bits.
 pub(crate) const SHORT_GAP: u8 = 0x20;
@@ -41,6 +43,8 @@ pub(crate) const REALLOC_UNDO: u8 = 0x05;
 pub(crate) const MARK: u8 = 0x06;
 /// This many events of this writer could not be recorded here: varint.
 pub(crate) const LOST: u8 = 0x07;
+/// What follows is said by the second predictors: the first record of a chunk from version 5 on.
+pub(crate) const PREDICTORS: u8 = 0x08;
 /// An allocation in full, when the short form would be too long: u32 stack, u64 address, u64 size.
 pub(crate) const WIDE_ALLOC: u8 = 0x10;
 /// The same for the end of a realloc.

@@ -58,10 +58,16 @@ def spent(size):
     return max(32, (size + 23) & M64 & ~15)
 
 
+def grain(size):
+    steps = ((size + 7) & M64) >> 3
+    return steps if steps < 129 else 0
+
+
 class Events:
     def __init__(self, data, clock):
         self.bytes, self.clock, self.gap = Bytes(data), clock, 0
-        self.last = self.behind = 0
+        self.last = self.behind = self.stack = 0
+        self.second, self.lasts, self.strides, self.classes = False, [0] * 129, [0] * 129, [0] * 256
         self.stamp, self.recent = [0] * 256, [(0, 0)] * 4096
         self.sites, self.stacks, self.regions = [(0, 0)] * 1024, [0] * 1024, [0] * 7
         self.freed, self.top = [[0] * 8 for _ in range(66)], [0] * 66
@@ -79,6 +85,12 @@ class Events:
             self.top[kind] = (self.top[kind] - 1) % 256
         else:
             self.behind = (address + spent(size)) & M64
+            distance = (address - self.lasts[grain(size)]) & M64
+            if 1 <= distance <= 2048:
+                self.strides[grain(size)] = distance
+            self.lasts[grain(size)] = address
+        self.classes[hashed(address >> 14, 8)] = kind
+        self.stack = stack
         self.recent[hashed(address >> 4, 12)] = (address & (1 << 59) - 1 & ~7, kind)
         self.last = address
         return f"{'ReallocEnd' if ends else 'Alloc'} {self.stamped(address)} size={size} stack={stack}"
@@ -88,7 +100,7 @@ class Events:
         if site == 2:
             if bits:
                 raise ValueError(f"unknown tag {tag:#x}")
-            stack = (self.bytes.varint() + 32768) & M32
+            stack = (self.stack + self.bytes.signed() if self.second else self.bytes.varint() + 32768) & M32
         else:
             slot = bits << 8 | self.bytes.byte()
             stack, size = (self.stacks[slot], 0) if site == 1 else self.sites[slot]
@@ -101,8 +113,13 @@ class Events:
             self.gap = (self.gap + 1) & M64
         kind = class_of(size)
         newest = self.freed[kind][self.top[kind] % 8]
-        address = [newest, self.behind, (self.last + 16 * far) & M64, self.last][place]
-        return self.allocated(address, size, stack, place == 0, tag & 0x40)
+        if self.second:
+            last = self.lasts[grain(size)]
+            base, unit, third = last or self.last, 8 if size <= 8 else 16, self.last if tag & 0x40 else self.behind
+            guesses = [newest, (last + self.strides[grain(size)]) & M64, (base + unit * far) & M64, third]
+        else:
+            guesses = [newest, self.behind, (self.last + 16 * far) & M64, self.last]
+        return self.allocated(guesses[place], size, stack, place == 0, tag & 0x40)
 
     def released(self, address, begins):
         self.last = address
@@ -114,17 +131,24 @@ class Events:
             address, kind = self.recent[slot]
             self.recent[slot] = (0, 0)
         else:
-            gap, place = tag >> 3 & 1, tag & 7
-            self.gap = (self.gap + gap) & M64
+            bit, place = tag >> 3 & 1, tag & 7
+            if not self.second:
+                self.gap = (self.gap + bit) & M64
             if place == 7:
                 region = (self.regions[0] + self.bytes.signed()) & M64
                 del self.regions[6]
             else:
                 region = self.regions.pop(place)
             self.regions.insert(0, region)
-            low, high, kind = self.bytes.take(3)
+            low, high = self.bytes.take(2)
             address = (region << 20 | high << 12 | low << 4) & M64
+            kind = self.classes[hashed(address >> 14, 8)]
+            if not (self.second and bit):
+                kind = self.bytes.byte()
+                if self.second:
+                    address, kind = address | kind >> 7 << 3, kind & 127
             kind %= 66
+        self.classes[hashed(address >> 14, 8)] = kind
         self.top[kind] = (self.top[kind] + 1) % 256
         self.freed[kind][self.top[kind] % 8] = address
         return self.released(address, tag & 0x20)
@@ -152,6 +176,9 @@ class Events:
             return f"ReallocUndo {self.stamped(b.number('Q'))}"
         if tag in (6, 7):
             return f"{'Mark' if tag == 6 else 'Lost'} {b.varint()}"
+        if tag == 8:
+            self.second = True
+            return None
         if tag in (0x10, 0x11):
             stack, address, size = b.number("I"), b.number("Q"), b.number("Q")
             return self.allocated(address, size, stack, False, tag == 0x11)
@@ -245,7 +272,7 @@ class Definitions:
 def main(path):
     with open(path, "rb") as file:
         data = file.read()
-    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2, 3, 4), "a recording of version 1 to 4"
+    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2, 3, 4, 5), "a recording of version 1 to 5"
     for start in range(CHUNK, struct.unpack_from("<Q", data, 128)[0] * CHUNK, CHUNK):
         chunk = data[start : start + CHUNK]
         if chunk[:8] == data[:8]:

@@ -215,7 +215,9 @@ impl Recorder {
         let page = self.page(ChunkKind::Events, index as u32, 0, 0);
         let mut model = Box::new(EventModel::new());
         model.begin_chunk(self.clock_ms, Memory::Whole);
+        let begin = model.predictors();
         self.writers.push((page, model, 0));
+        self.packed(index, begin);
         index
     }
 
@@ -229,6 +231,8 @@ impl Recorder {
         self.writers[writer].0 = page;
         self.writers[writer].1.begin_chunk(self.clock_ms, Memory::Whole);
         self.writers[writer].2 = ordinal;
+        let begin = self.writers[writer].1.predictors();
+        self.packed(writer, begin);
     }
 
     fn packed(&mut self, writer: usize, packed: Packed) {

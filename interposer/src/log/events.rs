@@ -94,6 +94,7 @@ impl Events {
         if !self.cursor.turn(header, memory) {
             return false;
         }
+        self.put(EventModel::predictors);
         self.forget_collector();
         if chunks::are_reused() {
             // Where it was said may be gone.

@@ -79,9 +79,10 @@ impl EventWriter {
     }
 
     pub fn with(clock_ms: u64, memory: Memory) -> EventWriter {
-        let page = Page::new(header(ChunkKind::Events, 0, clock_ms, 0));
+        let mut page = Page::new(header(ChunkKind::Events, 0, clock_ms, 0));
         let mut model = Box::new(EventModel::new());
         model.begin_chunk(clock_ms, memory);
+        page.packed(model.predictors());
         EventWriter { page, model, memory, records: Vec::new(), done: Vec::new() }
     }
 
@@ -161,6 +162,7 @@ impl EventWriter {
             model: self.model.clone(),
         });
         self.model.begin_chunk(clock_ms, self.memory);
+        self.page.packed(self.model.predictors());
     }
 
     fn clock_of_page(&self) -> u64 {
@@ -226,9 +228,10 @@ pub const EVENT_FORMS: &[Form] = &[
     form("allocation", 0xc0, 0x80),
     form("realloc end", 0xc0, 0xc0),
     form("allocation where the last free was", 0xb0, 0x80),
-    form("allocation behind the last", 0xb0, 0x90),
+    form("allocation where its size goes on", 0xb0, 0x90),
     form("allocation elsewhere", 0xb0, 0xa0),
-    form("allocation at the last address", 0xb0, 0xb0),
+    form("allocation behind the last", 0xf0, 0xb0),
+    form("realloc end at the last address", 0xf0, 0xf0),
     form("known site", 0x8c, 0x80),
     form("known stack", 0x8c, 0x84),
     form("new stack", 0x8c, 0x88),
@@ -241,8 +244,8 @@ pub const EVENT_FORMS: &[Form] = &[
     form("free in the second region", 0xd7, 0x41),
     form("free in the third region", 0xd7, 0x42),
     form("free in a new region", 0xd7, 0x47),
-    form("free without a gap", 0xd8, 0x40),
-    form("free with a gap", 0xd8, 0x48),
+    form("free of a class that is said", 0xd8, 0x40),
+    form("free of the expected class", 0xd8, 0x48),
     form("short gap", 0xe0, 0x20),
     form("stamp gap", 0xff, 0x01),
     form("clock", 0xff, 0x02),
@@ -251,13 +254,14 @@ pub const EVENT_FORMS: &[Form] = &[
     form("realloc undo", 0xff, 0x05),
     form("mark", 0xff, 0x06),
     form("lost", 0xff, 0x07),
+    form("predictors", 0xff, 0x08),
     form("wide allocation", 0xff, 0x10),
     form("wide realloc end", 0xff, 0x11),
     form("wide free", 0xff, 0x12),
     form("wide realloc begin", 0xff, 0x13),
 ];
 
-/// The tags of one event's bytes: of its gap records, and its own.
+/// The tags of one event's bytes: of its gap records and of a chunk's first record before it, and its own.
 pub fn event_tags(bytes: &[u8]) -> Vec<u8> {
     let (mut at, mut found) = (0, Vec::new());
     loop {
@@ -265,7 +269,7 @@ pub fn event_tags(bytes: &[u8]) -> Vec<u8> {
         found.push(tag);
         at += match tag {
             1 => 2 + bytes[at + 1..].iter().take_while(|&&byte| byte >= 0x80).count(),
-            0x20..=0x3f => 1,
+            8 | 0x20..=0x3f => 1,
             _ => return found,
         };
     }

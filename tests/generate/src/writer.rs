@@ -60,6 +60,8 @@ impl Writer {
         self.page.begin(ChunkKind::Events, self.number, self.ordinal, 0, self.clock_ms);
         self.model.begin_chunk(self.clock_ms, Memory::Whole);
         self.at = CHUNK_HEADER;
+        let predictors = self.model.predictors();
+        self.put(predictors);
     }
 
     /// Says that all of the chunk is in the live table.
