@@ -93,12 +93,12 @@ pub struct EventModel {
     /// Regions of the last frees that are not in `recent`, the latest first: `address >> 20`.
     regions: [u64; REGIONS],
     pub(crate) next_stamp: [u64; SHARDS],
-    pub(crate) steps: Steps,
     frees: [[u64; FREES]; CLASSES],
     /// `stack << 32 | size`.
     sites: [u64; SITES],
     /// From its end.
     stacks: [u32; STACKS],
+    pub(crate) steps: Steps,
     /// `(address / 8) << 8 | class` of allocations, 0 if empty.
     recent: [u64; RECENT],
 }
@@ -157,10 +157,10 @@ impl EventModel {
             tops: [0; CLASSES],
             regions: [0; REGIONS],
             next_stamp: [0; SHARDS],
-            steps: Steps::EMPTY,
             frees: [[0; FREES]; CLASSES],
             sites: [0; SITES],
             stacks: [0; STACKS],
+            steps: Steps::EMPTY,
             recent: [0; RECENT],
         }
     }
@@ -170,7 +170,7 @@ impl EventModel {
         self.share = memory.share();
         self.predictors = Predictors::First;
         self.last_stack = 0;
-        self.steps = Steps::EMPTY;
+        self.steps.clear();
         clear(self.recent.iter_mut(), self.share);
         clear(self.sites.iter_mut(), self.share);
         clear(self.stacks.iter_mut().rev(), self.share);

@@ -7,13 +7,13 @@
 use crate::address::Address;
 use crate::model::hash;
 
-/// Sizes in steps of 8 bytes; the first one is also that of all larger ones.
-const SIZES: usize = 129;
+/// Sizes in steps of 16 bytes; the first one is also that of all larger ones.
+const SIZES: usize = 65;
 /// The longest distance that is learned.
 const LONGEST: u64 = 2048;
 /// Bytes that share a class, and how many of them are told apart.
 const PART_SHIFT: u32 = 14;
-const PART_BITS: u32 = 8;
+const PART_BITS: u32 = 7;
 
 /// See the module's contract. All-zero knows nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct Steps {
 
 #[inline(always)]
 const fn step(size: u64) -> usize {
-    let step = size.wrapping_add(7) >> 3;
+    let step = size.wrapping_add(15) >> 4;
     if step < SIZES as u64 { step as usize } else { 0 }
 }
 
@@ -39,6 +39,13 @@ const fn part(address: Address) -> usize {
 impl Steps {
     pub(crate) const EMPTY: Steps =
         Steps { lasts: [0; SIZES], strides: [0; SIZES], classes: [0; 1 << PART_BITS] };
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.lasts.fill(0);
+        self.strides.fill(0);
+        self.classes.fill(0);
+    }
 
     /// Where the next block of this size is expected.
     #[inline(always)]

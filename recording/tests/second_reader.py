@@ -59,15 +59,15 @@ def spent(size):
 
 
 def grain(size):
-    steps = ((size + 7) & M64) >> 3
-    return steps if steps < 129 else 0
+    steps = ((size + 15) & M64) >> 4
+    return steps if steps < 65 else 0
 
 
 class Events:
     def __init__(self, data, clock):
         self.bytes, self.clock, self.gap = Bytes(data), clock, 0
         self.last = self.behind = self.stack = 0
-        self.second, self.lasts, self.strides, self.classes = False, [0] * 129, [0] * 129, [0] * 256
+        self.second, self.lasts, self.strides, self.classes = False, [0] * 65, [0] * 65, [0] * 128
         self.stamp, self.recent = [0] * 256, [(0, 0)] * 4096
         self.sites, self.stacks, self.regions = [(0, 0)] * 1024, [0] * 1024, [0] * 7
         self.freed, self.top = [[0] * 8 for _ in range(66)], [0] * 66
@@ -89,7 +89,7 @@ class Events:
             if 1 <= distance <= 2048:
                 self.strides[grain(size)] = distance
             self.lasts[grain(size)] = address
-        self.classes[hashed(address >> 14, 8)] = kind
+        self.classes[hashed(address >> 14, 7)] = kind
         self.stack = stack
         self.recent[hashed(address >> 4, 12)] = (address & (1 << 59) - 1 & ~7, kind)
         self.last = address
@@ -142,13 +142,13 @@ class Events:
             self.regions.insert(0, region)
             low, high = self.bytes.take(2)
             address = (region << 20 | high << 12 | low << 4) & M64
-            kind = self.classes[hashed(address >> 14, 8)]
+            kind = self.classes[hashed(address >> 14, 7)]
             if not (self.second and bit):
                 kind = self.bytes.byte()
                 if self.second:
                     address, kind = address | kind >> 7 << 3, kind & 127
             kind %= 66
-        self.classes[hashed(address >> 14, 8)] = kind
+        self.classes[hashed(address >> 14, 7)] = kind
         self.top[kind] = (self.top[kind] + 1) % 256
         self.freed[kind][self.top[kind] % 8] = address
         return self.released(address, tag & 0x20)
