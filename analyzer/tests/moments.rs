@@ -224,7 +224,7 @@ fn what_is_not_known_of_a_moment_is_not_told() {
     assert_eq!(
         header,
         "rec@1@warm
-  1 process, lost 0, window 18.9 s, log 76.1 KiB
+  1 process, lost 0, window 18.9 s, log 12.2 KiB
   as of mark warm, 2026-11-18T11:07:00Z, 19.0 s after the run began
   pid 10 running then: 20 B in 1 block  app --flag
     pid 10: what was freed since is not known any more, and left out

@@ -19,7 +19,7 @@ use crate::reader::{Cut, Loss, Recording, Step, Writer};
 const SETTLED_MS: u64 = 1_000;
 
 /// Where an event happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     /// Index of the writer, in the order of `Recording::writers`.
     pub writer: usize,

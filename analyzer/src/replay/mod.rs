@@ -2,6 +2,7 @@
 //!
 //! The middle of the analyzer: values in, values out. Memory is in proportion to the live blocks and the stacks that
 //! allocate, never to the length of the log.
+mod ahead;
 mod arenas;
 mod inherited;
 mod lifetimes;
@@ -21,6 +22,7 @@ mod threads;
 mod timeline;
 mod window;
 
+pub use ahead::in_order_ahead;
 pub use arenas::ArenaCounts;
 pub use inherited::{Heir, Inherited, inherited};
 pub use lifetimes::LifetimesBySite;

@@ -6,9 +6,10 @@ use std::collections::hash_map::Entry;
 
 use recording::{Address, Event, StackId};
 
+use super::ahead::in_order_ahead;
 use super::arenas::Arenas;
 use super::live::{Birth, Block, Live};
-use super::merge::{Place, Sink, in_order};
+use super::merge::{Place, Sink};
 use super::moment::{Moment, Until};
 use super::observer::Observer;
 use super::replayed::{Options, Replayed};
@@ -61,7 +62,7 @@ fn observe_until(
     progress: &dyn Fn(u64),
 ) -> Replayed {
     let mut state = Replay::new(recording, options, most_bytes, observer, progress);
-    let order = in_order(recording, &mut state);
+    let order = in_order_ahead(recording, &mut state);
     let mut replayed = state.finish();
     replayed.anomalies.gaps = order.gaps;
     replayed.bytes_used = order.bytes_used;

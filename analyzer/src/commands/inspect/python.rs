@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use recording::EndReason;
 
 use crate::aggregate::PythonStacks;
-use crate::python::merge::{Fit, Pair, merge};
+use crate::fast_map::FastMap;
+use crate::python::merge::{Fit, Merge, Pair, Rest};
 use crate::reader::{Definitions, lookup_address};
 use crate::replay::{Replayed, Totals};
 
@@ -26,13 +27,13 @@ pub fn python(
     for (begin, end) in definitions.python.loops() {
         writeln!(out, "  evaluation loop {begin:#x}-{end:#x}")?;
     }
+    let mut known = FastMap::default();
     let merged: Vec<(&Totals, Pair, Fit)> = replayed
         .sites
         .iter()
         .filter_map(|site| {
             let pair = definitions.pair(site.stack)?;
-            let (_, _, fit) = merge(definitions, pair);
-            Some((site, pair, fit))
+            Some((site, pair, fit(definitions, pair, &mut known)))
         })
         .collect();
     if merged.is_empty() && definitions.python.interpreters.is_empty() {
@@ -60,6 +61,24 @@ pub fn python(
         }
     }
     Ok(())
+}
+
+/// How well two chains go together; `known` is of what is left of such ones behind an entry.
+fn fit(definitions: &Definitions, pair: Pair, known: &mut FastMap<Pair, Fit>) -> Fit {
+    let mut merge = Merge::new(definitions);
+    let (mut rest, mut met) = (pair, Vec::new());
+    let fit = loop {
+        if let Some(&fit) = known.get(&rest) {
+            break fit;
+        }
+        met.push(rest);
+        match merge.part(rest, |_| {}) {
+            Rest::More(more) => rest = more,
+            Rest::End(_, fit) => break fit,
+        }
+    };
+    known.extend(met.into_iter().map(|pair| (pair, fit)));
+    fit
 }
 
 /// Both chains as they were recorded, innermost first.

@@ -1,0 +1,149 @@
+//! The events of a recording, read, decoded and put in order by a second thread, while the caller's takes them.
+//!
+//! The one place of a replay that knows of threads. The events come in the order that [`in_order`] gives them, in batches whose
+//! memory goes round, so what comes of them is the same as in one thread.
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::{mem, panic, thread};
+
+use recording::Event;
+
+use super::merge::{Order, Place, Sink, in_order};
+use crate::reader::Recording;
+
+/// Events in a batch: few enough to be in a processor's cache when they are taken.
+const BATCH: usize = 4 << 10;
+
+/// Batches on the way, so that neither thread waits where the other is slower for a moment.
+const ON_THE_WAY: usize = 8;
+
+/// Logs below this are read before a second thread is of use.
+const FEW: u64 = 2 << 20;
+
+/// Feeds all events of a recording to `sink`, in order; several processors share the work.
+pub fn in_order_ahead(recording: &Recording, sink: &mut impl Sink) -> Order {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    match processors > 1 && recording.event_bytes() >= FEW {
+        true => in_two_threads(recording, sink),
+        false => in_order(recording, sink),
+    }
+}
+
+fn in_two_threads(recording: &Recording, sink: &mut impl Sink) -> Order {
+    let (full, taken) = sync_channel(ON_THE_WAY);
+    let (empty, used) = channel();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut sender = Batches { batch: Batch::default(), place: None, full, used, done: &done };
+        let reading = thread::Builder::new().spawn_scoped(scope, move || {
+            let order = in_order(recording, &mut sender);
+            sender.send();
+            order
+        });
+        // No thread can be had.
+        let Ok(reading) = reading else { return in_order(recording, sink) };
+        take(taken, empty, &done, sink);
+        reading.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
+    })
+}
+
+/// Feeds batches to `sink` until there are no more.
+fn take(taken: Receiver<Batch>, empty: Sender<Batch>, done: &AtomicBool, sink: &mut impl Sink) {
+    let mut place = None;
+    for mut batch in taken {
+        batch.feed(&mut place, sink);
+        if sink.is_done() {
+            done.store(true, Ordering::Relaxed);
+        }
+        // Nobody wants it any more once all is read.
+        let _ = empty.send(batch);
+    }
+}
+
+/// What changes between two events.
+enum Turn {
+    Place(Place),
+    Thread(u32, u32),
+    Progress(u64),
+}
+
+/// Events, and what changes before that of an index.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    turns: Vec<(usize, Turn)>,
+}
+
+impl Batch {
+    /// Feeds it to `sink` and empties it; `place` is where the last event happened.
+    fn feed(&mut self, place: &mut Option<Place>, sink: &mut impl Sink) {
+        let mut at = 0;
+        let end = self.events.len();
+        let turns = self.turns.drain(..).map(|(index, turn)| (index, Some(turn)));
+        for (index, turn) in turns.chain([(end, None)]) {
+            if let Some(place) = *place {
+                self.events[at..index].iter().for_each(|event| sink.event(place, event));
+            }
+            at = index;
+            match turn {
+                Some(Turn::Place(now)) => *place = Some(now),
+                Some(Turn::Thread(number, tid)) => sink.thread(number, tid),
+                Some(Turn::Progress(bytes)) => sink.progress(bytes),
+                None => {}
+            }
+        }
+        self.events.clear();
+    }
+}
+
+/// Sends what it takes.
+struct Batches<'d> {
+    batch: Batch,
+    /// Of the last event.
+    place: Option<Place>,
+    full: SyncSender<Batch>,
+    used: Receiver<Batch>,
+    done: &'d AtomicBool,
+}
+
+impl Batches<'_> {
+    fn turn(&mut self, turn: Turn) {
+        self.batch.turns.push((self.batch.events.len(), turn));
+    }
+
+    #[cold]
+    fn send(&mut self) {
+        let mut empty = self.used.try_recv().unwrap_or_default();
+        empty.events.reserve(BATCH);
+        if self.full.send(mem::replace(&mut self.batch, empty)).is_err() {
+            // Who takes them has panicked.
+            self.done.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sink for Batches<'_> {
+    #[inline(always)]
+    fn event(&mut self, place: Place, event: &Event) {
+        if self.place != Some(place) {
+            self.place = Some(place);
+            self.turn(Turn::Place(place));
+        }
+        self.batch.events.push(*event);
+        if self.batch.events.len() >= BATCH {
+            self.send();
+        }
+    }
+
+    fn thread(&mut self, number: u32, tid: u32) {
+        self.turn(Turn::Thread(number, tid));
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        self.turn(Turn::Progress(bytes));
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Relaxed)
+    }
+}
