@@ -33,9 +33,12 @@ def ours(unfreed):
     library = next(line.split("=", 1)[1] for line in told if line.startswith("LD_PRELOAD="))
     noop = metered.compiled("noop.c", "cc", "-O2", "-shared", "-fPIC")
 
-    def alone(name, about, **options):
+    def report(name):
+        return lambda _: [unfreed, "report", place(name), "-n", "20", "--format", "json"]
+
+    def alone(name, about, analysis=None, **options):
         env = {"LD_PRELOAD": library, "UNFREED_DIR": place(name)} | options
-        return Tool(name, about, lambda command: into(name, command), env, log=name)
+        return Tool(name, about, lambda command: into(name, command), env, log=name, analysis=analysis)
 
     return [
         Tool("bare", "nothing"),
@@ -45,10 +48,10 @@ def ours(unfreed):
             "unfreed run, with its summary at the end",
             lambda command: [unfreed, "run", "-o", fresh("recording"), "--", *command],
             log="recording",
-            analysis=lambda _: [unfreed, "report", place("recording"), "-n", "20", "--format", "json"],
+            analysis=report("recording"),
         ),
         alone("preloaded", "the library alone, which is the whole recording"),
-        alone("counts", "the library with --max-log 0: what is unfreed and totals, no events", UNFREED_MAX_LOG="0"),
+        alone("counts", "the library with --max-log 0: what is unfreed and totals, no events", report("counts"), UNFREED_MAX_LOG="0"),
         alone("dormant", "the library with --off", UNFREED_START="off"),
     ]
 
