@@ -78,6 +78,29 @@ def program(result):
     yield ""
 
 
+def sizes(of):
+    """What reading generated recordings takes."""
+    yield "### scale"
+    yield ""
+    yield "Recordings of four threads by the real encoder; the cost of an event is CPU time on one core, M/s is by wall time on two."
+    yield ""
+    head = ["events", "unfreed blocks", "stacks", "MB", "replay: ns, M/s, MiB", "report: s, MiB", "report from events: ns, s, MiB"]
+    rows = [
+        (
+            f"{size['events']:,}",
+            f"{size['live']:,}",
+            f"{size['stacks']:,}",
+            f"{size['bytes'] / 1e6:,.0f}",
+            f"{size['replay_ns']:.1f}, {size['two_cores']:.1f}, {size['replay_mib']:,.0f}",
+            f"{size['report_seconds']:.2f}, {size['report_mib']:,.0f}",
+            f"{size['from_events_ns']:.1f}, {size['from_events_seconds']:.2f}, {size['from_events_mib']:,.0f}",
+        )
+        for size in of
+    ]
+    yield from table(head, rows)
+    yield ""
+
+
 def lines(result):
     yield f"Measured on {result['date']} of commit {result['machine']['commit']} in {result['minutes']:.0f} minutes, {result['rounds']} rounds, with:"
     yield ""
@@ -91,6 +114,8 @@ def lines(result):
     yield ""
     for each in result["programs"]:
         yield from program(each)
+    if "scale" in result["others"]:
+        yield from sizes(result["others"]["scale"]["sizes"])
     for why in result["unmeasured"]:
         yield f"- not measured: {why}"
 
