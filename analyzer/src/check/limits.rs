@@ -22,8 +22,10 @@ pub struct Rates {
     pub unit: Unit,
     /// How many of them the window has, at least 1.
     pub units: f64,
-    /// The sites that grow, by [`crate::aggregate::Site::hash`].
+    /// The sites that grow, by [`crate::aggregate::Site::hash`]: for each request that reaches one.
     pub sites: HashMap<u64, Rate>,
+    /// What all of them grow by together, for each of all requests: not every request reaches every site.
+    pub together: Amount,
     /// Why nothing can be said of growth.
     pub untold: Option<String>,
 }
@@ -40,19 +42,22 @@ impl Rates {
         let untold = untold(verdicts.unit, units, window_ms);
         let units = units.max(1.0);
         let growing = |judged: &&Judged| judged.judgement.verdict == Verdict::Growing;
-        let rate = |judged: &Judged| {
-            let judgement = &judged.judgement;
-            // What grows outside of requests and marks is divided by all of them.
-            let all = Rate {
-                bytes: judgement.bytes.scaled(1.0 / units),
-                blocks: judgement.blocks.scaled(1.0 / units),
-            };
-            let known = judged.rate.filter(|rate| rate.unit == verdicts.unit);
-            let known = known.map(|rate| Rate { bytes: rate.bytes, blocks: rate.blocks });
-            (verdicts.report.sites[judged.site].hash, known.unwrap_or(all))
+        let scaled = |bytes: Estimate, blocks: Estimate, by: f64| Rate {
+            bytes: bytes.scaled(by),
+            blocks: blocks.scaled(by),
         };
-        let sites = verdicts.sites.iter().filter(growing).map(rate).collect();
-        Rates { unit: verdicts.unit, units, sites, untold }
+        // A site's rate, and that part of its units which reach it. What grows outside of requests and marks is divided by all.
+        let rate = |judged: &Judged| match judged.rate.filter(|rate| rate.unit == verdicts.unit) {
+            Some(rate) => (scaled(rate.bytes, rate.blocks, 1.0), rate.units / rate.of.max(rate.units)),
+            None => (scaled(judged.judgement.bytes, judged.judgement.blocks, 1.0 / units), 1.0),
+        };
+        let (mut sites, mut together) = (HashMap::new(), Amount::default());
+        for judged in verdicts.sites.iter().filter(growing) {
+            let (rate, part) = rate(judged);
+            together = together.plus(Amount::of_rate(&scaled(rate.bytes, rate.blocks, part)));
+            sites.insert(verdicts.report.sites[judged.site].hash, rate);
+        }
+        Rates { unit: verdicts.unit, units, sites, together, untold }
     }
 }
 
@@ -153,18 +158,15 @@ impl Limits {
     /// Holds against them what is unfreed and what of it is more than before.
     pub(super) fn outcomes(&self, held: &Held, rows: &[Row], rates: Option<&Rates>) -> Vec<Outcome> {
         let unfreed = held.sites.values().fold(Amount::default(), |sum, site| sum.plus(site.unfreed));
-        let grown = held.sites.values().filter_map(|site| site.growth);
-        let grown = grown.fold(Amount::default(), |sum, rate| sum.plus(Amount::of_rate(&rate)));
         let more = rows.iter().filter(|row| row.change == Change::More);
         let more = more.fold(Amount::default(), |sum, row| sum.plus(row.delta()));
         let outcome = |bound: Bound, is_exceeded: bool, found: Amount| {
             let sites = rows.iter().filter(|row| bound.concerns(row)).count();
             Outcome { bound, is_exceeded, found, sites }
         };
-        let growth = self
-            .growth
-            .filter(|_| rates.is_some())
-            .map(|(bytes, unit)| outcome(Bound::Growth(bytes, unit), grown.bytes > bytes as f64, grown));
+        let growth = self.growth.zip(rates).map(|((bytes, unit), rates)| {
+            outcome(Bound::Growth(bytes, unit), rates.together.bytes > bytes as f64, rates.together)
+        });
         let bytes =
             self.unfreed.map(|bytes| outcome(Bound::Unfreed(bytes), unfreed.bytes > bytes as f64, unfreed));
         let blocks =
