@@ -7,6 +7,7 @@ use std::process::Command;
 
 use e2e::growth::{self, Growth};
 use e2e::{Program, Scratch, Service, Target, artifacts, python};
+use serde_json::Value;
 
 /// Of each path. Bounded stores are full after a tenth of them.
 const ROUNDS: u64 = 150;
@@ -84,6 +85,20 @@ fn classes_of_leaks_in_flask() {
     assert_eq!(verdict("# bounded cache"), "PLATEAU");
     let grows = [&UNCLOSED[..], &["# library", "# unbounded cache", "# key of an order"]].concat();
     assert_eq!(growth.others(&source, &grows), Vec::<String>::new());
+
+    // All that grows, shared among all requests, those too that leave nothing.
+    let leaked: u64 = ["/unclosed", "/library", "/cache"].map(|path| kept[path].bytes).iter().sum();
+    growth::assert_near(growth_checked(scratch.path()), leaked as f64 / growth.requests() as f64, 0.1);
+}
+
+/// Bytes for each request that `unfreed check` finds.
+fn growth_checked(recording: &Path) -> f64 {
+    let mut check = Command::new(artifacts::unfreed());
+    let check = check.arg("check").arg(recording).args(["--max-growth", "1/request", "--format", "json"]);
+    let output = check.output().expect("unfreed starts");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let checked: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    checked["limits"][0]["found"].as_f64().expect("a number")
 }
 
 #[test]
