@@ -6,7 +6,7 @@ use super::rules::Rise;
 use super::series::ProcessSeries;
 use super::steady::{Course, FEW_STEPS};
 
-/// Frees that the cyclic collector must have done for a site to be called its own.
+/// Frees that the cyclic collector must have done for a site to be called its own, or memory over time that it must have freed.
 const COLLECTED: f64 = 0.9;
 /// What lives for less of the window is in use rather than kept.
 const IN_USE: f64 = 0.02;
@@ -40,6 +40,8 @@ pub(super) struct Facts {
     pub sawtooth: (f64, f64),
     /// Blocks times ms: over `born` this is the mean life.
     pub lived: f64,
+    /// The same of those that were freed, and of those that the collector freed.
+    pub passed: (f64, f64),
     /// Length of the longest process, ms.
     pub ms: f64,
     /// Time from the last birth of what is old to the end, ms, in the process where it is least.
@@ -78,6 +80,12 @@ impl Facts {
             facts.only_unfreed |= process.series.only_unfreed;
             facts.buckets = facts.buckets.max(process.series.buckets.len());
             facts.are_starts &= process.series.is_startup == Some(true);
+            facts.passed.0 += process.series.lived_ms.0 as f64;
+            facts.passed.1 += process.series.lived_ms.1 as f64;
+            let at_exit = process.series.collected_at_exit.blocks as f64;
+            facts.born += at_exit;
+            facts.freed += at_exit;
+            facts.collected += at_exit;
             let mut live = process.series.before.blocks as f64;
             let mut last: Option<usize> = None;
             for (index, bucket) in process.series.buckets.iter().enumerate() {
@@ -146,6 +154,15 @@ impl Facts {
         self.flat_ms.unwrap_or(self.ms) as u64
     }
 
+    /// Whether what the collector frees is nearly all that is freed, or nearly all of the memory that it takes, and more than what
+    /// stays.
+    fn is_collected(&self) -> bool {
+        let stays = self.old + self.before;
+        let (passed, waited) = self.passed;
+        let is_all = self.freed > 0.0 && self.collected >= COLLECTED * self.freed && self.freed >= stays;
+        is_all || waited > 0.0 && waited >= COLLECTED * passed && waited >= stays * self.ms
+    }
+
     fn mean_life(&self) -> f64 {
         if self.born > 0.0 { self.lived / self.born } else { self.ms }
     }
@@ -188,10 +205,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     let freed = facts.freed_part();
     let flat_ms = facts.flat();
     let doubt = facts.only_unfreed.then_some(Doubt::OnlyUnfreed);
-    if facts.freed > 0.0
-        && facts.collected >= COLLECTED * facts.freed
-        && facts.freed >= facts.old + facts.before
-    {
+    if facts.is_collected() {
         let (sum, count) = facts.sawtooth;
         let sawtooth_ms = (count > 0.0).then(|| (sum / count) as u64);
         return (Verdict::GcOnly, Reason::Collected { freed, sawtooth_ms }, doubt);

@@ -43,13 +43,13 @@ struct Placed<'a> {
 pub fn judge(processes: &[ProcessSeries]) -> Judgement {
     let (by_work, _) = judge_by(processes, false);
     let is_startup = processes.iter().all(|process| process.series.is_startup == Some(true));
+    let is_long = processes.iter().any(|process| life_ms(process) >= LONGEST_IMPORT_MS);
     if by_work.verdict == Verdict::Growing {
         if !is_startup {
             return by_work;
         }
         // Start-up may be most of the work, and a module whose import never ends is a server.
         let (by_time, _) = judge_by(processes, true);
-        let is_long = processes.iter().any(|process| life_ms(process) >= LONGEST_IMPORT_MS);
         return if is_long && by_time.verdict == Verdict::Growing {
             by_work
         } else {
@@ -58,7 +58,7 @@ pub fn judge(processes: &[ProcessSeries]) -> Judgement {
     }
     // What a timer allocates is uneven on an axis of work; on one of time it must be even to be believed.
     match judge_by(processes, true) {
-        (by_time, true) if by_time.verdict == Verdict::Growing => by_time,
+        (by_time, true) if by_time.verdict == Verdict::Growing && (is_long || !is_startup) => by_time,
         _ => by_work,
     }
 }

@@ -1,7 +1,7 @@
 //! A profile -> whether it rises. The rules, with the reasons for their constants, are in docs/growth.md.
 use std::ops::Range;
 
-use super::profile::{CELLS, FLOORS, Mass, Part, Profile};
+use super::profile::{CELLS, FLOORS, Part, Profile};
 use super::steady::{Course, Steady, course};
 
 /// How it is known that something rises.
@@ -29,8 +29,10 @@ const MORE_THAN_BIRTHS: f64 = 0.7;
 const HALF_STEPS: usize = 15;
 /// What is live must agree with what stays to at least so great a part.
 const AGREES: f64 = 0.5;
-/// Standard deviations by which fluctuation may hide it.
+/// Standard errors by which fluctuation may hide it.
 const HIDDEN: f64 = 3.0;
+/// Parts in each of which what is live fluctuates for itself.
+const WAVES: usize = 10;
 
 /// Rule 1: what is older than any block that was freed keeps coming.
 pub(super) fn never_freed(profile: &Profile, course: &Course) -> Option<Steady> {
@@ -75,21 +77,24 @@ pub(super) fn course_of(profile: &Profile) -> Course {
 
 /// Whether what is live did not grow with what stayed: as in a store that is full, whose entries are just not dropped yet.
 fn is_contradicted(profile: &Profile, cells: &Range<usize>) -> bool {
-    let middle = (cells.start + cells.end) / 2;
-    let stayed = profile.stayed(middle..cells.end);
-    let grown = profile.live[cells.end - 1].blocks - profile.live[middle.max(1) - 1].blocks;
-    grown + HIDDEN * fluctuation(&profile.live[cells.clone()]) < AGREES * stayed
+    let late = (cells.start + cells.end) / 2..cells.end;
+    let live = profile.live[late.clone()].iter().map(|mass| mass.blocks).collect::<Vec<_>>();
+    let (grown, error) = trend(&live);
+    grown + HIDDEN * error < AGREES * profile.stayed(late)
 }
 
-/// Standard deviation of what is live around a line.
-fn fluctuation(live: &[Mass]) -> f64 {
-    let count = live.len() as f64;
-    let middle = (count - 1.0) / 2.0;
-    let mean = live.iter().map(|mass| mass.blocks).sum::<f64>() / count;
-    let places = || live.iter().enumerate().map(|(cell, mass)| (cell as f64 - middle, mass.blocks - mean));
-    let slope = places().map(|(place, blocks)| place * blocks).sum::<f64>()
-        / places().map(|(place, _)| place * place).sum::<f64>().max(1.0);
-    (places().map(|(place, blocks)| (blocks - slope * place).powi(2)).sum::<f64>() / count).sqrt()
+/// By how much values rise from first to last, by a straight line through them, and its standard error: what is not on the line comes in
+/// waves, so that only what it does in each tenth is independent.
+fn trend(values: &[f64]) -> (f64, f64) {
+    let middle = (values.len() as f64 - 1.0) / 2.0;
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let places = || values.iter().enumerate().map(|(at, value)| (at as f64 - middle, value - mean));
+    let squares = places().map(|(place, _)| place * place).sum::<f64>().max(1.0);
+    let slope = places().map(|(place, value)| place * value).sum::<f64>() / squares;
+    let rests: Vec<f64> = places().map(|(place, value)| place * (value - slope * place)).collect();
+    let of_part = |part: &[f64]| part.iter().sum::<f64>().powi(2);
+    let error = rests.chunks(values.len().div_ceil(WAVES)).map(of_part).sum::<f64>().sqrt() / squares;
+    (slope * values.len() as f64, error * values.len() as f64)
 }
 
 /// Whether the floors rise steadily, and more than the births do: more work at a time has more in use.

@@ -62,6 +62,12 @@ impl Lifetimes {
         self.blocks[Self::class(lived_ms)] += blocks;
     }
 
+    /// Takes one back that was added.
+    pub fn remove(&mut self, lived_ms: u64) {
+        let class = &mut self.blocks[Self::class(lived_ms)];
+        *class = class.saturating_sub(1);
+    }
+
     /// Those of another process, or of another stack of the same line.
     pub fn merge(&mut self, other: &Lifetimes) {
         self.blocks.iter_mut().zip(other.blocks).for_each(|(mine, theirs)| *mine += theirs);
@@ -100,6 +106,11 @@ pub struct Series {
     pub buckets: Vec<Bucket>,
     /// Of all blocks that were freed in the window, those born before it as well; `None` if not known.
     pub lifetimes: Option<Lifetimes>,
+    /// The sum over these blocks of how long they had lived, ms; and of those that the cyclic collector freed.
+    pub lived_ms: (u64, u64),
+    /// Born in the window, and freed by the full collection with which Python ends: garbage that had waited for one, and memory
+    /// of freed objects that it kept for others. They are not in the buckets.
+    pub collected_at_exit: Amount,
     /// Whether all that this site allocated belongs to the start of the program, as far as its stacks tell (imports,
     /// the interpreter's initialization); `None` if they do not.
     pub is_startup: Option<bool>,
@@ -131,6 +142,9 @@ impl Series {
             (Some(mine), Some(theirs)) => Some(mine && theirs),
             _ => None,
         };
+        self.lived_ms.0 += other.lived_ms.0;
+        self.lived_ms.1 += other.lived_ms.1;
+        self.collected_at_exit += other.collected_at_exit;
         self.only_unfreed |= other.only_unfreed;
     }
 }

@@ -63,6 +63,8 @@ const EVEN: f64 = 1.6;
 const FASTER: f64 = 1.5;
 /// And there must be so many steps to see it.
 const EVEN_STEPS: f64 = 20.0;
+/// A gap among few steps that comes by chance in fewer cases is none of a steady rate.
+const BY_CHANCE: f64 = 0.005;
 /// So many expected steps that did not come: by chance in 1 of 400 cases.
 const MISSING: f64 = 6.0;
 
@@ -106,7 +108,7 @@ pub(super) fn course(cells: &[Mass]) -> Course {
         return Course::Late { steps };
     }
     let like = if count < FEW_STEPS { Some(LIKE) } else { (count < SOME_STEPS).then_some(LIKE_OF_SOME) };
-    if like.is_some_and(|like| !are_alike(&cells[begin..], like)) {
+    if like.is_some_and(|like| !are_alike(&cells[begin..], like) || has_gap(&cells[begin..], count)) {
         return Course::Few { steps };
     }
     Course::Steady(Steady {
@@ -116,6 +118,13 @@ pub(super) fn course(cells: &[Mass]) -> Course {
         is_even: is_even(&weights),
         is_faster: is_faster(&weights),
     })
+}
+
+/// Whether so few steps leave a gap that is hardly there by chance.
+fn has_gap(cells: &[Mass], steps: usize) -> bool {
+    let gaps = cells.chunk_by(|a, b| (a.blocks > 0.0) == (b.blocks > 0.0)).filter(|run| run[0].blocks == 0.0);
+    let longest = gaps.map(<[Mass]>::len).max().unwrap_or(0) as f64 / cells.len() as f64;
+    steps as f64 * (1.0 - longest).powi(steps as i32 - 1) < BY_CHANCE
 }
 
 /// Whether there is much more of it in the second half, and not by chance.

@@ -4,12 +4,16 @@ use recording::{Address, StackId};
 use super::live::Block;
 use super::merge::Place;
 
-/// Is told of each block of a replay, in the order of the events. Nothing after the moment of [`super::Options::until`].
+/// Is told of each block of a replay, in the order of the events. After the moment of [`super::Options::until`] it is told
+/// only of what Python frees while it finalizes, if the moment is the one before that.
 pub trait Observer {
     /// A block was allocated by this stack; [`Block::site`] is the index of the stack's totals in [`super::Replayed::sites`].
     fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place);
     /// A block was given back; `place` says where and when.
     fn died(&mut self, address: Address, block: &Block, place: &Place);
+    /// What was at this address at the moment was given back later; it may be told of again, of another block there.
+    #[inline(always)]
+    fn died_later(&mut self, _address: Address, _block: &Block, _place: &Place) {}
 }
 
 /// Nobody.
@@ -33,6 +37,12 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.died(address, block, place);
         self.1.died(address, block, place);
     }
+
+    #[inline(always)]
+    fn died_later(&mut self, address: Address, block: &Block, place: &Place) {
+        self.0.died_later(address, block, place);
+        self.1.died_later(address, block, place);
+    }
 }
 
 /// It, if there is one.
@@ -50,6 +60,13 @@ impl<O: Observer> Observer for Option<O> {
             observer.died(address, block, place);
         }
     }
+
+    #[inline(always)]
+    fn died_later(&mut self, address: Address, block: &Block, place: &Place) {
+        if let Some(observer) = self {
+            observer.died_later(address, block, place);
+        }
+    }
 }
 
 impl<O: Observer> Observer for &mut O {
@@ -61,5 +78,10 @@ impl<O: Observer> Observer for &mut O {
     #[inline(always)]
     fn died(&mut self, address: Address, block: &Block, place: &Place) {
         (**self).died(address, block, place);
+    }
+
+    #[inline(always)]
+    fn died_later(&mut self, address: Address, block: &Block, place: &Place) {
+        (**self).died_later(address, block, place);
     }
 }

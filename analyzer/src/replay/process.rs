@@ -77,6 +77,8 @@ struct Replay<'p, O> {
     by_thread: bool,
     /// Events after the moment are counted too.
     counts_later: bool,
+    /// What Python frees while it finalizes is told of.
+    tells_later: bool,
     until: Until<'p>,
     forked: bool,
     /// Not all events are there, so that frees may be of blocks that are not known.
@@ -103,7 +105,7 @@ impl<O: Observer> Sink for Replay<'_, O> {
         if self.until.is_before(&place, event) {
             self.out.events += u64::from(self.counts_later);
             self.out.last_clock_ms = self.out.last_clock_ms.max(place.clock_ms);
-            return self.after_the_moment(place.writer, event);
+            return self.after_the_moment(place, event);
         }
         match *event {
             Event::Alloc { address, size, stack, .. } => self.alloc(place, address, size, stack),
@@ -154,6 +156,7 @@ impl<'p, O: Observer> Replay<'p, O> {
         Replay {
             by_thread: options.by_thread,
             counts_later: matches!(options.until, Moment::End | Moment::BeforeExit) && most_bytes == u64::MAX,
+            tells_later: options.until == Moment::BeforeExit,
             until: Until::of(recording, options.until),
             forked: recording.is_forked(),
             partial: recording.header.reused != 0,
@@ -172,8 +175,14 @@ impl<'p, O: Observer> Replay<'p, O> {
     /// Reallocs are followed on. Of one that began before the moment and ended after it, the old block is there still.
     /// The two halves may be in shards whose stamps for the moment were taken some instants apart, so that only the
     /// end came before it: then the new block is there, and takes the old one's place.
-    fn after_the_moment(&mut self, writer: usize, event: &Event) {
+    fn after_the_moment(&mut self, place: Place, event: &Event) {
+        let writer = place.writer;
         match *event {
+            Event::Free { address, .. } if self.tells_later => {
+                if let Some(block) = self.live.get(&address.0) {
+                    self.observer.died_later(address, block, &place);
+                }
+            }
             Event::ReallocBegin { address, .. } => _ = self.begin_moving(writer, address),
             Event::ReallocEnd { .. } => _ = self.pending[writer].pop(),
             Event::ReallocUndo { address, .. } => _ = self.stop_moving(writer, address),

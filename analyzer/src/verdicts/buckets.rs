@@ -2,8 +2,10 @@
 use recording::StackId;
 
 use super::cells::Cells;
+use super::last_frees::LastFree;
 use super::watch::Watch;
 use crate::aggregate::{Member, Phase};
+use crate::fast_map::FastMap;
 use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
 use crate::replay::{FINE_BUCKETS, Replayed, Survivors};
 
@@ -16,6 +18,12 @@ pub struct Part {
     watch: Watch,
     /// By stack: what is unfreed and was born in the window, and before it.
     unfreed: Vec<(Vec<Survivors>, Amount)>,
+    /// The same of what had only waited for a collection; it is not in `unfreed`.
+    waited: Vec<(Vec<Survivors>, Amount)>,
+    /// Whether that is known: Python ended in an orderly way.
+    pub tells_what_waited: bool,
+    /// By stack: blocks that are in `unfreed` although they were freed when the program ended, and when.
+    last_frees: FastMap<usize, Vec<LastFree>>,
     stacks: Vec<StackId>,
     only_unfreed: bool,
 }
@@ -38,6 +46,37 @@ pub struct Looked<'a> {
     pub replayed: &'a Replayed,
     /// Its stacks.
     pub members: &'a [Member],
+    /// The program has ended: what it freed last counts as unfreed.
+    pub has_ended: bool,
+}
+
+/// What is unfreed of a process, by stack.
+struct Unfreed {
+    held: Vec<(Vec<Survivors>, Amount)>,
+    waited: Vec<(Vec<Survivors>, Amount)>,
+    tells_what_waited: bool,
+    last_frees: FastMap<usize, Vec<LastFree>>,
+}
+
+impl Looked<'_> {
+    fn unfreed(&mut self) -> Unfreed {
+        let Looked { watch, replayed, members, has_ended } = self;
+        let ending = if *has_ended { watch.take_last_frees() } else { Vec::new() };
+        let collected =
+            |site| watch.timeline.points(site as usize).iter().map(|point| point.collected_blocks).sum();
+        let is_of_imports =
+            |site| members.get(site as usize).is_some_and(|member| is_start(member.phase) == Some(true));
+        let waited = watch.at_exit.waited(replayed, is_of_imports, collected);
+        let tells_what_waited = waited.is_some();
+        let waited = waited.unwrap_or_default();
+        let held = watch.unfreed(replayed, &ending, |address| waited.contains(&address.0));
+        let waited = watch.unfreed(replayed, &[], |address| !waited.contains(&address.0));
+        let mut last_frees: FastMap<usize, Vec<LastFree>> = FastMap::default();
+        ending
+            .into_iter()
+            .for_each(|free| last_frees.entry(free.block.site as usize).or_default().push(free));
+        Unfreed { held, waited, tells_what_waited, last_frees }
+    }
 }
 
 impl Part {
@@ -58,11 +97,11 @@ impl Part {
             shift += 1;
         };
         let Some(axis) = all.first().map(|looked| looked.watch.timeline.axis()) else { return Vec::new() };
-        let unfreed: Vec<_> = all.iter().map(|looked| looked.watch.unfreed(looked.replayed)).collect();
+        let unfreed: Vec<_> = all.iter_mut().map(Looked::unfreed).collect();
         let mut started = vec![0; (last - first + 1) as usize];
         let mut starting = started.clone();
         for (looked, unfreed) in all.iter().zip(&unfreed) {
-            for (stack, (survivors, _)) in unfreed.iter().enumerate() {
+            for (stack, (survivors, _)) in unfreed.held.iter().enumerate() {
                 let is_start =
                     looked.members.get(stack).is_some_and(|member| is_start(member.phase) == Some(true));
                 let work = if is_start { &mut starting } else { &mut started };
@@ -87,12 +126,15 @@ impl Part {
             }
         }
         let window = Window { bucket_ms: cells.width_ms(), allocations, from_birth: life.from_birth };
-        let part = |(looked, unfreed): (Looked, _)| Part {
+        let part = |(looked, unfreed): (Looked, Unfreed)| Part {
             cells: cells.clone(),
             window: window.clone(),
             stacks: looked.replayed.sites.iter().map(|site| site.stack).collect(),
             watch: looked.watch,
-            unfreed,
+            unfreed: unfreed.held,
+            waited: unfreed.waited,
+            tells_what_waited: unfreed.tells_what_waited,
+            last_frees: unfreed.last_frees,
             only_unfreed: life.only_unfreed,
         };
         all.into_iter().zip(unfreed).map(part).collect()
@@ -143,11 +185,14 @@ impl Part {
         if let Some(watched) = self.watch.sites.get(stack) {
             series.before += watched.before;
             series.lifetimes.iter_mut().for_each(|sum| sum.merge(&watched.lifetimes));
+            series.lived_ms.0 += watched.lived_ms.0;
+            series.lived_ms.1 += watched.lived_ms.1;
         }
+        let (waited, waited_before) = &self.waited[stack];
         if self.only_unfreed {
             series.before += *before_unfreed;
         }
-        series.before_unfreed += *before_unfreed;
+        series.before_unfreed += *before_unfreed + *waited_before;
         let buckets = &mut series.buckets;
         for point in self.watch.timeline.points(stack) {
             let Some(bucket) = self.cells.of(point.bucket).and_then(|at| buckets.get_mut(at)) else {
@@ -156,6 +201,21 @@ impl Part {
             bucket.born += Amount { blocks: point.born_blocks, bytes: point.born_bytes };
             bucket.freed += Amount { blocks: point.freed_blocks, bytes: point.freed_bytes };
             bucket.collected += Amount { blocks: point.collected_blocks, bytes: point.collected_bytes };
+        }
+        for free in self.last_frees.get(&stack).into_iter().flatten() {
+            let bucket = self.watch.timeline.axis().bucket(free.freed_ms);
+            if let Some(bucket) = self.cells.of(bucket).and_then(|at| buckets.get_mut(at)) {
+                bucket.freed.blocks = bucket.freed.blocks.saturating_sub(1);
+                bucket.freed.bytes = bucket.freed.bytes.saturating_sub(free.block.size);
+            }
+        }
+        for born in waited {
+            let amount = Amount { blocks: born.blocks, bytes: born.bytes };
+            series.collected_at_exit += amount;
+            if let Some(bucket) = self.cells.of(born.bucket).and_then(|at| buckets.get_mut(at)) {
+                bucket.born.blocks = bucket.born.blocks.saturating_sub(amount.blocks);
+                bucket.born.bytes = bucket.born.bytes.saturating_sub(amount.bytes);
+            }
         }
         for born in survivors {
             let Some(bucket) = self.cells.of(born.bucket).and_then(|at| buckets.get_mut(at)) else {

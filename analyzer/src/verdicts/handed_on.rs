@@ -3,7 +3,7 @@
 //! A list, dict, tuple or float that is freed keeps its memory for the next one, whichever line makes that: so of what one
 //! line keeps, some was allocated by lines that free all that they make, and some waits in the lists of freed objects
 //! (`Objects/tupleobject.c` keeps up to 2,000 tuples of each size). And what is freed by the cyclic collector waits for it, the
-//! longer the more there is.
+//! longer the more there is. What waits is guessed here only of processes that did not end in an orderly way.
 use super::judged::Judged;
 use crate::aggregate::{Frame, Kind};
 use crate::growth::{Confidence, Doubt, Reason, Verdict};
@@ -32,6 +32,8 @@ pub struct Kept {
     pub most_of_a_size: u64,
     /// Size of the largest unfreed block.
     pub largest: u64,
+    /// The interpreter ended in an orderly way: what waited for that is known, see [`super::at_exit`].
+    pub is_held: bool,
 }
 
 /// Whether an object that is handed on is allocated here: by the innermost frames of its stack.
@@ -60,7 +62,8 @@ pub fn explain(sites: &mut [Judged], kept: impl Fn(&Judged) -> Option<Kept>) {
         let (Some(freed), Some(kept)) = (judged.freed, kept(judged)) else { continue };
         let is_little =
             freed >= FREED && judged.judgement.bytes.value <= LITTLE * all && kept.largest <= SMALL;
-        let is_listed = freed >= NEARLY_ALL_FREED
+        let is_listed = !kept.is_held
+            && freed >= NEARLY_ALL_FREED
             && kept.listed as f64 >= LISTED * kept.blocks as f64
             && kept.most_of_a_size <= MOST_LISTED;
         let judgement = judged.judgement.clone();
@@ -68,7 +71,9 @@ pub fn explain(sites: &mut [Judged], kept: impl Fn(&Judged) -> Option<Kept>) {
             _ if is_little || is_listed => {
                 judgement.instead(Verdict::Temporary, Reason::Freed { freed }, Doubt::HandedOn)
             }
-            Confidence::Low(doubt) if freed >= FREED && judged.collected >= judgement.unfreed.blocks => {
+            Confidence::Low(doubt)
+                if !kept.is_held && freed >= FREED && judged.collected >= judgement.unfreed.blocks =>
+            {
                 let reason = Reason::Collected { freed, sawtooth_ms: None };
                 judgement.instead(Verdict::GcOnly, reason, doubt)
             }

@@ -154,10 +154,11 @@ pub fn verdicts(
         let from_birth = asked.from.is_none() || begins[index] >= origin_ms;
         let life = Life { end_ms: ends[index], from_birth, only_unfreed };
         let (replayed, members) = &processes[index];
-        let mut all = vec![Looked { watch, replayed, members }];
+        let has_ended = asked.selection.at == Moment::BeforeExit && !run.recordings[index].is_running();
+        let mut all = vec![Looked { watch, replayed, members, has_ended }];
         if let (Some(opened), Some(watch)) = (&opened, of_descriptors) {
             let (replayed, members) = &opened.grouped.processes[index];
-            all.push(Looked { watch, replayed, members });
+            all.push(Looked { watch, replayed, members, has_ended: false });
         }
         Part::of(&life, all)
     });
@@ -354,7 +355,8 @@ impl Judging {
 
     /// What a site keeps, if it is of Python.
     fn kept_by_python(&self, site: usize) -> Option<Kept> {
-        let mut kept = Kept::default();
+        let is_held = self.stacks[site].iter().all(|(process, _)| self.parts[*process].tells_what_waited);
+        let mut kept = Kept { is_held, ..Kept::default() };
         for (process, stacks) in &self.stacks[site] {
             let mut listed: FastMap<u64, u64> = FastMap::default();
             for &stack in stacks {
@@ -391,10 +393,12 @@ impl Judging {
         let judgement = judge(&each.collect::<Vec<_>>());
         let buckets = series.iter().flat_map(|series| &series.buckets);
         let collected = buckets.map(|bucket| bucket.collected.blocks).sum();
-        let (mut unfreed, mut change, mut known) = (Amount::default(), (0, 0), true);
+        let (mut unfreed, mut change, mut known, mut waited) = (Amount::default(), (0, 0), true, 0);
         for series in &series {
             let signed = |amount: Amount| (i128::from(amount.blocks), i128::from(amount.bytes));
-            let born = series.buckets.iter().fold(Amount::default(), |sum, bucket| sum + bucket.unfreed);
+            let held = series.buckets.iter().fold(Amount::default(), |sum, bucket| sum + bucket.unfreed);
+            let born = held + series.collected_at_exit;
+            waited += series.collected_at_exit.blocks;
             let (was, is) = (signed(series.before), signed(born + series.before_unfreed));
             change = (change.0 + is.0 - was.0, change.1 + is.1 - was.1);
             unfreed += born + series.before_unfreed;
@@ -402,7 +406,7 @@ impl Judging {
         }
         let counts = &self.report.sites[site].counts;
         let (allocated, stays) = match known {
-            true => (judgement.born.blocks, judgement.unfreed.blocks),
+            true => (judgement.born.blocks + waited, judgement.unfreed.blocks + waited),
             false if self.report.is_counted() => (counts.allocations, counts.unfreed_blocks),
             false => (0, 0),
         };

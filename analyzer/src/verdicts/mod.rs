@@ -1,5 +1,6 @@
 //! From a run to the verdicts of its sites: what each did within a window, judged by the rules of [`crate::growth`], and
 //! how much it grows with each request, mark or minute.
+mod at_exit;
 mod buckets;
 mod calls;
 mod cells;
@@ -7,6 +8,7 @@ mod descriptors;
 mod forecast;
 mod handed_on;
 mod judged;
+mod last_frees;
 mod requests;
 mod units;
 mod watch;

@@ -1,6 +1,8 @@
 //! What each site of a process did within the window: looks on while the process is replayed.
 use recording::{Address, StackId};
 
+use super::at_exit::AtExit;
+use super::last_frees::{LastFree, LastFrees};
 use crate::growth::{Amount, Lifetimes};
 use crate::reader::Recording;
 use crate::replay::{Birth, Block, Born, BornIn, Edge, Observer, Place, Replayed, Survivors, Timeline};
@@ -15,6 +17,10 @@ pub struct Watch {
     now_ms: u64,
     /// The sites.
     pub sites: Vec<Watched>,
+    /// What was freed last in it.
+    last_frees: LastFrees,
+    /// What the collector freed after it.
+    pub at_exit: AtExit,
 }
 
 /// Of a site, what is no series.
@@ -24,6 +30,8 @@ pub struct Watched {
     pub before: Amount,
     /// How long the blocks had lived that were freed in it.
     pub lifetimes: Lifetimes,
+    /// The sum of it, ms; and of those that the cyclic collector freed.
+    pub lived_ms: (u64, u64),
 }
 
 impl Watch {
@@ -35,6 +43,8 @@ impl Watch {
             timeline: Timeline::fine(origin_ms, begun_ms),
             now_ms: begun_ms,
             sites: Vec::new(),
+            last_frees: LastFrees::default(),
+            at_exit: AtExit::default(),
         }
     }
 
@@ -47,11 +57,29 @@ impl Watch {
         &mut self.sites[site]
     }
 
-    /// By site: what is unfreed and was born in the window, by bucket, and what was born before.
-    pub fn unfreed(&self, replayed: &Replayed) -> Vec<(Vec<Survivors>, Amount)> {
+    /// The program has ended: what it freed last counts as unfreed from now on.
+    pub fn take_last_frees(&mut self) -> Vec<LastFree> {
+        let frees = self.last_frees.take();
+        for free in &frees {
+            let site = self.site(free.block.site);
+            site.lifetimes.remove(free.lived_ms);
+            site.lived_ms.0 -= free.lived_ms;
+        }
+        frees
+    }
+
+    /// By site: what is unfreed and was born in the window, by bucket, and what was born before; and so what was freed `last`. `is_left_out`: of
+    /// a block.
+    pub fn unfreed(
+        &self,
+        replayed: &Replayed,
+        last: &[LastFree],
+        is_left_out: impl Fn(Address) -> bool,
+    ) -> Vec<(Vec<Survivors>, Amount)> {
         let (axis, first) = (self.timeline.axis(), *self.timeline.buckets().start());
         let mut births: Vec<(Vec<(u64, u64)>, Amount)> = vec![Default::default(); replayed.sites.len()];
-        for (_, block) in &replayed.live {
+        let held = replayed.live.iter().filter(|(address, _)| !is_left_out(*address)).map(|(_, block)| block);
+        for block in held.chain(last.iter().map(|free| &free.block)) {
             let (born, before) = &mut births[block.site as usize];
             match self.span.contains(block.birth) {
                 true => born.push((axis.bucket(block.birth.time_ms()).max(first), block.size)),
@@ -75,8 +103,14 @@ fn by_bucket(mut births: Vec<(u64, u64)>) -> Vec<Survivors> {
 
 impl Observer for Watch {
     #[inline(always)]
+    fn died_later(&mut self, address: Address, block: &Block, place: &Place) {
+        self.at_exit.freed(address, block.site, place.collecting);
+    }
+
+    #[inline(always)]
     fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place) {
         self.now_ms = self.now_ms.max(place.clock_ms);
+        self.last_frees.allocated();
         if self.span.contains(block.birth) {
             self.timeline.born(address, block, stack, place);
         } else {
@@ -92,7 +126,13 @@ impl Observer for Watch {
         if was_inside || self.span.contains(Birth::new(place.epoch, now_ms)) {
             self.timeline.died(address, block, place);
             let lived_ms = now_ms.saturating_sub(block.birth.time_ms());
-            self.site(block.site).lifetimes.add(lived_ms, 1);
+            let site = self.site(block.site);
+            site.lifetimes.add(lived_ms, 1);
+            site.lived_ms.0 += lived_ms;
+            site.lived_ms.1 += if place.collecting { lived_ms } else { 0 };
+            if !place.collecting {
+                self.last_frees.freed(LastFree { block: *block, freed_ms: now_ms, lived_ms });
+            }
         } else {
             let before = &mut self.site(block.site).before;
             before.blocks = before.blocks.saturating_sub(1);

@@ -119,7 +119,10 @@ impl Process {
                 if life.is_collected {
                     bucket.collected += size;
                 }
-                lifetimes.add((tick(freed) - tick(life.born)) as u64, 1);
+                let lived_ms = (tick(freed) - tick(life.born)) as u64;
+                lifetimes.add(lived_ms, 1);
+                series.lived_ms.0 += lived_ms;
+                series.lived_ms.1 += if life.is_collected { lived_ms } else { 0 };
             }
         }
         for &(time, allocations) in self.others.iter().filter(|other| inside(other.0)) {
@@ -142,6 +145,7 @@ impl Process {
 fn only_unfreed(series: &mut Series) {
     series.only_unfreed = true;
     series.lifetimes = None;
+    series.lived_ms = (0, 0);
     series.before = series.before_unfreed;
     for bucket in &mut series.buckets {
         *bucket = Bucket { born: bucket.unfreed, unfreed: bucket.unfreed, ..Bucket::default() };

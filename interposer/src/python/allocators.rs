@@ -282,7 +282,7 @@ fn look_again(pc: usize) {
 #[cold]
 pub fn finalizing() {
     process::finalizing();
-    collector::forget();
+    collector::finalizing();
     for allocators in python::runtimes().filter_map(|runtime| runtime.allocators.as_ref()) {
         allocators.watched.store(true, Relaxed);
     }

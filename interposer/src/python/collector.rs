@@ -8,7 +8,7 @@
 //! own code calls read it.
 
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
 
 use super::Runtime;
 use super::memory::{is_plausible, is_readable, word};
@@ -29,6 +29,8 @@ static LASTING: AtomicPtr<AtomicU32> = AtomicPtr::new((&raw const NONE).cast_mut
 /// Who collects: the lower 16 bits of which collection it is, and an address that stands for the thread.
 static COLLECTS: AtomicU64 = AtomicU64::new(0);
 const THREAD_BITS: u32 = 48;
+/// The collection that runs, or ran, is the one with which the interpreter ends.
+static IS_LAST: AtomicBool = AtomicBool::new(false);
 
 /// From the flag back to the statistics of three generations: collections, collected, uncollectable.
 const STATISTICS: u64 = 3 * GENERATION;
@@ -93,9 +95,21 @@ fn collection() -> u64 {
 pub fn initialized(runtime: &Runtime, is_lasting: bool) {
     let Some(flag) = runtime.collecting().filter(|&flag| is_sound(runtime, flag)) else { return };
     COLLECTS.store(0, Relaxed);
+    IS_LAST.store(false, Relaxed);
     let lasting = if is_lasting { flag as *mut AtomicU32 } else { (&raw const NOT_FOR_ALL).cast_mut() };
     FLAG.store(flag as *mut AtomicU32, Release);
     LASTING.store(lasting, Release);
+}
+
+/// The interpreter finalizes; each of its hooks says so. Its last full collection comes before it takes its modules apart, or where the
+/// collector is disabled right after: up to the end of that the flag is there.
+#[cold]
+pub fn finalizing() {
+    match state_for_interpreter() {
+        RUNS => IS_LAST.store(true, Relaxed),
+        _ if IS_LAST.load(Relaxed) => forget(),
+        _ => {}
+    }
 }
 
 /// The flag is not there any more.
