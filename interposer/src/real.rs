@@ -198,11 +198,12 @@ pub unsafe fn usable_size(block: usize) -> usize {
     ask.map_or(0, |ask| unsafe { ask(block) })
 }
 
-/// Notes what the allocator is. glibc's is known by a name that it alone exports: it never calls public functions.
+/// Notes what the allocator is. glibc's, which never calls public functions, is known by the name that tells its version:
+/// `__libc_malloc` is defined by allocators that replace it as well (tcmalloc).
 /// Another that defines C++ operators too is called through its malloc; else they are the C++ runtime's.
 fn note_allocator(objects: Objects) {
     let Some(allocator) = objects.defining(b"malloc") else { return };
-    if allocator.symbol(b"__libc_malloc").is_none() {
+    if allocator.symbol(b"gnu_get_libc_version").is_none() {
         NESTING.set(allocator.bias..allocator.end());
     }
     USABLE_SIZE.store(allocator.symbol(b"malloc_usable_size").unwrap_or(0), Relaxed);

@@ -39,7 +39,7 @@ fn a_c_program_and_its_baseline() {
     assert_eq!(over.status.code(), Some(1));
     let text = over.stdout_text();
     assert!(text.contains("1 site holds more, +19.5 KiB\n"), "{text}");
-    assert!(text.contains("  +200%  session_open [suppressed"), "{text}");
+    assert!(text.contains("  +200%\n      session_open [suppressed"), "{text}");
     // 10 * 1000 + 3 * 77 + 4 * 501 bytes in 17 blocks.
     for (options, expected) in [
         (["--max-unfreed", "12235"], 0),
