@@ -1,6 +1,7 @@
 """weakref: a finalizer of something that lives long is registered with each request."""
 # python: 3.11
 # verdict: GROWING
+# also: 19
 import weakref
 
 REQUESTS = 4_000

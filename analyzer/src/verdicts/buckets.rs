@@ -158,7 +158,7 @@ impl Part {
                 *count += point.born_blocks;
             }
         }
-        for born in &self.unfreed[stack].0 {
+        for born in self.unfreed[stack].0.iter().chain(&self.waited[stack].0) {
             if let Some(count) = self.cells.of(born.bucket).and_then(|at| counts.get_mut(at)) {
                 *count = count.saturating_sub(born.blocks);
             }
