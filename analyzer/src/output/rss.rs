@@ -155,7 +155,7 @@ fn notes(found: &RunRss, entry: &Entry) -> Vec<String> {
             format!(" {} of {}", Size(size), site.unwrap_or("?".into()))
         });
         notes.push(format!(
-            "[heap]: whole pages free: {} beneath its topmost block, {} above it",
+            "[heap]: free pages: {} beneath its topmost block, {} above it",
             Size(heap.beneath),
             Size(heap.above)
         ));
