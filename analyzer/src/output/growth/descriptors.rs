@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::GrowthView;
-use super::json::{EstimateJson, estimate, narrow};
-use super::words::{DESCRIPTORS, doubt, named, rate, site as place, why};
-use crate::growth::{Confidence, Verdict};
+use super::json::{EstimateJson, JudgedJson, estimate, judged_json, narrow};
+use super::words::{DESCRIPTORS, rate, why};
+use crate::growth::Verdict;
 use crate::held::name;
 use crate::output::held::of_kinds;
 use crate::output::json::Written;
@@ -61,17 +61,8 @@ pub(super) struct DescriptorsJson<'a> {
 
 #[derive(Serialize)]
 struct OpenedJson<'a> {
-    id: String,
-    name: Option<&'a str>,
-    #[serde(rename = "where")]
-    place: String,
-    file: Option<&'a str>,
-    line: Option<u32>,
-    function: Option<&'a str>,
-    verdict: &'static str,
-    confidence: &'static str,
-    doubt: Option<&'static str>,
-    why: String,
+    #[serde(flatten)]
+    judged: JudgedJson<'a>,
     held: u64,
     delta: i64,
     kinds: BTreeMap<&'static str, u64>,
@@ -100,23 +91,9 @@ pub(super) fn json<'a>(view: &GrowthView, opened: &'a Opened, written: &'a Writt
 fn site<'a>(opened: &'a Opened, judged: &Judged, written: &'a Written) -> OpenedJson<'a> {
     let verdicts = &opened.verdicts;
     let found = &verdicts.report.sites[judged.site];
-    let named = named(verdicts, judged);
-    let (confidence, doubt) = match judged.judgement.confidence {
-        Confidence::High => ("high", None),
-        Confidence::Low(why) => ("low", Some(doubt(why))),
-    };
     let (stack, _) = written.stack(&verdicts.report, judged.stack.unwrap_or(found.path));
     OpenedJson {
-        id: found.id(),
-        name: found.name.as_deref(),
-        place: place(verdicts, judged, usize::MAX),
-        file: named.and_then(|frame| frame.file.as_deref()),
-        line: named.and_then(|frame| frame.line),
-        function: named.and_then(|frame| frame.function.as_deref()),
-        verdict: judged.judgement.verdict.name(),
-        confidence,
-        doubt,
-        why: why(&DESCRIPTORS, verdicts, judged),
+        judged: judged_json(&DESCRIPTORS, verdicts, judged),
         held: judged.unfreed.blocks,
         delta: narrow(judged.change.0),
         kinds: opened.kinds(judged).iter().map(|(kind, count)| (name(*kind), *count)).collect(),

@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::GrowthView;
 use super::descriptors::{DescriptorsJson, json as descriptors};
-use super::words::{BLOCKS, doubt, named, site as place, through, why};
+use super::words::{BLOCKS, Words, doubt, named, site as place, through, why};
 use crate::growth::{Confidence, Estimate, ProcessJudgement};
 use crate::output::json::{RecordingJson, Written, recording, write};
-use crate::verdicts::{Forecast, Judged};
+use crate::verdicts::{Forecast, Judged, Verdicts};
 
 #[derive(Serialize)]
 struct GrowthJson<'a> {
@@ -58,8 +58,9 @@ struct ProcessJson {
     only_unfreed: bool,
 }
 
+/// What is said of a site whatever it holds.
 #[derive(Serialize)]
-struct SiteJson<'a> {
+pub(super) struct JudgedJson<'a> {
     id: String,
     name: Option<&'a str>,
     #[serde(rename = "where")]
@@ -71,6 +72,12 @@ struct SiteJson<'a> {
     confidence: &'static str,
     doubt: Option<&'static str>,
     why: String,
+}
+
+#[derive(Serialize)]
+struct SiteJson<'a> {
+    #[serde(flatten)]
+    judged: JudgedJson<'a>,
     unfreed_bytes: u64,
     unfreed_blocks: u64,
     delta_bytes: i64,
@@ -169,15 +176,32 @@ fn forecast<'a>(view: &GrowthView, forecast: &'a Forecast) -> ForecastJson<'a> {
     }
 }
 
-fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> SiteJson<'a> {
-    let verdicts = view.verdicts;
-    let report = &verdicts.report;
-    let found = &report.sites[judged.site];
+/// The words are for what it holds.
+pub(super) fn judged_json<'a>(words: &Words, verdicts: &'a Verdicts, judged: &Judged) -> JudgedJson<'a> {
+    let found = &verdicts.report.sites[judged.site];
     let (confidence, why_not) = match judged.judgement.confidence {
         Confidence::High => ("high", None),
         Confidence::Low(why) => ("low", Some(doubt(why))),
     };
     let named = named(verdicts, judged);
+    JudgedJson {
+        id: found.id(),
+        name: found.name.as_deref(),
+        place: place(verdicts, judged, usize::MAX),
+        file: named.and_then(|frame| frame.file.as_deref()),
+        line: named.and_then(|frame| frame.line),
+        function: named.and_then(|frame| frame.function.as_deref()),
+        verdict: judged.judgement.verdict.name(),
+        confidence,
+        doubt: why_not,
+        why: why(words, verdicts, judged),
+    }
+}
+
+fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> SiteJson<'a> {
+    let verdicts = view.verdicts;
+    let report = &verdicts.report;
+    let found = &report.sites[judged.site];
     let path = judged.stack.unwrap_or(found.path);
     let (stack, left_out) = written.stack(report, path);
     let each = judged.judgement.processes.iter().zip(&judged.processes).enumerate();
@@ -187,16 +211,7 @@ fn site<'a>(view: &GrowthView<'a>, judged: &Judged, written: &'a Written) -> Sit
         bytes_per_minute: judged.per_minute.get(index).copied().flatten(),
     };
     SiteJson {
-        id: found.id(),
-        name: found.name.as_deref(),
-        place: self::place(verdicts, judged, usize::MAX),
-        file: named.and_then(|frame| frame.file.as_deref()),
-        line: named.and_then(|frame| frame.line),
-        function: named.and_then(|frame| frame.function.as_deref()),
-        verdict: judged.judgement.verdict.name(),
-        confidence,
-        doubt: why_not,
-        why: why(&BLOCKS, verdicts, judged),
+        judged: judged_json(&BLOCKS, verdicts, judged),
         unfreed_bytes: judged.unfreed.bytes,
         unfreed_blocks: judged.unfreed.blocks,
         delta_bytes: narrow(judged.change.1),
