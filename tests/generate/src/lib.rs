@@ -6,7 +6,7 @@
 //! - [`program`]: what the threads do, as real programs do it.
 //! - [`heap`]: the addresses that an allocator would hand out.
 //! - [`writer`]: a thread's records in its chunks.
-//! - [`file`]: chunks and the header in a file.
+//! - [`mod@file`]: chunks and the header in a file.
 //! - [`stacks`]: the stacks, defined before the first event.
 //! - [`kept`]: the live table and the counts, as they are at the end.
 
