@@ -5,8 +5,11 @@
 //! (`Objects/tupleobject.c` keeps up to 2,000 tuples of each size). And what is freed by the cyclic collector waits for it, the
 //! longer the more there is. What waits is guessed here only of processes that did not end in an orderly way.
 use super::judged::Judged;
+use super::judging::Judging;
 use crate::aggregate::{Frame, Kind};
+use crate::fast_map::FastMap;
 use crate::growth::{Confidence, Doubt, Reason, Verdict};
+use crate::replay::Replayed;
 
 /// Objects that are handed on are not larger: a tuple of 20, or the table of a dict of 5.
 pub const SMALL: u64 = 208;
@@ -79,5 +82,42 @@ pub fn explain(sites: &mut [Judged], kept: impl Fn(&Judged) -> Option<Kept>) {
             }
             _ => judgement,
         };
+    }
+}
+
+/// By stack, the sizes of the unfreed blocks and how many there are of each.
+pub fn sizes(replayed: &Replayed) -> Vec<Vec<(u64, u64)>> {
+    let mut all: Vec<(u32, u64)> = replayed.live.iter().map(|(_, block)| (block.site, block.size)).collect();
+    all.sort_unstable();
+    let mut sizes = vec![Vec::new(); replayed.sites.len()];
+    for same in all.chunk_by(|a, b| a == b) {
+        sizes[same[0].0 as usize].push((same[0].1, same.len() as u64));
+    }
+    sizes
+}
+
+impl Judging {
+    /// What a site keeps, if it is of Python.
+    pub fn kept_by_python(&self, site: usize) -> Option<Kept> {
+        let is_held = self.stacks[site].iter().all(|(process, _)| self.parts[*process].tells_what_waited);
+        let mut kept = Kept { is_held, ..Kept::default() };
+        for (process, stacks) in &self.stacks[site] {
+            let mut listed: FastMap<u64, u64> = FastMap::default();
+            for &stack in stacks {
+                let member = &self.members[*process][stack];
+                member.phase?;
+                let is_listed = is_listed(self.report.paths.frames(member.path));
+                for &(size, blocks) in &self.sizes[*process][stack] {
+                    kept.blocks += blocks;
+                    kept.largest = size.max(kept.largest);
+                    if is_listed && size <= SMALL {
+                        *listed.entry(size).or_default() += blocks;
+                    }
+                }
+            }
+            kept.listed += listed.values().sum::<u64>();
+            kept.most_of_a_size = listed.into_values().fold(kept.most_of_a_size, u64::max);
+        }
+        Some(kept)
     }
 }
