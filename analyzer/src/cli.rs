@@ -23,12 +23,12 @@ pub use moments::{MarkArgs, MarksArgs, OffArgs, OnArgs};
 pub use pack::PackArgs;
 pub use record::{InstallArgs, RecordingArgs, RunArgs, Switch};
 pub use rss::{RssArgs, RssFormat};
-pub use top::{TopArgs, TopBy, TopSort};
+pub use top::TopArgs;
 use values::ByParser;
 pub use values::{BornRange, duration};
 use values::{born, limit, moment, regular_expression};
 
-use crate::aggregate::Phase;
+use crate::aggregate::{By, Phase};
 use crate::error::{self, reason};
 use crate::replay::Source;
 
@@ -406,37 +406,6 @@ pub enum At {
     Peak,
     /// What [`crate::moments`] reads: a mark or a time.
     Named(String),
-}
-
-/// What makes one site of a report.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum By {
-    /// The whole stack, named after your innermost frame
-    #[default]
-    Stack,
-    /// The function that allocated (what hands memory on, such as operator new or std::vector, is passed over)
-    Function,
-    /// Its file and line
-    Line,
-    /// Its library or program
-    Module,
-    /// The thread that allocated
-    Thread,
-    /// The process
-    Process,
-    /// No site, but how large blocks are; of [`ViewArgs`] alone
-    #[value(skip)]
-    Size,
-    /// No site, but how old they are; of [`ViewArgs`] alone
-    #[value(skip)]
-    Age,
-}
-
-impl By {
-    /// Whether blocks are told apart, not stacks.
-    pub fn is_class(self) -> bool {
-        matches!(self, By::Size | By::Age)
-    }
 }
 
 /// How a report is printed.

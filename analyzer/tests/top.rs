@@ -5,9 +5,9 @@ mod synthetic;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use analyzer::cli::{TopBy, TopSort};
 use analyzer::top::{
-    Effect, Held, Key, Line, LineKind, Model, Opened, Process, Site, Snapshot, Theme, View, block, draw,
+    Effect, Held, Key, Line, LineKind, Model, Opened, Process, Site, Snapshot, Theme, TopBy, TopSort, View,
+    block, draw,
 };
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::by::By;
 use super::callers::Callers;
 use super::classes::Classes;
 use super::filter::Filter;
@@ -15,7 +16,6 @@ use super::report::{Process, PythonStacks, Report, SumTotals};
 use super::resolver::Resolver;
 use super::sites::{Owner, Sites, Sorted};
 use super::stacks::{NodePlaces, Places};
-use crate::cli::By;
 use crate::control::Control;
 use crate::python::merge::Fit;
 use crate::reader::{Definitions, Recording, Run, parents};

@@ -2,9 +2,9 @@
 //! What was freed is in no class.
 use std::collections::BTreeMap;
 
+use super::by::By;
 use super::paths::PathId;
 use super::report::{Counts, Site};
-use crate::cli::By;
 use crate::output::Size;
 use crate::replay::Block;
 

@@ -3,9 +3,9 @@
 //! A group by function, line or module is that of the frame that asked for the memory: the innermost one that is not an
 //! allocator's own. Where Python code runs that is the innermost Python frame, as in tracemalloc; by module it is the
 //! library that the Python code has called, unless the interpreter itself has asked.
+use super::by::By;
 use super::frame::{Frame, Kind};
 use super::paths::{PathId, Paths, hash};
-use crate::cli::By;
 
 /// A group: what it is for the id, what it is called, and the one frame that stands for it.
 pub(super) struct Group {

@@ -1,5 +1,6 @@
 //! From each process's totals to the sites of a whole run: symbolised, filtered, grouped, largest first.
 mod build;
+mod by;
 mod callers;
 mod classes;
 mod courses;
@@ -22,6 +23,7 @@ mod stacks;
 pub use crate::replay::{ArenaCounts, Inherited};
 pub(crate) use build::begin_epoch;
 pub use build::{Grouped, Loaded, Member, Selection, report};
+pub use by::By;
 pub(crate) use callers::Callers;
 pub use courses::{Course, Courses};
 pub use family::{cut, one_line, spoken, tree};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use recording::StackId;
 
+use super::by::By;
 use super::filter::Filter;
 use super::frame::{Frame, Kind};
 use super::group;
@@ -14,7 +15,6 @@ use super::own::Own;
 use super::paths::{PathId, Paths, hash};
 use super::resolver::Resolver;
 use super::stacks::Places;
-use crate::cli::By;
 use crate::fast_map::FastMap;
 use crate::output::{named, short_place};
 use crate::reader::Definitions;

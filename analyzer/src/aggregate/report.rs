@@ -1,10 +1,10 @@
 //! What a report says, before it is printed.
+use super::by::By;
 use super::courses::Courses;
 use super::own::Own;
 use super::passing::TemporarySites;
 use super::paths::{PathId, Paths};
 use super::phase::Phase;
-use crate::cli::By;
 use crate::growth::Lifetimes;
 use crate::python::merge::Fit;
 use crate::reader::{Loss, ProcessState};

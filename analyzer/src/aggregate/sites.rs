@@ -1,13 +1,13 @@
 //! Sites in the making: adds up the stacks of all processes by what makes a site.
 use std::collections::{HashMap, HashSet};
 
+use super::by::By;
 use super::callers::Callers;
 use super::family::spoken;
 use super::group::{self, Group};
 use super::paths::{PathId, Paths};
 use super::phase::Phase;
 use super::report::{Counts, Process, Site};
-use crate::cli::By;
 use crate::replay::{Replayed, Totals, UNKNOWN_THREAD};
 
 /// Whose totals are added.

@@ -4,8 +4,8 @@
 //! version of the library, the directories that differ from machine to machine, and what compilers add to names of
 //! functions. A stack is named after the user's innermost function and by a hash of all of them, without their lines. What has no symbol
 //! is named by its library alone.
+use crate::aggregate::By;
 use crate::aggregate::{Frame, Kind, Report, Site, stable_hash};
-use crate::cli::By;
 use crate::python::origin;
 
 /// Directories of a file that are kept, where nothing tells which of them differ.

@@ -6,7 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::values::{bytes, growth, limit, noise};
-use super::{At, By, Per, SelectArgs, WindowArgs};
+use super::{At, Per, SelectArgs, WindowArgs};
+use crate::aggregate::By;
 use crate::check::Noise;
 
 /// Arguments of `unfreed check`.

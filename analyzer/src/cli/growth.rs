@@ -5,7 +5,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::values::{limit, size};
-use super::{By, Format, WhichArgs};
+use super::{Format, WhichArgs};
+use crate::aggregate::By;
 
 /// Arguments of `unfreed growth`.
 #[derive(Args, Debug)]

@@ -3,8 +3,9 @@ use std::ffi::OsString;
 
 use clap::{Args, ValueEnum};
 
+use super::WhichArgs;
 use super::values::limit;
-use super::{By, WhichArgs};
+use crate::aggregate::By;
 
 /// Arguments of `unfreed rss`.
 #[derive(Args, Debug)]

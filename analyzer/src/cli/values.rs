@@ -8,7 +8,8 @@ use clap::{Arg, Command, ValueEnum};
 use recording::run::MARK_NAME;
 use regex::Regex;
 
-use super::{At, By, Per};
+use super::{At, Per};
+use crate::aggregate::By;
 use crate::check::Noise;
 use crate::wall_clock;
 

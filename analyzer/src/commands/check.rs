@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::growth::judged;
-use super::report::{load_by_callers, style};
+use super::report::load_by_callers;
+use super::selected::style;
 use super::to_stdout;
+use crate::aggregate::By;
 use crate::check::{Baseline, Check, Held, Limits, Names, Rates};
-use crate::cli::{By, CheckArgs, CheckFormat, Per, WindowArgs};
+use crate::cli::{CheckArgs, CheckFormat, Per, WindowArgs};
 use crate::error::{self, Failure, reason};
 use crate::output::{self, counted};
 use crate::servers::Handlers;

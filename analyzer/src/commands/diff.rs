@@ -1,7 +1,8 @@
 //! `unfreed diff`.
 use std::process::ExitCode;
 
-use super::report::{load, load_counts, style};
+use super::report::{load, load_counts};
+use super::selected::style;
 use super::to_stdout;
 use crate::cli::{DiffArgs, Format};
 use crate::diff::Diff;

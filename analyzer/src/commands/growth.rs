@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use super::held::open_now;
-use super::report::{style, suppressions, symbols};
+use super::selected::{style, suppressions, symbols};
 use super::{opened, to_stdout};
+use crate::aggregate::By;
 use crate::aggregate::{Filter, Own, Process, Selection};
-use crate::cli::{By, Format, GrowthArgs, Per, WhichArgs, WindowArgs};
+use crate::cli::{Format, GrowthArgs, Per, WhichArgs, WindowArgs};
 use crate::error::Failure;
 use crate::output;
 use crate::reader::{self, Run};

@@ -4,10 +4,11 @@ use std::fs;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use super::report::{selection, style};
+use super::selected::{selection, style};
 use super::{opened, to_stdout};
+use crate::aggregate::By;
 use crate::aggregate::{Loaded, Selection, in_parallel};
-use crate::cli::{By, Format, ReportArgs};
+use crate::cli::{Format, ReportArgs};
 use crate::error::Failure;
 use crate::held::{HeldReport, Kinds, kinds_by_site};
 use crate::reader::{Definitions, Run, running};

@@ -16,6 +16,7 @@ mod pack;
 mod report;
 mod rss;
 mod run;
+mod selected;
 mod switch;
 mod top;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::opened::failure;
-use super::report::symbols;
+use super::selected::symbols;
 use crate::cli::PackArgs;
 use crate::error::{Failure, print, reason};
 use crate::output::{Size, counted};

@@ -1,20 +1,17 @@
 //! `unfreed report`.
 use std::ffi::OsStr;
-use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::selected::{selection, style};
 use super::{held, opened, to_stdout};
-use crate::aggregate::{Courses, Filter, Loaded, Own, Process, Report, Selection, TemporarySites};
-use crate::cli::{By, Format, ReportArgs, SelectArgs, SymbolArgs};
-use crate::error::{Failure, reason};
-use crate::output::{self, Charset, Style};
-use crate::reader::Run;
+use crate::aggregate::By;
+use crate::aggregate::{Courses, Loaded, Process, Report, Selection, TemporarySites};
+use crate::cli::{Format, ReportArgs, SelectArgs};
+use crate::error::Failure;
+use crate::output;
 use crate::replay::{Resources, Source, Wanted};
 use crate::servers::Handlers;
-use crate::subject::Subject;
-use crate::suppressions::Suppressions;
-use crate::{aggregate, moments, progress, symbols};
+use crate::{aggregate, moments, progress};
 
 /// Does it.
 pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
@@ -129,49 +126,4 @@ fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -
     report.moment = moments::spoken(&run, selection.at);
     report.recording = subject.shown;
     Ok(report)
-}
-
-pub(super) fn selection(
-    subject: &Subject,
-    run: &Run,
-    by: By,
-    select: &SelectArgs,
-) -> Result<Selection, Failure> {
-    let SelectArgs { older, phases, from, which, .. } = select;
-    let born = moments::born(select.born.as_ref(), subject, run)?;
-    let (focus, ignore, phases) = (which.focus.clone(), which.ignore.clone(), phases.clone());
-    let suppressions = suppressions(&which.suppressions)?;
-    let filter = Filter { focus, ignore, older: *older, born, phases, suppressions };
-    let at = moments::moment(subject, run, select)?;
-    let symbols = symbols(&which.symbols);
-    Ok(Selection { by, at, from: *from, own: Own::new(&which.own), filter, symbols, ..Selection::default() })
-}
-
-/// What these files say.
-pub(super) fn suppressions(files: &[PathBuf]) -> Result<Suppressions, Failure> {
-    let mut all = Suppressions::default();
-    for file in files {
-        let text = std::fs::read(file).map_err(|why| {
-            Failure::new(file.display(), reason(&why), "--suppressions names a file of leak:PATTERN lines")
-        })?;
-        all.add(&file.display().to_string(), &String::from_utf8_lossy(&text)).map_err(|bad| {
-            let why = format!("'{}' is no suppression", bad.text);
-            Failure::new(bad.place, why, "a line is leak:PATTERN, or # and a comment")
-        })?;
-    }
-    Ok(all)
-}
-
-/// Where symbols are, as it was typed.
-pub(super) fn symbols(args: &SymbolArgs) -> symbols::Options {
-    let SymbolArgs { debug_dirs, sysroot } = args.clone();
-    symbols::Options { debug_dirs, sysroot, ..symbols::Options::default() }
-}
-
-/// Colours on a terminal that wants them, and what its locale can show.
-pub(super) fn style(all_frames: bool) -> Style {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let colour = std::io::stdout().is_terminal() && !refused && !dumb;
-    Style { colour, all_frames, charset: Charset::of_locale() }
 }

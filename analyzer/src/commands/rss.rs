@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
-use super::report::{style, suppressions, symbols};
+use super::selected::{style, suppressions, symbols};
 use super::{opened, to_stdout};
 use crate::aggregate::{Filter, Loaded, Own, Selection};
 use crate::cli::{RssArgs, RssFormat};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Instant;
 
-use super::{opened, report, to_stdout};
+use super::{opened, selected, to_stdout};
 use crate::aggregate::{Naming, Own};
 use crate::cli::TopArgs;
 use crate::error::Failure;
@@ -22,7 +22,7 @@ pub fn top(args: &TopArgs) -> anyhow::Result<ExitCode> {
         return Err(Failure::new(&subject.shown, why, "'unfreed report' shows other moments").into());
     }
     let naming =
-        Naming::new(args.by.into(), Own::new(&args.own), run.symbols(&report::symbols(&args.symbols)));
+        Naming::new(args.by.into(), Own::new(&args.own), run.symbols(&selected::symbols(&args.symbols)));
     let processes = Processes::new(&subject.path, run);
     let source = Source::new(subject.shown.clone(), processes, reopen(&subject), args.by, naming);
     let mut model = Model::new(args.by, args.sort);

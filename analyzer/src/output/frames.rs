@@ -2,7 +2,7 @@
 use std::io::{self, Write};
 
 use super::folding::Folded;
-use super::text::{COLUMNS, Style};
+use super::style::{COLUMNS, Style};
 use crate::aggregate::{Frame, Kind, PathId, Report, Site};
 
 /// Directories of a source file that are shown.

@@ -2,7 +2,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::text::{COLUMNS, Style};
+use super::style::{COLUMNS, Style};
 use super::units::{Number, Size, counted, duration, utc};
 use crate::aggregate::{ArenaCounts, Counts, Inherited, Known, Process, Report, cut, spoken, tree};
 use crate::reader::ProcessState;

@@ -2,10 +2,10 @@
 use std::io::{self, Write};
 
 use super::frames;
-use super::text::{COLUMNS, Style};
+use super::style::{COLUMNS, Style};
 use super::units::{Number, Size, counted, signed_size};
+use crate::aggregate::By;
 use crate::aggregate::{Process, cut};
-use crate::cli::By;
 use crate::rss::{Entry, Holder, Kind, MappedRss, MappedSite, ProcessRss, Row, RunRss, advice};
 
 /// Processes whose tables are printed; the others, which are smaller, are in the sum.

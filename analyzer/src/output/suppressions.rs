@@ -3,7 +3,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::text::Style;
+use super::style::Style;
 use crate::aggregate::{Counts, Report};
 use crate::suppressions::Suppression;
 

@@ -3,10 +3,11 @@ use std::io::{self, Write};
 
 use super::frames;
 use super::header::header;
-use super::text::{Style, column, title, unfolded};
+use super::style::Style;
+use super::text::{column, title, unfolded};
 use super::units::{Number, Size, counted};
+use crate::aggregate::By;
 use crate::aggregate::{Report, TemporarySites};
-use crate::cli::By;
 use crate::replay::ShortLived;
 
 /// Prints the first `limit` sites that allocated something for a short time only.

@@ -3,43 +3,16 @@ use std::io::{self, Write};
 
 use super::frames;
 use super::header::header;
-use super::spark::{Charset, spark};
+use super::spark::spark;
+use super::style::{COLUMNS, Style};
 use super::suppressions;
 use super::units::{Number, Size, counted, duration, signed_number, signed_size};
+use crate::aggregate::By;
 use crate::aggregate::{Counts, Phase, Report, Site};
-use crate::cli::By;
 use crate::diff::{Change, Diff};
-
-/// What a line has where names allow it.
-pub(super) const COLUMNS: usize = 80;
 
 /// Characters in which a site's course is drawn. What took less buckets was too short.
 const COURSE: usize = 24;
-
-/// How to draw.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Style {
-    /// With colours.
-    pub colour: bool,
-    /// With every frame of a deep stack.
-    pub all_frames: bool,
-    /// What lines are drawn with.
-    pub charset: Charset,
-}
-
-impl Style {
-    pub(super) fn paint(self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
-    }
-
-    pub(super) fn bold(self, text: &str) -> String {
-        self.paint("1", text)
-    }
-
-    pub(super) fn dim(self, text: &str) -> String {
-        self.paint("2", text)
-    }
-}
 
 /// Prints a report with its first `limit` sites that hold memory.
 pub fn report(report: &Report, limit: usize, style: Style, out: &mut dyn Write) -> io::Result<()> {

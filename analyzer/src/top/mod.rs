@@ -10,6 +10,7 @@ mod kernel;
 mod ledger;
 mod model;
 mod opened;
+mod order;
 mod plain;
 mod scan;
 mod screen;
@@ -21,6 +22,7 @@ mod words;
 
 pub use ledger::READINGS;
 pub use model::{Effect, Key, Model, View};
+pub use order::{TopBy, TopSort};
 pub use plain::block;
 pub use scan::Held;
 pub use screen::run;

@@ -2,7 +2,7 @@
 use std::cmp::Ordering;
 
 use super::snapshot::{Opened, Process, Site, Snapshot};
-use crate::cli::{TopBy, TopSort};
+use crate::top::order::{TopBy, TopSort};
 
 /// A key, as far as it means something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

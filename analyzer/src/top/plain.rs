@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::model::Model;
 use super::words;
-use crate::cli::TopBy;
 use crate::output::{Number, Size, counted, utc};
+use crate::top::order::TopBy;
 
 /// Prints a block with the first `limit` sites.
 pub fn block(model: &Model, limit: usize, out: &mut dyn Write) -> io::Result<()> {

@@ -17,8 +17,8 @@ use super::model::{Effect, Key, Model};
 use super::snapshot::{Opened, Snapshot};
 use super::source::Source;
 use super::view::{self, Theme};
-use crate::cli::TopBy;
 use crate::error::{Failure, reason};
+use crate::top::order::TopBy;
 
 /// What happens.
 enum Event {

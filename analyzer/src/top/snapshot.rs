@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::scan::Held;
-use crate::cli::TopBy;
+use crate::top::order::TopBy;
 
 /// All of it.
 #[derive(Clone, Default, Debug)]

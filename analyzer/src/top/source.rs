@@ -10,10 +10,10 @@ use super::scan::{Held, can_scan};
 use super::snapshot::{Opened, Process, Site, Snapshot};
 use super::watched::{Processes, Watched};
 use crate::aggregate::{Name, Naming, spoken};
-use crate::cli::TopBy;
 use crate::error::Failure;
 use crate::output::state;
 use crate::reader::{ProcessState, Recording, Run};
+use crate::top::order::TopBy;
 
 /// Opens the run again, since there are other processes in it.
 pub type Reopen = Box<dyn FnMut() -> Result<Run, Failure> + Send>;

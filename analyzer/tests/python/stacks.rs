@@ -1,7 +1,7 @@
 //! Reports of recordings with Python frames: what the stacks are, what makes a group, and what is said of what could not
 //! be known.
+use analyzer::aggregate::By;
 use analyzer::aggregate::{Frame, Kind, PythonStacks, Report, Selection};
-use analyzer::cli::By;
 use recording::{CodeLines, CodeObject, EndReason, EvalLoop, Interpreter, StackId};
 
 use super::synthetic::{Recorder, Scratch};

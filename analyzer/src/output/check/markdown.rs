@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use super::{columns, rows, title, words};
 use crate::check::{Check, Measure, Row, Verdict};
 use crate::output::frames;
-use crate::output::text::Style;
+use crate::output::style::Style;
 use crate::output::units::counted;
 
 /// Prints it with its first `limit` sites.

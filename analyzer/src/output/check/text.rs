@@ -7,8 +7,8 @@ use crate::aggregate::Counts;
 use crate::check::{Check, Measure, Row, Verdict};
 use crate::output::frames;
 use crate::output::header::header;
+use crate::output::style::{COLUMNS, Style};
 use crate::output::suppressions;
-use crate::output::text::{COLUMNS, Style};
 use crate::output::units::{Number, Size, counted, signed_number};
 
 /// Reasons that are named.

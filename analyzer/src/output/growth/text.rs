@@ -8,7 +8,7 @@ use crate::aggregate::cut;
 use crate::growth::Verdict;
 use crate::output::frames;
 use crate::output::header::{held, problems, symbols};
-use crate::output::text::{COLUMNS, Style};
+use crate::output::style::{COLUMNS, Style};
 use crate::output::units::{Number, Size, counted, duration, signed_number, signed_size};
 use crate::verdicts::{Forecast, Judged, Unit, Verdicts};
 

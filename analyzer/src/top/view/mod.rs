@@ -13,8 +13,8 @@ use ratatui::text::{Line, Span};
 use super::model::{Model, View};
 use super::snapshot::Snapshot;
 use super::words;
-use crate::cli::TopSort;
 use crate::output::{Size, counted, utc};
+use crate::top::order::TopSort;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 use ratatui::text::{Line, Span};
 
 use super::{DIM, REVERSED, Rows, Theme, growth_column, heading, is_sorted};
-use crate::cli::TopSort;
 use crate::output::{Number, Size};
 use crate::top::model::Model;
+use crate::top::order::TopSort;
 use crate::top::snapshot::Process;
 use crate::top::words;
 

@@ -2,9 +2,9 @@
 use ratatui::text::{Line, Span};
 
 use super::{REVERSED, Rows, Theme, growth_column, heading, is_sorted, spark};
-use crate::cli::{TopBy, TopSort};
 use crate::output::{Number, Size};
 use crate::top::model::Model;
+use crate::top::order::{TopBy, TopSort};
 use crate::top::snapshot::Site;
 use crate::top::words;
 
