@@ -8,6 +8,10 @@ use super::steady::{Course, FEW_STEPS};
 
 /// Frees that the cyclic collector must have done for a site to be called its own, or memory over time that it must have freed.
 const COLLECTED: f64 = 0.9;
+/// Or what else was freed was in use meanwhile: it lived for less than so great a part of the time that waited what the collector freed,
+const IN_PASSING: f64 = 0.25;
+/// which was so great a part of the memory over time.
+const WAITED: f64 = 0.25;
 /// What lives for less of the window is in use rather than kept.
 const IN_USE: f64 = 0.02;
 /// What is made once takes no longer than so great a part of the work.
@@ -154,13 +158,23 @@ impl Facts {
         self.flat_ms.unwrap_or(self.ms) as u64
     }
 
-    /// Whether what the collector frees is nearly all that is freed, or nearly all of the memory that it takes, and more than what
-    /// stays.
+    /// Whether what the collector frees is nearly all that is freed, or nearly all of the memory that it takes, or all that outlives
+    /// the work that made it; and more than what stays.
     fn is_collected(&self) -> bool {
         let stays = self.old + self.before;
         let (passed, waited) = self.passed;
         let is_all = self.freed > 0.0 && self.collected >= COLLECTED * self.freed && self.freed >= stays;
-        is_all || waited > 0.0 && waited >= COLLECTED * passed && waited >= stays * self.ms
+        let is_waiting =
+            waited >= COLLECTED * passed || waited >= WAITED * passed && self.others_are_in_passing();
+        is_all || waited > 0.0 && is_waiting && waited >= stays * self.ms
+    }
+
+    /// Whether what was not freed by the collector lived for a much shorter time than what was: in a loop without pauses even what
+    /// a call uses is much beside what waits, of which the collector never lets there be more than some hundred objects.
+    fn others_are_in_passing(&self) -> bool {
+        let (passed, waited) = self.passed;
+        let others = self.freed - self.collected;
+        (passed - waited) * self.collected <= IN_PASSING * waited * others
     }
 
     fn mean_life(&self) -> f64 {

@@ -79,7 +79,7 @@ pub enum Reason {
         /// Bytes that are live at the end.
         bytes: u64,
     },
-    /// All that is freed is freed by the cyclic collector.
+    /// All that is freed is freed by the cyclic collector, or all that is not freed soon.
     Collected {
         /// Of the blocks born in the window, those that were freed: 0 to 1.
         freed: f64,

@@ -75,6 +75,10 @@ const LOOPS: &[Setting] = &[
     setting(900.0, 0.5, 60, Load::Steady, 1.0),
 ];
 
+/// Loops without pauses, whose rounds take less than the clock's step.
+const BUSY: &[Setting] =
+    &[setting(2_000.0, 0.3, 3_000, Load::Steady, 4.0), setting(1_200.0, 0.1, 2_000, Load::Steady, 1.0)];
+
 fn one(name: &'static str, truth: Truth, site: impl Fn(&mut Scene) + 'static) -> Case {
     let site: Site = Box::new(site);
     let build = move |setting, seed| {
@@ -292,6 +296,18 @@ pub fn bounded() -> Vec<Case> {
         one("cycles, many collections", Truth::Not(&[GcOnly]), |s| bounded::cycles(s, 33.0, false)),
         one("cycles, some of them old", Truth::Not(&[GcOnly]), |s| bounded::cycles(s, 60.0, true)),
         one("cycles in a loop", Truth::Not(&[GcOnly]), |s| bounded::cycles(s, 7.2, false)).on(LOOPS),
+        one("cycles among what a call uses", Truth::Not(&[GcOnly]), |s| {
+            let between = s.end() / s.requests.len() as f64;
+            bounded::churn(s, 20, between / 3.0);
+            bounded::cycles(s, s.requests.len() as f64 / 20.0, false);
+        })
+        .on(BUSY),
+        one("cycles among what is used for as long", BRIEF, |s| {
+            let between = s.end() / s.requests.len() as f64;
+            bounded::churn(s, 10, 5.0 * between);
+            bounded::cycles(s, s.requests.len() as f64 / 20.0, false);
+        })
+        .on(BUSY),
         one("array that was filled", STAYS, |s| bounded::array(s, 0.4)),
         one("replaced now and then", BRIEF, |s| bounded::replaced(s, 9, 1)),
         one("replaced, many blocks", BRIEF, |s| bounded::replaced(s, 6, 300)),

@@ -125,3 +125,15 @@ fn seeds_by_which_the_rules_were_made() {
 fn other_seeds() {
     run(SEEDS..2 * SEEDS);
 }
+
+#[test]
+fn cycles_are_told_from_what_is_in_use() {
+    let cases: Vec<Case> =
+        cases::bounded().into_iter().filter(|case| case.name.starts_with("cycles")).collect();
+    assert!(cases.len() > 5);
+    for (case, seed) in cases.iter().flat_map(|case| (0..2 * SEEDS).map(move |seed| (case, seed))) {
+        let Outcome { truth, name, judgement, .. } = outcome(case, seed);
+        let Truth::Not(accepted) = truth else { panic!("{name} is no leak") };
+        assert!(accepted.contains(&judgement.verdict), "{name} (seed {seed}): {judgement:?}");
+    }
+}

@@ -68,10 +68,17 @@ fn reason(words: &Words, judged: &Judged) -> String {
             let times = counted(steps, "time");
             format!("one block, replaced by a larger one {times}, {} at the end", Size(bytes))
         }
-        Reason::Collected { sawtooth_ms: Some(ms), .. } => {
-            format!("{gone} by Python's cyclic collector alone, each {}", ago(ms))
+        Reason::Collected { sawtooth_ms, .. } => {
+            let Judged { judgement, collected, .. } = judged;
+            let freed = judgement.born.blocks.saturating_sub(judgement.unfreed.blocks);
+            let part = (*collected as f64 / freed.max(1) as f64 * 100.0) as u64;
+            let every = sawtooth_ms.map(|ms| format!(", each {}", ago(ms))).unwrap_or_default();
+            let collector = format!("{gone} by Python's cyclic collector alone{every}");
+            match part {
+                1..90 => format!("{part} % is {collector}; the rest sooner"),
+                _ => collector,
+            }
         }
-        Reason::Collected { sawtooth_ms: None, .. } => format!("{gone} by Python's cyclic collector alone"),
         Reason::Bounded { flat_ms: 0, .. } => format!("bounded: as much is {gone} as is {allocated}"),
         Reason::Bounded { flat_ms, .. } => {
             format!("bounded for {}: as much is {gone} as is {allocated}", ago(flat_ms))
