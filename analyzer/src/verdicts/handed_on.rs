@@ -17,6 +17,8 @@ pub const SMALL: u64 = 208;
 const FREED: f64 = 0.9;
 /// What is handed on is little of what those keep who take it.
 const LITTLE: f64 = 0.05;
+/// It may be more of it where all of it is of the kinds that are handed on: a dict and its table beside the value that it holds.
+const LITTLE_LISTED: f64 = 0.25;
 /// Where nobody keeps anything, a line frees nearly all.
 const NEARLY_ALL_FREED: f64 = 0.99;
 /// And what it seems to keep are nearly all objects of the kinds that wait,
@@ -43,14 +45,17 @@ pub struct Kept {
 pub fn is_listed<'f>(mut frames: impl Iterator<Item = &'f Frame>) -> bool {
     // The allocator, what makes the object, and what is inlined there.
     const NEAR: usize = 6;
-    const MAKERS: [&str; 8] = [
+    const MAKERS: [&str; 11] = [
         "PyTuple_New",
         "tuple_alloc",
         "PyList_New",
         "PyFloat_FromDouble",
         "PyDict_New",
         "new_dict",
+        "dict_new",
+        "dict_vectorcall",
         "new_keys_object",
+        "clone_combined_dict_keys",
         "PyContext_New",
     ];
     let native = frames.by_ref().take_while(|frame| frame.kind == Kind::Native).take(NEAR);
@@ -63,15 +68,15 @@ pub fn explain(sites: &mut [Judged], kept: impl Fn(&Judged) -> Option<Kept>) {
     let all: f64 = sites.iter_mut().filter(grows).map(|judged| judged.judgement.bytes.value).sum();
     for judged in sites.iter_mut().filter(grows) {
         let (Some(freed), Some(kept)) = (judged.freed, kept(judged)) else { continue };
+        let are_listed = kept.listed as f64 >= LISTED * kept.blocks as f64;
+        let little = if are_listed { LITTLE_LISTED } else { LITTLE };
         let is_little =
-            freed >= FREED && judged.judgement.bytes.value <= LITTLE * all && kept.largest <= SMALL;
-        let is_listed = !kept.is_held
-            && freed >= NEARLY_ALL_FREED
-            && kept.listed as f64 >= LISTED * kept.blocks as f64
-            && kept.most_of_a_size <= MOST_LISTED;
+            freed >= FREED && judged.judgement.bytes.value <= little * all && kept.largest <= SMALL;
+        let waits =
+            !kept.is_held && freed >= NEARLY_ALL_FREED && are_listed && kept.most_of_a_size <= MOST_LISTED;
         let judgement = judged.judgement.clone();
         judged.judgement = match judgement.confidence {
-            _ if is_little || is_listed => {
+            _ if is_little || waits => {
                 judgement.instead(Verdict::Temporary, Reason::Freed { freed }, Doubt::HandedOn)
             }
             Confidence::Low(doubt)
@@ -119,5 +124,66 @@ impl Judging {
             kept.most_of_a_size = listed.into_values().fold(kept.most_of_a_size, u64::max);
         }
         Some(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::growth::{Amount, Estimate, Judgement};
+
+    /// A line that grows by `bytes` and frees this share of what it makes.
+    fn growing(site: usize, bytes: f64, freed: f64) -> Judged {
+        let bytes = Estimate { value: bytes, low: bytes, high: bytes };
+        let judgement = Judgement {
+            verdict: Verdict::Growing,
+            confidence: Confidence::High,
+            reason: Reason::SomeNeverFreed { freed, steps: 100 },
+            born: Amount::default(),
+            unfreed: Amount { blocks: 100, bytes: bytes.value as u64 },
+            blocks: Estimate::default(),
+            bytes,
+            blocks_per_minute: Estimate::default(),
+            bytes_per_minute: bytes,
+            processes: Vec::new(),
+        };
+        Judged {
+            site,
+            judgement,
+            processes: Vec::new(),
+            per_minute: Vec::new(),
+            change: (100, bytes.value as i128),
+            unfreed: Amount::default(),
+            freed: Some(freed),
+            collected: 0,
+            rate: None,
+            stack: None,
+        }
+    }
+
+    fn kept(listed: u64) -> Kept {
+        Kept { blocks: 100, listed, most_of_a_size: 100, largest: 120, is_held: true }
+    }
+
+    fn verdicts(lines: &[(f64, f64, u64)]) -> Vec<Verdict> {
+        let mut sites: Vec<_> =
+            lines.iter().enumerate().map(|(site, (bytes, freed, _))| growing(site, *bytes, *freed)).collect();
+        explain(&mut sites, |judged| Some(kept(lines[judged.site].2)));
+        sites.into_iter().map(|judged| judged.judgement.verdict).collect()
+    }
+
+    #[test]
+    fn dicts_that_a_leak_was_handed_are_none_of_the_line_that_made_them() {
+        use Verdict::{Growing, Temporary};
+        assert_eq!(verdicts(&[(80_000.0, 0.0, 0), (12_000.0, 0.95, 100)]), [Growing, Temporary]);
+        assert_eq!(
+            verdicts(&[(80_000.0, 0.0, 0), (12_000.0, 0.95, 10)]),
+            [Growing, Growing],
+            "other objects"
+        );
+        assert_eq!(verdicts(&[(80_000.0, 0.0, 0), (12_000.0, 0.5, 100)]), [Growing, Growing], "half is kept");
+        assert_eq!(verdicts(&[(20_000.0, 0.0, 0), (12_000.0, 0.95, 100)]), [Growing, Growing], "too much");
+        assert_eq!(verdicts(&[(12_000.0, 0.95, 100)]), [Growing], "nobody else keeps anything");
+        assert_eq!(verdicts(&[(80_000.0, 0.0, 0), (3_000.0, 0.95, 0)]), [Growing, Temporary], "very little");
     }
 }
