@@ -175,3 +175,22 @@ fn of_python_the_line_is_named() {
     assert!(terminal.end().success());
     steps.end();
 }
+
+#[test]
+fn many_processes_that_do_the_same_are_one_site() {
+    let directory = Scratch::new("top");
+    let mut steps = Steps::start(directory.path());
+    steps.step("work");
+    for _ in 0..40 {
+        steps.step("many");
+    }
+    let once = top(directory.path()).arg("1").run();
+    let text = once.stdout_text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(once.status.success() && lines[0].ends_with(", 41 processes"), "{text}");
+    let row = lines.iter().find(|line| line.ends_with(" leak_child")).unwrap_or_else(|| panic!("{text}"));
+    let row: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(row[..3], ["195", "KiB", "40"], "{text}");
+    assert!(!text.contains("not looked up yet"), "{text}");
+    steps.end();
+}

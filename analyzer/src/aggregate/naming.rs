@@ -108,13 +108,19 @@ impl Naming {
         Some(known.names.entry(at).or_insert_with(name).clone())
     }
 
-    /// The stacks of one process with all that symbols tell of them.
-    pub fn look_up(&mut self, definitions: &Definitions, stacks: &[StackId]) -> Vec<PathId> {
-        let nodes = self.places.add(definitions, stacks.iter().copied());
+    /// Stacks of processes with all that symbols tell of them, in the same shape. Files are opened once for all of them.
+    pub fn look_up(&mut self, asked: &[(&Definitions, Vec<StackId>)]) -> Vec<Vec<PathId>> {
+        let add = |(definitions, stacks): &(&Definitions, Vec<StackId>)| {
+            self.places.add(definitions, stacks.iter().copied())
+        };
+        let nodes: Vec<_> = asked.iter().map(add).collect();
         let (fresh, _) = self.places.symbolize(self.frames.len(), &self.symbols, &mut self.paths, &|_| {});
         self.frames.extend(fresh);
-        let mut resolver = Resolver::new(definitions, &nodes, &self.frames);
-        stacks.iter().map(|&stack| resolver.path(stack, &mut self.paths).0).collect()
+        let of_process = |((definitions, stacks), nodes): (&(&Definitions, Vec<StackId>), _)| {
+            let mut resolver = Resolver::new(definitions, nodes, &self.frames);
+            stacks.iter().map(|&stack| resolver.path(stack, &mut self.paths).0).collect()
+        };
+        asked.iter().zip(&nodes).map(of_process).collect()
     }
 
     /// The site of such a stack.

@@ -14,10 +14,11 @@ pub struct Batch<'a> {
     counts: Vec<usize>,
 }
 
-/// Batches, the largest first, so that the last thread to finish has little to do.
+/// Batches, the largest first, so that the last thread to finish has little to do. A module of which nothing is asked has
+/// none: its file, and what that refers to, is not opened.
 pub fn by_module(queries: &[Query]) -> Vec<Batch<'_>> {
     let mut all: HashMap<&ModuleFile, Vec<u64>> = HashMap::new();
-    for query in queries {
+    for query in queries.iter().filter(|query| !query.addresses.is_empty()) {
         all.entry(&query.module).or_default().extend(&query.addresses);
     }
     let mut batches: Vec<Batch<'_>> = all
@@ -76,4 +77,23 @@ pub fn in_shape_of(
         .iter()
         .map(|query| query.addresses.iter().map(|a| one(&query.module, a).unwrap_or_default()).collect())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_of_which_nothing_is_asked_is_not_opened() {
+        let query = |path: &str, addresses: &[u64]| Query {
+            module: ModuleFile { path: path.into(), build_id: Vec::new() },
+            addresses: addresses.to_vec(),
+        };
+        let queries = [query("/a", &[]), query("/b", &[2, 1, 2]), query("/a", &[])];
+        let batches = by_module(&queries);
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].addresses, [1, 2]);
+        let answers = in_shape_of(&queries, batches, vec![vec![Symbolized::default(); 2]]);
+        assert_eq!(answers.iter().map(Vec::len).collect::<Vec<_>>(), [0, 3, 0]);
+    }
 }

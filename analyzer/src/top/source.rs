@@ -1,9 +1,9 @@
 //! Reads the recording again and again, each part of it as often as it may cost, and says what there is to show.
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::budget::Budget;
-use super::kernel;
 use super::ledger::{Ledger, Site as Sums};
 use super::opened;
 use super::scan::{Held, can_scan};
@@ -20,6 +20,8 @@ pub type Reopen = Box<dyn FnMut() -> Result<Run, Failure> + Send>;
 
 /// Parts of one core that some work may take at most, so that all of it stays below a fiftieth: reading the tables, ...
 const READING: f64 = 0.01;
+/// ... finding out how far the files are and which processes run, ...
+const LOOKING: f64 = 0.003;
 /// ... reading what stacks are, opening files to find out what processes there are, and ...
 const DEFINING: f64 = 0.0015;
 /// ... looking up symbols, of which ...
@@ -48,6 +50,7 @@ pub struct Source {
     began: Instant,
     read: Option<Instant>,
     is_stale: bool,
+    looking: Budget,
     reading: Budget,
     reopening: Budget,
     defining: Budget,
@@ -67,6 +70,7 @@ impl Source {
             began: Instant::now(),
             read: None,
             is_stale: false,
+            looking: Budget::new(LOOKING),
             reading: Budget::new(READING),
             reopening: Budget::new(DEFINING),
             defining: Budget::new(DEFINING),
@@ -77,8 +81,14 @@ impl Source {
     /// Looks at what is due.
     pub fn look(&mut self) -> Snapshot {
         let now = Instant::now();
-        let ended = self.processes.look();
-        self.is_stale |= ended | self.processes.may_be_more();
+        let mut ended = false;
+        if self.looking.is_due(now) {
+            let processes = &mut self.processes;
+            let (has_ended, may_be_more) =
+                self.looking.spend(now, || (processes.look(), processes.may_be_more()));
+            ended = has_ended;
+            self.is_stale |= has_ended | may_be_more;
+        }
         if self.is_stale && self.reopening.is_due(now) {
             let (reopening, reopen) = (&mut self.reopening, &mut self.reopen);
             // A directory that cannot be read now is read later; what is known stays.
@@ -130,6 +140,8 @@ impl Source {
         let least = self.ledger.total().held.bytes / NOTICED;
         let may_look_up = self.looking_up.is_full(now);
         let must_look_up = self.looking_up.is_due(now);
+        // Many stacks may be of one site: those of many processes that do the same.
+        let are_many = self.ledger.nameless().1.bytes > self.ledger.total().held.bytes / 100;
         for (process, stack, held) in nameless {
             let watched = &mut processes[process];
             if watched.is_undefined(stack) {
@@ -138,7 +150,7 @@ impl Source {
             let id = watched.scan.stack(stack);
             match naming.of_python(&watched.definitions, id, &mut watched.names) {
                 Some(name) => names.push((watched.number, stack, name)),
-                None if may_look_up || (must_look_up && held.bytes >= least) => {
+                None if may_look_up || (must_look_up && (are_many || held.bytes >= least)) => {
                     others.push((Reverse(held.bytes), process, stack))
                 }
                 None => {}
@@ -163,11 +175,14 @@ impl Source {
             let Some(watched) = self.processes.all.iter().find(|watched| watched.number == number) else {
                 continue;
             };
-            let paths = self.naming.look_up(&watched.definitions, &[watched.scan.stack(stack)]);
+            let paths = self.naming.look_up(&[(&watched.definitions, vec![watched.scan.stack(stack)])]);
             let (paths_of_all, own) = (self.naming.paths(), self.naming.own());
             let which = (at + 1, stacks.len());
             lines.extend(
-                paths.into_iter().flat_map(|path| opened::stack(paths_of_all, own, path, held, which)),
+                paths
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|path| opened::stack(paths_of_all, own, path, held, which)),
             );
         }
         Some(Opened { key, name, stacks: stacks.len(), lines })
@@ -194,7 +209,7 @@ impl Source {
             nameless: ledger.nameless(),
             window_ms: ledger.window_ms(),
             age_ms: self.read.map_or(0, |read| now.duration_since(read).as_millis() as u64),
-            disk_bytes: self.processes.disk_bytes(),
+            disk_bytes: self.processes.disk_bytes,
             lost: self.processes.all.iter().fold(0, |sum, one| one.recording.lost().saturating_add(sum)),
             has_ended,
         }
@@ -210,7 +225,7 @@ impl Source {
             runs: recording.is_running(),
             held: watched.is_read.then(|| watched.scan.total()),
             growth: series.and_then(|series| self.ledger.growth(series)),
-            resident: watched.pid.and_then(kernel::resident),
+            resident: watched.pid.and(watched.resident),
         }
     }
 }
@@ -266,18 +281,20 @@ fn look_up(
     processes: &[Watched],
     asked: &[(Reverse<u64>, usize, usize)],
 ) -> Vec<(usize, usize, Name)> {
-    let mut names = Vec::new();
-    for (place, watched) in processes.iter().enumerate() {
-        let stacks: Vec<usize> =
-            asked.iter().filter(|(_, process, _)| *process == place).map(|&(_, _, stack)| stack).collect();
-        let ids: Vec<_> = stacks.iter().map(|&stack| watched.scan.stack(stack)).collect();
-        if ids.is_empty() {
-            continue;
-        }
-        let paths = naming.look_up(&watched.definitions, &ids);
-        names.extend(
-            stacks.iter().zip(paths).map(|(&stack, path)| (watched.number, stack, naming.of_path(path))),
-        );
+    let mut of_processes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for &(_, process, stack) in asked {
+        of_processes.entry(process).or_default().push(stack);
+    }
+    let ids_of = |(&process, stacks): (&usize, &Vec<usize>)| {
+        let watched = &processes[process];
+        (&watched.definitions, stacks.iter().map(|&stack| watched.scan.stack(stack)).collect())
+    };
+    let paths = naming.look_up(&of_processes.iter().map(ids_of).collect::<Vec<_>>());
+    let mut names = Vec::with_capacity(asked.len());
+    for ((process, stacks), paths) in of_processes.into_iter().zip(paths) {
+        let number = processes[process].number;
+        names
+            .extend(stacks.into_iter().zip(paths).map(|(stack, path)| (number, stack, naming.of_path(path))));
     }
     names
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::kernel;
 use super::scan::Scan;
 use crate::aggregate::PythonNames;
 use crate::reader::{
@@ -30,6 +31,10 @@ pub struct Watched {
     pub names: PythonNames,
     /// Its number in the ledger, which is never another's.
     pub number: usize,
+    /// Its resident memory, bytes, as far as the kernel tells.
+    pub resident: Option<u64>,
+    /// Which of the files that are written it is in.
+    file: Option<usize>,
 }
 
 /// All processes, in the order in which they began.
@@ -37,9 +42,12 @@ pub struct Processes {
     /// Each of them.
     pub all: Vec<Watched>,
     path: PathBuf,
-    files: BTreeMap<PathBuf, Follower>,
+    /// Those that are written.
+    files: Vec<(PathBuf, Follower)>,
     directories: Directories,
     numbers: usize,
+    /// Bytes on the disk of all files.
+    pub disk_bytes: u64,
     /// What keeps a pack's files where they are.
     run: Run,
 }
@@ -50,9 +58,10 @@ impl Processes {
         let mut processes = Processes {
             all: Vec::new(),
             path: path.to_path_buf(),
-            files: BTreeMap::new(),
+            files: Vec::new(),
             directories: Directories::default(),
             numbers: 0,
+            disk_bytes: 0,
             run: Run::default(),
         };
         // What appears from now on is not in the run.
@@ -77,7 +86,7 @@ impl Processes {
         for (place, recording) in std::mem::take(&mut run.recordings).into_iter().enumerate() {
             let pid = here.get(&place).copied();
             self.all.push(match known.remove(&recording.header.file_id) {
-                Some(before) => Watched { recording, pid, ..before },
+                Some(before) => Watched { recording, pid, file: None, ..before },
                 None => {
                     self.numbers += 1;
                     Watched {
@@ -89,37 +98,59 @@ impl Processes {
                         definitions: Definitions::default(),
                         names: PythonNames::default(),
                         number: self.numbers - 1,
+                        resident: None,
+                        file: None,
                     }
                 }
             });
         }
         self.files.clear();
         if run.packed.is_none() {
-            let running = self.all.iter().filter(|watched| watched.recording.is_running());
-            let paths: BTreeSet<&PathBuf> = running.map(|watched| &watched.recording.path).collect();
-            for path in paths {
-                let of_file: Vec<&Recording> =
-                    self.all.iter().map(|one| &one.recording).filter(|one| one.path == *path).collect();
-                self.files.insert(path.clone(), Follower::new(&of_file));
-            }
+            self.follow();
         }
         self.run = run;
     }
 
+    fn follow(&mut self) {
+        let mut of_files: BTreeMap<&PathBuf, Vec<usize>> = BTreeMap::new();
+        for (place, watched) in self.all.iter().enumerate() {
+            of_files.entry(&watched.recording.path).or_default().push(place);
+        }
+        let runs = |place: &usize| self.all[*place].recording.is_running();
+        of_files.retain(|_, places| places.iter().any(runs));
+        let follow = |(path, places): (&&PathBuf, &Vec<usize>)| {
+            let of_file: Vec<&Recording> = places.iter().map(|&place| &self.all[place].recording).collect();
+            (PathBuf::clone(path), Follower::new(&of_file))
+        };
+        self.files = of_files.iter().map(follow).collect();
+        for (file, places) in of_files.into_values().collect::<Vec<_>>().into_iter().enumerate() {
+            places.into_iter().for_each(|place| self.all[place].file = Some(file));
+        }
+    }
+
     /// Brings those that run up to date. True if one of them does not run any more, or there is another one.
     pub fn look(&mut self) -> bool {
+        self.disk_bytes = self.on_disk();
+        let mut of_files: Vec<Vec<&mut Recording>> = self.files.iter().map(|_| Vec::new()).collect();
+        for watched in &mut self.all {
+            if let Some(file) = watched.file {
+                of_files[file].push(&mut watched.recording);
+            }
+        }
         let mut changed = false;
-        for (path, follower) in &mut self.files {
-            let recordings = self.all.iter_mut().map(|watched| &mut watched.recording);
-            let mut of_file: Vec<&mut Recording> = recordings.filter(|one| one.path == *path).collect();
+        for ((path, follower), mut of_file) in self.files.iter_mut().zip(of_files) {
             // A file that is gone is not read any more; what was read of it stays.
             changed |= follower.look(path, &mut of_file).unwrap_or(false);
         }
         if self.run.packed.is_some() {
             return false;
         }
-        for watched in self.all.iter_mut().filter(|watched| watched.recording.is_running()) {
+        for watched in &mut self.all {
             let Some(pid) = watched.pid else { continue };
+            watched.resident = kernel::resident(pid);
+            if !watched.recording.is_running() {
+                continue;
+            }
             let state = state_of(&watched.recording, pid);
             if state != ProcessState::Running {
                 watched.recording.state = state;
@@ -137,8 +168,7 @@ impl Processes {
         places
     }
 
-    /// Bytes on the disk of all files.
-    pub fn disk_bytes(&self) -> u64 {
+    fn on_disk(&self) -> u64 {
         let files: BTreeSet<&PathBuf> = self.all.iter().map(|watched| &watched.recording.path).collect();
         let size = |path: &&PathBuf| {
             with_file(path, |path| fs::metadata(path)).map_or(0, |file| 512 * file.blocks())

@@ -5,6 +5,7 @@
 //   fork    a child that keeps seven blocks and exits
 //   drop    the same, as user and group 65534
 //   pair    a child that goes on beside this process until it ends
+//   many    another child, which keeps a block and waits for this process to end
 //   keep    a block that is kept, by this process and by the child of pair
 //   take    a block
 //   give    that block back
@@ -17,7 +18,7 @@ LEAKER(leak_step)
 LEAKER(leak_child)
 LEAKER(take_block)
 
-static int to_child = -1, from_child = -1;
+static int to_child = -1, from_child = -1, gate[2] = {-1, -1};
 static void *taken;
 
 static void work(void) {
@@ -60,6 +61,22 @@ static void pair(void) {
     exit(0);
 }
 
+static void many(void) {
+    char byte = 0;
+    int from[2];
+    if ((gate[0] < 0 && pipe(gate)) || pipe(from))
+        exit(1);
+    if (fork() == 0) {
+        close(gate[1]);
+        leak_child(5003);
+        exit(write(from[1], &byte, 1) != 1 || read(gate[0], &byte, 1) != 0);
+    }
+    close(from[1]);
+    if (read(from[0], &byte, 1) != 1)
+        exit(1);
+    close(from[0]);
+}
+
 static void keep(void) {
     char byte = 0;
     leak_step(3001);
@@ -75,10 +92,10 @@ int main(int argc, char **argv) {
         case 'f' << 8 | 'o': child(0); break;
         case 'd' << 8 | 'r': child(1); break;
         case 'p' << 8 | 'a': pair(); break;
+        case 'm' << 8 | 'a': line[2] == 'r' ? (void)unfreed_mark("said") : many(); break;
         case 'k' << 8 | 'e': keep(); break;
         case 't' << 8 | 'a': taken = take_block(7001); break;
         case 'g' << 8 | 'i': free(taken); break;
-        case 'm' << 8 | 'a': unfreed_mark("said"); break;
         case 'e' << 8 | 'x':
             if (write(1, line, 5) == 5)
                 execv("/proc/self/exe", argv);
@@ -87,9 +104,9 @@ int main(int argc, char **argv) {
         if (write(1, line, 5) != 5)
             return 1;
     }
-    if (to_child >= 0) {
-        close(to_child);
-        wait(NULL);
+    close(to_child);
+    close(gate[1]);
+    while (wait(NULL) > 0) {
     }
     return argc == 0;
 }
