@@ -143,3 +143,32 @@ fn suppressions_leave_out_what_leak_sanitizer_does() {
     assert_eq!(told(&ours), told(&String::from_utf8_lossy(&output.stderr)));
     assert_eq!(ours.lines().filter(|line| line.starts_with("Direct leak of ")).count(), 3, "{ours}");
 }
+
+/// `    #1 0x11b9 in session_open /src/suppressed.c:12`: its address and function.
+fn framed(line: &str) -> Option<(&str, &str)> {
+    let (address, rest) = line.trim_start().strip_prefix('#')?.split_once(' ')?.1.split_once(' ')?;
+    Some((address, rest.strip_prefix("in ")?.split(' ').next()?))
+}
+
+#[test]
+fn addresses_are_those_of_the_file() {
+    let scratch = Scratch::new("lsan-addresses");
+    let recording = recorded(&scratch, "recording", Program::c("suppressed"));
+    let ours = check(&recording, &["--max-unfreed", "0", "--format", "lsan"]).stdout_text();
+    assert!(!ours.contains(" 0x0 "), "{ours}");
+    let own = ours.lines().filter(|line| line.contains("suppressed.c:"));
+    let own: Vec<(&str, &str)> = own.filter_map(framed).collect();
+    assert!(own.len() >= 6, "a function and main for each of three leaks: {ours}");
+    let program = Target::new("c/suppressed.c").build();
+    for (address, function) in own {
+        // What is inlined comes first.
+        let told = Command::new("addr2line").args(["-f", "-i", "-e"]).arg(&program).arg(address).output();
+        let told = told.expect("binutils, which the compiler needs");
+        let told = String::from_utf8_lossy(&told.stdout);
+        assert!(told.lines().any(|line| line == function), "{address} is in {function}: {told}\n{ours}");
+    }
+    for line in ours.lines().filter(|line| line.contains(" in ") && line.ends_with(')')) {
+        let (address, _) = framed(line).expect("a frame");
+        assert!(line.ends_with(&format!("+{address})")), "{line}");
+    }
+}

@@ -49,6 +49,8 @@ struct FrameFacts {
     matches: (bool, bool),
     suppression: u32,
     marks: Marks,
+    /// The lowest address of its code that is on a stack, as in its file.
+    address: Option<u64>,
 }
 
 /// All paths.
@@ -112,10 +114,23 @@ impl Paths {
         }
         let suppression = self.filter.suppressions.of(&frame).map_or(NONE, |at| at as u32);
         let (matches, marks) = (self.filter.matches(&frame), Marks::of(&frame));
-        self.frame_facts.push(FrameFacts { identity, matches, suppression, marks });
+        self.frame_facts.push(FrameFacts { identity, matches, suppression, marks, address: None });
         self.frames.push(frame.clone());
         self.frame_index.insert(frame, index);
         index
+    }
+
+    /// The index of a frame of machine code, which is at this address of its file, and may be at others.
+    pub fn frame_of_code(&mut self, frame: Frame, address: u64) -> u32 {
+        let index = self.frame(frame);
+        let known = &mut self.frame_facts[index as usize].address;
+        *known = Some(known.map_or(address, |known| known.min(address)));
+        index
+    }
+
+    /// An address in the file of the frame's module that is of this frame; of Python code there is none.
+    pub fn address_of(&self, frame: u32) -> Option<u64> {
+        self.frame_facts[frame as usize].address
     }
 
     /// The path of `frame`, called from `parent`.
@@ -123,7 +138,7 @@ impl Paths {
         if let Some(&path) = self.path_index.get(&(parent.0, frame)) {
             return PathId(path);
         }
-        let FrameFacts { identity, matches, suppression, marks } = self.frame_facts[frame as usize];
+        let FrameFacts { identity, matches, suppression, marks, .. } = self.frame_facts[frame as usize];
         let above = &self.paths[parent.0 as usize];
         let matches = (above.matches.0 | matches.0, above.matches.1 | matches.1);
         let marks = above.marks.and(marks);

@@ -131,7 +131,7 @@ impl Places {
                 let module = self.modules.get(module as usize);
                 let mut frames = frames_of(module, address, answer);
                 frames.iter_mut().for_each(|frame| frame.interpreter = interpreter);
-                frames.into_iter().rev().map(|frame| paths.frame(frame)).collect()
+                frames.into_iter().rev().map(|frame| paths.frame_of_code(frame, address)).collect()
             })
             .collect();
         (frames, problems)

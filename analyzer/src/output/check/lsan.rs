@@ -1,8 +1,8 @@
 //! As LeakSanitizer prints it, line for line, for what looks for that in logs. Within limits nothing but the suppressions
 //! used. A site that is over a limit has all that is unfreed of it, and the stack that holds most.
 //!
-//! Blocks are not searched for pointers: all are "direct". Addresses are not kept in a report: they are 0 but for
-//! frames without a symbol, which have their place in the file as LeakSanitizer's do.
+//! Blocks are not searched for pointers: all are "direct". Several processes have a module at several addresses, so all
+//! are those in the module's file, as addr2line takes them; Python code has none, and they are 0.
 use std::io::{self, Write};
 
 use crate::aggregate::Frame;
@@ -45,18 +45,20 @@ fn stack(check: &Check, site: usize, out: &mut dyn Write) -> io::Result<()> {
     let site = &check.report.sites[site];
     let (bytes, blocks) = (site.counts.unfreed_bytes, site.counts.unfreed_blocks);
     writeln!(out, "\nDirect leak of {bytes} byte(s) in {blocks} object(s) allocated from:")?;
-    let frames = check.report.paths.frames(site.largest).enumerate();
-    frames.into_iter().try_for_each(|(number, frame)| line(number, frame, out))
+    let paths = &check.report.paths;
+    let frames = paths.frame_numbers(site.largest).enumerate();
+    frames.into_iter().try_for_each(|(number, frame)| {
+        line(number, paths.frame_at(frame), paths.address_of(frame).unwrap_or(0), out)
+    })
 }
 
-fn line(number: usize, frame: &Frame, out: &mut dyn Write) -> io::Result<()> {
+fn line(number: usize, frame: &Frame, address: u64, out: &mut dyn Write) -> io::Result<()> {
     let module = frame.module.as_deref().unwrap_or("<unknown module>");
-    let offset = frame.offset.unwrap_or(0);
-    write!(out, "    #{number} {offset:#x}")?;
+    write!(out, "    #{number} {address:#x}")?;
     match (&frame.function, frame.place()) {
         (Some(function), Some(place)) => writeln!(out, " in {function} {place}"),
-        (Some(function), None) => writeln!(out, " in {function} ({module})"),
+        (Some(function), None) => writeln!(out, " in {function} ({module}+{address:#x})"),
         (None, Some(place)) => writeln!(out, " {place}"),
-        (None, None) => writeln!(out, "  ({module}+{offset:#x})"),
+        (None, None) => writeln!(out, "  ({module}+{address:#x})"),
     }
 }
