@@ -3,6 +3,7 @@
 Lines `# key: value` beneath the docstring. `python`: the version that runs it. `leaks` and `mended`: what pip is to install for the run that
 leaks and for the one that does not; `mended-python`: the version that is mended, where the leak is Python's own. `verdict`: of the line that ends with
 the comment `# the leak`, in the run that leaks. `bounded` instead of `leaks`: what is installed for a script of which nothing grows.
+`server`: the database server that it needs, one of servers.py.
 `bytes`: from-to, bytes a request. `also`: other lines that rightly grow. `function`: what names the leak instead of a line, where no Python
 code is on its stack.
 """
