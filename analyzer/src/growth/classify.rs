@@ -78,8 +78,8 @@ impl Facts {
             ..Facts::default()
         };
         for process in processes {
-            let ms = process.window.bucket_ms as f64;
-            facts.ms = facts.ms.max(process.series.buckets.len() as f64 * ms);
+            let window = process.window;
+            facts.ms = facts.ms.max(window.length_ms() as f64);
             facts.before += process.series.before_unfreed.blocks as f64;
             facts.only_unfreed |= process.series.only_unfreed;
             facts.buckets = facts.buckets.max(process.series.buckets.len());
@@ -98,10 +98,10 @@ impl Facts {
                 facts.collected += bucket.collected.blocks as f64;
                 facts.unfreed += bucket.unfreed.blocks as f64;
                 live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
-                facts.lived += live * ms;
+                facts.lived += live * (window.end_ms(index) - window.begin_ms(index));
                 if bucket.collected.blocks > 0 {
                     if let Some(last) = last.filter(|last| index - last > 1) {
-                        facts.sawtooth.0 += (index - last) as f64 * ms;
+                        facts.sawtooth.0 += window.begin_ms(index) - window.begin_ms(last);
                         facts.sawtooth.1 += 1.0;
                     }
                     last = Some(index);
@@ -115,7 +115,8 @@ impl Facts {
     fn add_judged(&mut self, process: &ProcessSeries, axis: &Axis) {
         let part = Part::Older(0.0).range(process, axis).end;
         let buckets = &process.series.buckets;
-        let ms = process.window.bucket_ms as f64;
+        let window = process.window;
+        let ms = window.length_ms() as f64;
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
         let mut old: Option<(usize, usize)> = None;
@@ -131,12 +132,12 @@ impl Facts {
             }
             self.old += bucket.unfreed.blocks as f64;
             old = Some((old.map_or(index, |(first, _)| first), index));
-            let flat = (buckets.len() - 1 - index) as f64 * ms;
+            let flat = ms - window.end_ms(index);
             self.flat_ms = Some(self.flat_ms.map_or(flat, |least| least.min(flat)));
             let is_early = process.window.from_birth
                 && (axis.middle(index) <= START
                     || index as f64 <= START * buckets.len() as f64
-                    || index as f64 * ms < START_MS.min(SHORT_START * buckets.len() as f64 * ms));
+                    || window.begin_ms(index) < START_MS.min(SHORT_START * ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
         // Of many requests in a short time each is its own: what counts is the work.
@@ -146,7 +147,7 @@ impl Facts {
         });
         let most = levels.iter().fold(0.0, |most: f64, &live| most.max(live));
         let level = levels.iter().position(|&live| live >= LEVEL * most).unwrap_or(0);
-        self.level_ms = self.level_ms.min((buckets.len() - level) as f64 * ms);
+        self.level_ms = self.level_ms.min(ms - window.begin_ms(level));
         self.floor += if floor.is_finite() { floor } else { 0.0 };
     }
 

@@ -149,7 +149,7 @@ fn is_freed<'p>(processes: impl Iterator<Item = &'p ProcessSeries<'p>>) -> bool 
 }
 
 fn life_ms(process: &ProcessSeries) -> u64 {
-    process.series.buckets.len() as u64 * process.window.bucket_ms
+    process.window.length_ms()
 }
 
 /// What is said of one process: that it grows, if the site does and this process has a part in it.

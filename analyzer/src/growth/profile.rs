@@ -120,14 +120,14 @@ impl Ages {
     pub fn of(process: &ProcessSeries) -> Ages {
         let axis = Axis::of(process, false);
         let series = process.series;
-        let bucket_ms = process.window.bucket_ms as f64;
+        let window = process.window;
         let end = axis.bucket(NEARLY_ALL);
         let powers = 0..Lifetimes::CLASSES as u32;
         let freed_in_all = series.buckets.iter().map(|bucket| bucket.freed.blocks).sum::<u64>();
         let freed =
             |power| series.lifetimes.map_or(freed_in_all, |lifetimes| lifetimes.at_least(power)) as f64;
         let unfreed = |power: u32| {
-            let old = (end as f64 - f64::from(power).exp2() / bucket_ms).ceil().max(0.0) as usize;
+            let old = window.begun_before(window.begin_ms(end) - f64::from(power).exp2());
             series.buckets[..old.min(series.buckets.len())]
                 .iter()
                 .map(|bucket| bucket.unfreed.blocks)
@@ -136,7 +136,7 @@ impl Ages {
         Ages {
             freed: powers.clone().map(freed).collect(),
             unfreed: powers.map(unfreed).collect(),
-            ms: (end + 1) as f64 * bucket_ms,
+            ms: window.end_ms(end),
         }
     }
 
@@ -203,9 +203,12 @@ impl Part {
             Part::Half => 0.5,
             Part::All => 1.0,
             Part::Older(age_ms) => {
-                let end = Axis::of(process, false).bucket(NEARLY_ALL) as f64;
-                let old = (end - age_ms / process.window.bucket_ms as f64).floor();
-                let by_age = if old < 0.0 { 0.0 } else { axis.span(old as usize).1 };
+                let window = process.window;
+                let end_ms = window.begin_ms(Axis::of(process, false).bucket(NEARLY_ALL));
+                let by_age = match end_ms - age_ms {
+                    before if before < 0.0 => 0.0,
+                    old_ms => axis.span(window.ended_by(old_ms)).1,
+                };
                 by_age.min(1.0 - YOUNGEST)
             }
         };

@@ -1,6 +1,6 @@
 //! What is known of one site in one process over a window of time.
 //!
-//! A window is cut into buckets of equal length; those of all sites of a process are the same.
+//! A window is cut into buckets of equal length, but for the times in which a process idles; those of all its sites are the same.
 use std::ops::{Add, AddAssign};
 
 /// Blocks, and the bytes that were asked for with them.
@@ -152,13 +152,43 @@ impl Series {
 /// The part of the window in which a process lived: what all of its sites have in common.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Window {
-    /// Length of a bucket, ms; at least 1.
+    /// Time in a bucket in which something may have been allocated, ms; at least 1.
     pub bucket_ms: u64,
+    /// When each bucket ends, ms after the first one begins: a time in which nothing was allocated is all in one.
+    pub ends_ms: Vec<u64>,
     /// The process's activity: blocks that it allocated in each bucket, at all sites that do not belong to its start as far
     /// as that is known.
     pub allocations: Vec<u64>,
     /// The window begins with the process: what comes first is its start-up.
     pub from_birth: bool,
+}
+
+impl Window {
+    /// When a bucket begins, ms after the first one does.
+    pub fn begin_ms(&self, bucket: usize) -> f64 {
+        bucket.checked_sub(1).map_or(0.0, |before| self.end_ms(before))
+    }
+
+    /// When it ends; of those behind the last one, when that does.
+    pub fn end_ms(&self, bucket: usize) -> f64 {
+        self.ends_ms.get(bucket).or(self.ends_ms.last()).copied().unwrap_or(0) as f64
+    }
+
+    /// How many buckets begin before that.
+    pub fn begun_before(&self, ms: f64) -> usize {
+        let ended = self.ends_ms.partition_point(|&end| (end as f64) < ms);
+        if ms > 0.0 { (ended + 1).min(self.ends_ms.len()) } else { 0 }
+    }
+
+    /// How many end by then.
+    pub fn ended_by(&self, ms: f64) -> usize {
+        self.ends_ms.partition_point(|&end| end as f64 <= ms)
+    }
+
+    /// From the first bucket to the last, ms.
+    pub fn length_ms(&self) -> u64 {
+        self.ends_ms.last().copied().unwrap_or(0)
+    }
 }
 
 /// What is judged: a site in one process.

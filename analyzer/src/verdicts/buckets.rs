@@ -125,7 +125,8 @@ impl Part {
                 allocations[cell] += blocks;
             }
         }
-        let window = Window { bucket_ms: cells.width_ms(), allocations, from_birth: life.from_birth };
+        let (bucket_ms, ends_ms) = (cells.width_ms(), cells.ends_ms());
+        let window = Window { bucket_ms, ends_ms, allocations, from_birth: life.from_birth };
         let part = |(looked, unfreed): (Looked, Unfreed)| Part {
             cells: cells.clone(),
             window: window.clone(),

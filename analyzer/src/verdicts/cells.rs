@@ -53,6 +53,11 @@ impl Cells {
         self.axis.width_ms() * self.merged as u64
     }
 
+    /// When each ends, ms after the first one begins.
+    pub fn ends_ms(&self) -> Vec<u64> {
+        self.begins[1..].iter().map(|&end| end as u64 * self.axis.width_ms()).collect()
+    }
+
     /// The cell of a bucket of the axis.
     #[inline(always)]
     pub fn of(&self, bucket: u64) -> Option<usize> {
@@ -91,6 +96,7 @@ mod tests {
         assert_eq!(of, expected);
         assert_eq!(cells.times(&(1..3)), (112, 122));
         assert_eq!(cells.times(&(0..5)), (110, 126));
+        assert_eq!(cells.ends_ms(), [2, 10, 12, 14, 16]);
         assert_eq!([0, 110, 121, 1_000].map(|ms| cells.at(ms)), [0, 0, 2, 4]);
     }
 

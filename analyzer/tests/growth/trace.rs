@@ -86,7 +86,9 @@ impl Process {
         let first = bucket(begin, bucket_ms);
         let count = (bucket(self.end, bucket_ms) - first + 1) as usize;
         let index = |time: f64| (bucket(time, bucket_ms).max(first) - first) as usize;
-        let mut window = Window { bucket_ms, allocations: vec![0; count], from_birth: begin == self.begin };
+        let ends_ms = (1..=count as u64).map(|end| end * bucket_ms).collect();
+        let allocations = vec![0; count];
+        let mut window = Window { bucket_ms, ends_ms, allocations, from_birth: begin == self.begin };
         let mut series = Series {
             buckets: vec![Bucket::default(); count],
             is_startup: self.is_startup,

@@ -11,7 +11,7 @@ const PYTHON: u64 = 0x5555_0000_0000;
 const LIBRARY: u64 = 0x7fff_0000_0000;
 /// Return addresses in the interpreter: beside the evaluation loop, code without names.
 const EVALUATES: u64 = PYTHON + 0x1101;
-const ALLOCATES: u64 = PYTHON + 0x2011;
+pub const ALLOCATES: u64 = PYTHON + 0x2011;
 const CALLS: u64 = PYTHON + 0x2021;
 const MAIN: u64 = PYTHON + 0x2031;
 
@@ -82,7 +82,8 @@ fn open(r: &mut Recorder, writer: usize, request: u64) {
     r.close(writer, Resource::Descriptor(9));
 }
 
-fn describe(r: &mut Recorder) {
+/// The interpreter, its code and the files.
+pub fn describe(r: &mut Recorder) {
     r.module(0, 1, "/opt/flask/bin/python3.11", PYTHON, 0x100_0000);
     r.module(1, 1, "/opt/flask/lib/libsqlite3.so.0", LIBRARY, 0x10_0000);
     let text = b"3.11.7 (main)";
@@ -118,7 +119,7 @@ fn describe(r: &mut Recorder) {
 
 /// A stack of Python frames (code object from 0, instruction), innermost first, each in an evaluation loop of its own.
 /// `inside` are the native frames that the innermost one has called.
-fn merged(r: &mut Recorder, inside: &[u64], frames: &[(u32, i32)]) -> StackId {
+pub fn merged(r: &mut Recorder, inside: &[u64], frames: &[(u32, i32)]) -> StackId {
     let between = frames.iter().skip(1).flat_map(|_| [CALLS, EVALUATES]);
     let native: Vec<u64> = inside.iter().copied().chain([EVALUATES]).chain(between).chain([MAIN]).collect();
     let native = r.stack(&native);
