@@ -225,10 +225,8 @@ fn ended(found: &RunRss, style: Style, out: &mut dyn Write) -> io::Result<()> {
             ),
         };
     }
-    writeln!(
-        out,
-        "  no process of it runs here: what was resident is not known, but what unfreed blocks tell:"
-    )?;
+    writeln!(out, "  no process of it runs here, so what was resident is not known; this is what the")?;
+    writeln!(out, "  unfreed blocks tell")?;
     for entry in gone.iter().take(PROCESSES) {
         let rss = &entry.rss;
         writeln!(out, "\n{}", named(found, entry, style))?;

@@ -151,7 +151,7 @@ pub fn json(view: &GrowthView, out: &mut dyn Write) -> io::Result<()> {
         recording: recording(report),
         window: WindowJson {
             since: view.since,
-            seconds: (verdicts.window_ms.1 - verdicts.window_ms.0) as f64 / 1000.0,
+            seconds: verdicts.window_ms.1.saturating_sub(verdicts.window_ms.0) as f64 / 1000.0,
         },
         per: verdicts.unit.name(),
         requests,

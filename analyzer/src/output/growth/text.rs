@@ -99,7 +99,9 @@ fn header(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()
     let verdicts = view.verdicts;
     let report = &verdicts.report;
     writeln!(out, "{}", style.bold(&report.recording))?;
-    let window = (verdicts.window_ms.1 - verdicts.window_ms.0).saturating_mul(1_000_000);
+    let window = verdicts.window_ms.1.saturating_sub(verdicts.window_ms.0).saturating_mul(1_000_000);
+    let left_out =
+        if window == 0 { ": too short to tell what grows" } else { ", its youngest tenth left out" };
     let since = view.since.map_or_else(String::new, |since| format!(" since {since}"));
     let lost = match report.totals.lost {
         0 => "lost 0".to_string(),
@@ -107,7 +109,7 @@ fn header(view: &GrowthView, style: Style, out: &mut dyn Write) -> io::Result<()
     };
     let events =
         report.totals.events.map_or_else(String::new, |events| format!("{}, ", counted(events, "event")));
-    writeln!(out, "  window {}{since}, its youngest tenth left out", duration(window))?;
+    writeln!(out, "  window {}{since}{left_out}", duration(window))?;
     writeln!(out, "  {}, {events}{lost}", counted(report.processes.len() as u64, "process"))?;
     if let Some(moment) = &report.moment {
         writeln!(out, "  up to {moment}")?;
