@@ -20,8 +20,8 @@ use recording::{Module, Segment};
 
 use self::image::Image;
 use crate::link_map::Dynamic;
-use crate::stack::Sink;
 use crate::stack::cfi::{UnwindInfo, frames_address};
+use crate::stack::{Sink, near};
 use crate::symbols::{self, Definition};
 use crate::{python, start, sys};
 
@@ -113,7 +113,7 @@ pub fn unloaded(address: u64, mut gone: impl FnMut(u32, u32)) {
         }
     }
     if is_module || OVERFLOWED.load(Relaxed) {
-        EPOCH.fetch_add(1, Release);
+        near::begin(EPOCH.fetch_add(1, Release).wrapping_add(1));
     }
 }
 

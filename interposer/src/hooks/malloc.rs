@@ -18,6 +18,7 @@ stub!(reallocarray, on_reallocarray, "rcx", "r8");
 
 unsafe extern "C" fn on_malloc(size: usize, sp: usize, bp: usize) -> *mut c_void {
     let Some(real) = real::malloc() else { return null_mut() };
+    caller(sp, bp).expect();
     // SAFETY: the caller's call.
     let block = unsafe { real(size) };
     if !block.is_null() {
@@ -32,6 +33,7 @@ unsafe extern "C" fn on_calloc(count: usize, size: usize, sp: usize, bp: usize) 
         // SAFETY: the caller's call.
         return thread::pass(sp, || unsafe { real(count, size) });
     }
+    caller(sp, bp).expect();
     // SAFETY: the caller's call.
     let block = thread::quietly(|| unsafe { real(count, size) });
     if !block.is_null() {
@@ -46,6 +48,7 @@ unsafe extern "C" fn on_realloc(old: *mut c_void, size: usize, sp: usize, bp: us
         // SAFETY: the caller's call.
         return thread::pass(sp, || unsafe { real(old, size) });
     }
+    caller(sp, bp).expect();
     // With size 0 some allocators free the block and return null, and others return a block of no size.
     let resizes = !old.is_null() && size != 0;
     let mut moved = Moved::NOTHING;

@@ -150,6 +150,7 @@ operators! {
 
 /// Null when memory has run out.
 unsafe extern "C" fn on_new(size: usize, sp: usize, bp: usize) -> *mut c_void {
+    caller(sp, bp).expect();
     // SAFETY: an allocation on the caller's behalf; an operator gives distinct blocks for size 0, malloc need not.
     let block = real::malloc().map_or(null_mut(), |real| unsafe { real(size.max(1)) });
     if !block.is_null() {

@@ -204,10 +204,7 @@ impl Sink for Definer<'_> {
 
     #[inline(always)]
     fn node(&mut self, parent: StackId, pc: Address, kind: FrameKind, paths: [u64; 2]) -> StackId {
-        match self.definitions.known(paths[0], Key::new(pc, kind), parent) {
-            Some(known) => known,
-            None => self.unknown_frame(parent, pc, kind, paths),
-        }
+        self.unknown_frame(parent, pc, kind, paths)
     }
 
     #[inline(always)]
@@ -215,6 +212,11 @@ impl Sink for Definer<'_> {
         let place: *const Known = self.definitions.known_at(path);
         // SAFETY: has no effect but on caches.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) };
+    }
+
+    #[inline(always)]
+    fn known(&mut self, parent: StackId, pc: Address, path: u64) -> Option<StackId> {
+        self.definitions.known(path, Key::new(pc, FrameKind::Return), parent)
     }
 
     #[cold]

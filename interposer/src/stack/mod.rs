@@ -15,12 +15,12 @@ mod code;
 mod expression;
 mod frame_pointer;
 mod instruction;
+mod keep;
+pub(crate) mod near;
 mod region;
 mod rule;
 mod step;
 mod uncharted;
-
-use core::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
 use recording::{Address, EndReason, FrameKind, Module, StackId};
 
@@ -39,6 +39,11 @@ pub trait Sink {
     /// A frame with this hash is asked for soon.
     #[inline(always)]
     fn expect(&mut self, _path: u64) {}
+    /// The same as [`Sink::node`] of a return frame, if it is known and need not be looked for.
+    #[inline(always)]
+    fn known(&mut self, _parent: StackId, _pc: Address, _path: u64) -> Option<StackId> {
+        None
+    }
     /// A module was first seen; called before the first node within it.
     fn module(&mut self, module: &Module);
     /// A module is gone from this epoch on.
@@ -63,6 +68,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Its stack is asked for soon.
+    #[inline(always)]
+    pub fn expect(&self) {
+        near::expect(self.pc.wrapping_sub(1));
+    }
+
     /// Where the return address is: on the stack, of which rsp itself may be the end.
     #[inline(always)]
     fn return_slot(&self) -> u64 {
@@ -119,6 +130,20 @@ impl Frame {
         cfa.wrapping_add((self.flags as i32 >> 16) as u64)
     }
 
+    /// What it depends on of rbp, and its flags, called by a frame with this need.
+    #[inline(always)]
+    fn within(&self, bp_need: u64) -> (u64, u32) {
+        let (mut need, mut flags) = (bp_need, self.flags);
+        if need != Frame::NONE && self.has(Frame::SAVES_RBP) {
+            flags |= Frame::CHECK_RBP;
+            need = Frame::NONE;
+        }
+        if self.has(Frame::USES_RBP) {
+            need = self.bp_need;
+        }
+        (need, flags)
+    }
+
     fn kind(&self) -> FrameKind {
         if self.has(Frame::INTERRUPTED) { FrameKind::Interrupted } else { FrameKind::Return }
     }
@@ -138,6 +163,8 @@ pub struct Capture {
     next_region: usize,
     /// Of `frames`, up to the outermost one that a signal interrupted; 0 if none was.
     interrupted: usize,
+    /// Of `frames`, inward of so many of them none is special, nor one whose saved rbp counts.
+    uneven: usize,
     frames: [Frame; MAX_FRAMES],
     /// A hash of each kept frame and its callers, from the end.
     paths: [u64; MAX_FRAMES],
@@ -237,7 +264,7 @@ impl Capture {
     /// Compares what the unwinder would read from kept frame `index` outward with what it read then.
     #[inline(always)]
     fn verify(&mut self, index: usize, sink: &mut impl Sink) -> Verdict {
-        let mut index = index;
+        let mut index = self.even_frames_hold(index);
         loop {
             index = self.plain_frames_hold(index);
             if index == 0 {
@@ -253,6 +280,23 @@ impl Capture {
             return Verdict::DiffersAt(0);
         }
         Verdict::Holds
+    }
+
+    /// A frame outward from `index` up to which only the return addresses count, and do not differ.
+    #[inline(always)]
+    fn even_frames_hold(&self, index: usize) -> usize {
+        const AT_ONCE: usize = 4;
+        let mut index = index & (MAX_FRAMES - 1);
+        let end = self.uneven + AT_ONCE;
+        // SAFETY: the index is one of the array, and not below four in the loop.
+        let holds = |caller: usize| unsafe {
+            let caller = self.frames.as_ptr().add(caller);
+            word((*caller).sp - 8) == (*caller).pc
+        };
+        while index >= end && (1..=AT_ONCE).all(|outward| holds(index - outward)) {
+            index -= AT_ONCE;
+        }
+        index
     }
 
     /// The frame, outward from `index`, of which more than the return address counts or the return address differs.
@@ -314,11 +358,10 @@ impl Capture {
         let mut fresh = 0;
         let mut candidates = self.len;
         loop {
-            // Finding a region may have dropped the kept stack.
-            candidates = candidates.min(self.len);
-            while candidates > 0 && self.frame(candidates - 1).sp < walk.sp {
-                candidates -= 1;
-            }
+            let kept = self.frames.get(..candidates).unwrap_or(&[]);
+            let stepped;
+            (candidates, stepped) = walk.step_near(kept, self.fresh.get_mut(fresh..).unwrap_or(&mut []));
+            fresh += stepped;
             if let Some(index) = candidates.checked_sub(1)
                 && self.meets(index, &mut walk)
             {
@@ -329,7 +372,8 @@ impl Capture {
                     },
                     Verdict::DiffersAt(other) => other,
                 };
-                (candidates, fresh, walk) = self.carry(index, last, fresh, walk);
+                (candidates, fresh) = self.carry(index, last, fresh, &mut walk);
+                continue;
             }
             let Some(frame) = self.fresh.get_mut(fresh) else {
                 return Plan { kept: 0, fresh, end: EndReason::TooDeep };
@@ -341,6 +385,8 @@ impl Capture {
                 Step::OtherStack => {
                     if !walk.region.contains(walk.sp) {
                         walk.region = self.region_of(walk.sp);
+                        // That may have dropped the kept stack.
+                        candidates = candidates.min(self.len);
                     }
                 }
                 Step::End(end) => return Plan { kept: 0, fresh, end },
@@ -361,84 +407,27 @@ impl Capture {
     /// goes on, and when the fresh frames are full. Returns how many kept frames may be met further out, and how
     /// many frames are fresh.
     #[inline(never)]
-    fn carry(&mut self, index: usize, last: usize, fresh: usize, walk: Walk) -> (usize, usize, Walk) {
-        let (mut index, mut fresh, mut walk) = (index, fresh, walk);
-        while index > last && !self.frame(index).has(Frame::SPECIAL) {
-            let (frame, caller) = (*self.frame(index), *self.frame(index - 1));
-            let Some(place) = self.fresh.get_mut(fresh) else { break };
-            *place = Frame { flags: frame.flags & !(Frame::CHECK_RBP | Frame::CUT), ..frame };
-            fresh += 1;
+    fn carry(&mut self, index: usize, last: usize, fresh: usize, walk: &mut Walk) -> (usize, usize) {
+        let Capture { frames, fresh: all_fresh, .. } = self;
+        let places = all_fresh.get_mut(fresh..).unwrap_or(&mut []);
+        let carried = frames.get(last..index + 1).unwrap_or(&[]);
+        let (mut caller, mut count) = (None, 0);
+        for (place, pair) in places.iter_mut().zip(carried.windows(2).rev()) {
+            let [outward, frame] = pair else { break };
+            if frame.has(Frame::SPECIAL) {
+                break;
+            }
+            *place = Frame { flags: frame.flags & !(Frame::CHECK_RBP | Frame::CUT), ..*frame };
             if frame.has(Frame::SAVES_RBP) {
-                walk.set_bp_slot(frame.saved_rbp(caller.sp));
+                walk.set_bp_slot(frame.saved_rbp(outward.sp));
             }
+            caller = Some(outward);
+            count += 1;
+        }
+        if let Some(caller) = caller {
             (walk.pc, walk.sp) = (caller.pc, caller.sp);
-            index -= 1;
         }
-        (index, fresh, walk)
-    }
-
-    /// Where the hash of kept frame `index` is.
-    #[inline(always)]
-    fn path_of(index: usize) -> usize {
-        MAX_FRAMES - 1 - (index & (MAX_FRAMES - 1))
-    }
-
-    /// Makes the planned stack the kept one and gives its new frames their ids.
-    fn keep(&mut self, plan: Plan, sink: &mut impl Sink) -> StackId {
-        // Frames above are overwritten: the kept stack must not include them at any instant.
-        self.len = plan.kept;
-        if self.interrupted > plan.kept {
-            self.interrupted = 0;
-        }
-        compiler_fence(SeqCst);
-        let (mut parent, mut bp_need, mut path) = match plan.kept.checked_sub(1) {
-            Some(top) => {
-                let frame = self.frame(top);
-                (StackId(frame.id), frame.bp_need, self.paths[Capture::path_of(top)])
-            }
-            None => {
-                self.end = plan.end.id().0;
-                (plan.end.id(), Frame::NONE, self.end.into())
-            }
-        };
-        // An id is looked up with that of the caller: what is to be looked at is fetched for all before.
-        for place in 0..plan.fresh {
-            path = path_to(self.fresh[(plan.fresh - 1 - place) & (MAX_FRAMES - 1)].pc, path);
-            self.paths[Capture::path_of(plan.kept + place)] = path;
-            sink.expect(path);
-        }
-        let mut next = self.paths[Capture::path_of(plan.kept)];
-        if plan.kept == 0 && plan.end == EndReason::TooDeep {
-            self.fresh[plan.fresh.wrapping_sub(1) & (MAX_FRAMES - 1)].flags |= Frame::CUT;
-        }
-        let mut len = plan.kept;
-        let mut recorded = true;
-        for place in (0..plan.fresh).rev() {
-            let mut frame = self.fresh[place & (MAX_FRAMES - 1)];
-            if bp_need != Frame::NONE && frame.has(Frame::SAVES_RBP) {
-                frame.flags |= Frame::CHECK_RBP;
-            }
-            if !frame.has(Frame::USES_RBP) {
-                frame.bp_need = if frame.has(Frame::SAVES_RBP) { Frame::NONE } else { bp_need };
-            }
-            bp_need = frame.bp_need;
-            path = next;
-            next = self.paths[Capture::path_of(len + 1)];
-            parent = sink.node(parent, Address(frame.pc), frame.kind(), [path, next]);
-            if !parent.is_frame() {
-                recorded = false;
-            }
-            frame.id = parent.0;
-            self.frames[len & (MAX_FRAMES - 1)] = frame;
-            len += 1;
-            if frame.has(Frame::INTERRUPTED) && self.interrupted == 0 {
-                self.interrupted = len;
-            }
-        }
-        compiler_fence(SeqCst);
-        // What could not be recorded is tried again next time.
-        self.len = if recorded { len } else { plan.kept };
-        parent
+        (index - count, fresh + count)
     }
 
     /// The region that holds `sp`. A new look-up drops the kept stack, which was read within the old bounds.
@@ -454,13 +443,6 @@ impl Capture {
         self.next_region = self.next_region.wrapping_add(1);
         found
     }
-}
-
-/// A hash of frame `pc` and its callers, of whom `callers` is the hash.
-#[inline(always)]
-fn path_to(pc: u64, callers: u64) -> u64 {
-    let hash = (callers ^ pc).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    hash ^ hash >> 32
 }
 
 /// A word of a stack.

@@ -11,6 +11,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::near;
+
 /// See the module's header. 0 is no rule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rule(pub u64);
@@ -144,15 +146,20 @@ struct Entry {
 static TABLE: [Entry; 1 << BITS] =
     [const { Entry { key: AtomicU64::new(0), rule: AtomicU64::new(0) } }; 1 << BITS];
 
-/// The part of a key that is the module map's epoch.
+/// The parts of the keys that are the module map's epoch.
 #[derive(Clone, Copy)]
-pub struct Generation(u64);
+pub struct Generation {
+    mixed: u64,
+    /// In [`near`].
+    pub tag: u64,
+}
 
 impl Generation {
     /// Of this epoch.
     #[inline(always)]
     pub const fn new(epoch: u32) -> Generation {
-        Generation((epoch as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        let mixed = (epoch as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Generation { mixed, tag: near::tag(epoch) }
     }
 }
 
@@ -167,20 +174,23 @@ fn entry(address: u64) -> &'static Entry {
     &TABLE[(address ^ address >> BITS) as usize & ((1 << BITS) - 1)]
 }
 
-/// The rule for the code at `address`, if it is in the table.
+/// The rule for the code at `address`, if it is in the table. It was not in [`near`], where it is after this.
 #[inline(always)]
 pub fn lookup(address: u64, generation: Generation) -> Option<Rule> {
     let entry = entry(address);
     let rule = entry.rule.load(Relaxed);
     let key = entry.key.load(Relaxed);
-    (key ^ mixed(rule) == address ^ generation.0).then_some(Rule(rule))
+    let rule = (key ^ mixed(rule) == address ^ generation.mixed).then_some(Rule(rule))?;
+    near::store(address, generation.tag, rule);
+    Some(rule)
 }
 
-/// Puts the rule for the code at `address` in the table.
+/// Puts the rule for the code at `address` in the table, and in [`near`].
 pub fn store(address: u64, generation: Generation, rule: Rule) {
+    near::store(address, generation.tag, rule);
     let entry = entry(address);
     entry.rule.store(rule.0, Relaxed);
-    entry.key.store(address ^ mixed(rule.0) ^ generation.0, Relaxed);
+    entry.key.store(address ^ mixed(rule.0) ^ generation.mixed, Relaxed);
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use recording::EndReason;
 use super::region::Region;
 use super::rule::{self, Generation, Kind, Rule};
 use super::{Frame, Sink, word};
-use super::{frame_pointer, uncharted};
+use super::{frame_pointer, near, uncharted};
 use crate::modules;
+
+/// No code lies below this.
+const FIRST_CODE: u64 = 4096;
 
 /// State of the unwinder: the registers at a frame.
 #[derive(Clone, Copy)]
@@ -68,8 +71,65 @@ impl Walk {
         self.pc.wrapping_sub(!self.interrupted as u64)
     }
 
-    /// Describes the frame in `frame` and moves to its caller.
+    /// Steps as long as the rules are near and lead to a caller: not from a frame that was interrupted, nor where a frame of
+    /// `kept` is met, which are outermost first, nor without room in `fresh`. Returns how many of `kept` are not inward of the
+    /// frame that is reached, and how many are fresh.
     #[inline(always)]
+    pub fn step_near(&mut self, kept: &[Frame], fresh: &mut [Frame]) -> (usize, usize) {
+        let Region { low, high } = self.region;
+        let (mut pc, mut sp, mut bp_slot) = (self.pc, self.sp, self.bp_slot);
+        let tag = self.generation.tag;
+        let kept = kept.as_ptr_range();
+        let mut candidates = kept.end;
+        let mut free = fresh.iter_mut();
+        loop {
+            // SAFETY: there is a frame before the end, if that is not the first one.
+            unsafe {
+                while candidates != kept.start && (*candidates.sub(1)).sp < sp {
+                    candidates = candidates.sub(1);
+                }
+                if candidates != kept.start && (*candidates.sub(1)).is_at(pc, sp) {
+                    break;
+                }
+            }
+            if self.interrupted {
+                break;
+            }
+            let Some(rule) = near::lookup(pc.wrapping_sub(1), tag) else { break };
+            let (mut base, mut bp_need, mut flags) = (sp, 0, rule.saved_rbp_flags());
+            if rule.is_from_rbp() {
+                if bp_slot != 0 {
+                    self.bp = word(bp_slot);
+                    bp_slot = 0;
+                }
+                (base, bp_need) = (self.bp, self.bp);
+                flags |= Frame::USES_RBP;
+            }
+            let cfa = base.wrapping_add(rule.cfa_offset());
+            let slot = cfa.wrapping_sub(rule.rbp_distance());
+            // The region's bounds are those of pages, so an aligned CFA above rsp has a word below it in the region. rbp was
+            // saved there or lower; without one the slot is the CFA.
+            if cfa <= sp || cfa > high || slot < low || cfa & 7 != 0 {
+                break;
+            }
+            let caller = word(cfa - 8);
+            if caller < FIRST_CODE {
+                break;
+            }
+            let Some(frame) = free.next() else { break };
+            *frame = Frame { pc, sp, bp_need, id: 0, flags };
+            if slot != cfa {
+                bp_slot = slot;
+            }
+            (pc, sp) = (caller, cfa);
+        }
+        (self.pc, self.sp, self.bp_slot) = (pc, sp, bp_slot);
+        let left = free.len();
+        // SAFETY: a place in the slice, or its end.
+        (unsafe { candidates.offset_from_unsigned(kept.start) }, fresh.len() - left)
+    }
+
+    /// Describes the frame in `frame` and moves to its caller.
     pub fn step(&mut self, frame: &mut Frame, sink: &mut impl Sink) -> Step {
         let rule = match rule::lookup(self.code(), self.generation) {
             Some(rule) => rule,
@@ -86,20 +146,17 @@ impl Walk {
             frame.flags |= Frame::USES_RBP;
             frame.bp_need
         } else {
-            let step;
-            (*self, step) = self.step_special(rule, frame, sink);
-            return step;
+            return self.step_special(rule, frame, sink);
         };
         let cfa = base.wrapping_add(rule.cfa_offset());
         let slot = cfa.wrapping_add(rule.rbp_offset() as u64);
         frame.flags |= rule.saved_rbp_flags();
-        // The region's bounds are those of pages, so an aligned CFA above rsp has a word below it in the region. rbp
-        // was saved there or lower, see `Rule::register`; without one the slot is the CFA.
+        // As above; where rbp was saved see `Rule::register`.
         if cfa <= self.sp || cfa & 7 != 0 || cfa > self.region.high || slot < self.region.low {
             return Step::End(self.bad_end(cfa, frame));
         }
         let pc = word(cfa - 8);
-        if pc < 4096 {
+        if pc < FIRST_CODE {
             return Step::End(self.bad_end(cfa, frame));
         }
         if rule.saves_rbp() {
@@ -121,7 +178,7 @@ impl Walk {
     /// To the caller's frame at `cfa`, with its rbp at `saved_bp`, wherever that is.
     fn return_to(&mut self, cfa: u64, saved_bp: Option<u64>, frame: &mut Frame) -> Step {
         let pc = self.region.word(cfa.wrapping_sub(8)).unwrap_or(0);
-        if cfa <= self.sp || cfa & 7 != 0 || cfa > self.region.high || pc < 4096 {
+        if cfa <= self.sp || cfa & 7 != 0 || cfa > self.region.high || pc < FIRST_CODE {
             return Step::End(self.bad_end(cfa, frame));
         }
         if let Some(slot) = saved_bp {
@@ -135,15 +192,12 @@ impl Walk {
         Step::Caller
     }
 
-    /// By value, so that the state of ordinary steps can stay in registers.
-    #[inline(never)]
-    fn step_special(mut self, rule: Rule, frame: &mut Frame, sink: &mut impl Sink) -> (Walk, Step) {
+    fn step_special(&mut self, rule: Rule, frame: &mut Frame, sink: &mut impl Sink) -> Step {
         if rule.is(Kind::Outermost) {
-            return (self, Step::End(EndReason::Complete));
+            return Step::End(EndReason::Complete);
         }
         if rule.is(Kind::NoInfo) {
-            let step = self.step_frame_pointer(frame, sink);
-            return (self, step);
+            return self.step_frame_pointer(frame, sink);
         }
         frame.flags |= Frame::SPECIAL;
         let stepped = if rule.is(Kind::Load) {
@@ -153,7 +207,7 @@ impl Walk {
         } else {
             Some(Step::End(EndReason::Unsupported))
         };
-        (self, stepped.unwrap_or(Step::End(EndReason::OutsideStack)))
+        stepped.unwrap_or(Step::End(EndReason::OutsideStack))
     }
 
     fn step_load(&mut self, rule: Rule, frame: &mut Frame) -> Option<Step> {
@@ -182,7 +236,7 @@ impl Walk {
         frame.flags |= Frame::SAVES_RBP;
         let word = |offset| self.region.word(self.sp.wrapping_add(offset));
         let (bp, sp, pc) = (word(RBP)?, word(RSP)?, word(RIP)?);
-        if pc < 4096 {
+        if pc < FIRST_CODE {
             // A call of a null pointer: the caller's return address lies on top of the stack.
             return Some(Step::End(EndReason::BadFrame));
         }
