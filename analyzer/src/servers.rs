@@ -100,6 +100,11 @@ impl Handlers {
         Handlers { named: named.to_vec() }
     }
 
+    /// Whether the user named them.
+    pub fn are_named(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// How many kinds there are.
     pub fn kinds(&self) -> usize {
         if self.named.is_empty() { SERVERS.len() } else { 1 }

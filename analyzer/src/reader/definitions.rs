@@ -16,7 +16,7 @@ use super::recording::Recording;
 use crate::python::merge::{Chains, NativeLink, Pair, PythonLink};
 
 /// The recorder follows stacks of at most 1,024 frames; longer ones can only be cycles of a damaged file.
-const DEEPEST: usize = 1100;
+pub(crate) const DEEPEST: usize = 1100;
 
 /// What an id stands for.
 #[derive(Clone, Copy)]

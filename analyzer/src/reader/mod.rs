@@ -22,6 +22,7 @@ mod writer;
 pub use cgroup::{MemoryGroup, memory_groups, pids_here, resident};
 pub use chunks::{ChunkPlace, ChunkReader};
 pub use cut::Cut;
+pub(crate) use definitions::DEEPEST;
 pub use definitions::{Definitions, Node, lookup_address};
 pub(crate) use directory::open_unpacked;
 pub use directory::{Run, open};

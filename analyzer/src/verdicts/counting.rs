@@ -3,13 +3,15 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use recording::StackId;
+
 use super::judged::{Asked, Counted};
 use super::judging::Judging;
-use super::requests::{Counting, Meaning, Requests};
-use crate::aggregate::in_parallel;
+use super::requests::{Counting, Meaning, Progress, Requests};
+use crate::aggregate::{Frame, Kind, in_parallel};
 use crate::fast_map::FastMap;
 use crate::python::merge::Fit;
-use crate::reader::Run;
+use crate::reader::{DEEPEST, Definitions, PythonNode, Run};
 use crate::replay::{Born, Edge, Moment};
 use crate::servers::{Handlers, Mask};
 
@@ -31,7 +33,12 @@ impl Judging {
     }
 
     /// What the stacks of a process mean to the counting of requests.
-    fn meanings(&self, process: usize, masks: &[Mask]) -> impl Iterator<Item = (u32, Meaning)> {
+    fn meanings(
+        &self,
+        process: usize,
+        masks: &[Mask],
+        progress: &impl Fn(StackId) -> Option<Progress>,
+    ) -> impl Iterator<Item = (u32, Meaning)> {
         let of_sites = self.report.members[process].iter();
         let members = self.members[process].iter().zip(of_sites).zip(self.parts[process].stacks());
         members.map(|((member, site), stack)| {
@@ -39,7 +46,8 @@ impl Judging {
             let is_whole =
                 member.fit != Some(Fit::NotWalked) && self.report.paths.incomplete(member.path).is_none();
             let site = site.and_then(|site| self.numbers[site]);
-            (stack.0, Meaning { mask: (mask != 0 || is_whole).then_some(mask), site })
+            let progress = if mask == 0 { None } else { progress(stack) };
+            (stack.0, Meaning { mask: (mask != 0 || is_whole).then_some(mask), site, progress })
         })
     }
 
@@ -49,6 +57,21 @@ impl Judging {
         let frames: Vec<Mask> = paths.all_frames().iter().map(|frame| handlers.mask(frame)).collect();
         paths.fold(0, |mask, frame| mask | frames[frame as usize])
     }
+}
+
+/// Where the outermost of the named functions is in a stack, if it is one of Python.
+fn progress(definitions: &Definitions, handlers: &Handlers, stack: StackId) -> Option<Progress> {
+    let innermost = definitions.python_node(definitions.pair(stack)?.python);
+    let frames = std::iter::successors(innermost, |node| definitions.python_node(node.parent));
+    let is_named = |node: &&PythonNode| {
+        let code = definitions.python.code(node.code);
+        code.is_some_and(|code| {
+            let function = Some(code.name.clone());
+            handlers.mask(&Frame { kind: Kind::Python, function, ..Frame::unknown() }) != 0
+        })
+    };
+    let outermost = frames.take(DEEPEST).filter(is_named).last();
+    outermost.map(|node| Progress { code: node.code, instruction: node.instruction })
 }
 
 /// Counts the requests of each process, and those that reach a site of which something is unfreed, of blocks or of descriptors.
@@ -70,7 +93,9 @@ pub fn count(blocks: &mut Judging, descriptors: Option<&mut Judging>, run: &Run,
     let indices: Vec<usize> = (0..run.recordings.len()).collect();
     let found = in_parallel(&indices, |&index| {
         let recording = &run.recordings[index];
-        let meanings = all.iter().flat_map(|(judging, masks)| judging.meanings(index, masks));
+        let definitions = asked.handlers.are_named().then(|| Definitions::read(recording));
+        let progress = |stack| progress(definitions.as_ref()?, &asked.handlers, stack);
+        let meanings = all.iter().flat_map(|(judging, masks)| judging.meanings(index, masks, &progress));
         let stacks: FastMap<u32, Meaning> = meanings.collect();
         if stacks.values().all(|meaning| meaning.mask.is_none_or(|mask| mask == 0)) {
             return (Requests::default(), None);

@@ -2,7 +2,8 @@
 //! itself, without any order between them and without pairing frees with allocations.
 //!
 //! A request begins where a thread's stacks come to be beneath a function that begins one, see [`crate::servers`]. What
-//! the thread allocates until its stacks leave the function that works on it is the request's.
+//! the thread allocates until its stacks leave the function that works on it is the request's. Between two calls of a function that
+//! the user named nothing may be allocated: then the second begins where the first place in that function is reached again.
 use recording::{Event, StackId};
 
 use super::cells::Cells;
@@ -18,6 +19,17 @@ pub struct Meaning {
     pub mask: Option<Mask>,
     /// The site that is counted for it.
     pub site: Option<u32>,
+    /// How far the function is that begins the request, if that is known and its calls may follow each other.
+    pub progress: Option<Progress>,
+}
+
+/// Where a function of Python is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Number of its code object.
+    pub code: u32,
+    /// Offset of the instruction that is executed.
+    pub instruction: i32,
 }
 
 /// Requests of one kind in one process.
@@ -126,7 +138,7 @@ impl Counting<'_> {
         kinds: &mut [Requests],
         seen: &mut Seen,
     ) {
-        let Some(&Meaning { mask: Some(mask), site }) = self.stacks.get(&stack.0) else { return };
+        let Some(&Meaning { mask: Some(mask), site, progress }) = self.stacks.get(&stack.0) else { return };
         // Most allocations are neither of a request nor the first after one.
         let mut concerned = Handlers::concerned(mask) | seen.busy;
         if concerned == 0 {
@@ -145,9 +157,10 @@ impl Counting<'_> {
                 continue;
             }
             seen.busy |= 1 << kind;
-            if begins && !state.begins {
+            if begins && (!state.begins || state.calls_again(progress)) {
                 seen.next += 1;
                 state.request = seen.next;
+                (state.first, state.is_further) = (progress, false);
                 kinds[kind].begun[cell] += u64::from(is_inside);
             }
             state.begins = begins;
@@ -169,6 +182,22 @@ struct State {
     begins: bool,
     /// The request's number, from 1; 0: none.
     request: u64,
+    /// Where the function was that begins it when it first allocated.
+    first: Option<Progress>,
+    /// It has been further since.
+    is_further: bool,
+}
+
+impl State {
+    /// Whether the function that begins the request, which is here now, was called once more. No `for` leads back to where it first
+    /// allocated: its iterator is made before.
+    fn calls_again(&mut self, now: Option<Progress>) -> bool {
+        let (Some(first), Some(now)) = (self.first, now) else { return false };
+        let is_further = now.code == first.code && now.instruction > first.instruction;
+        let is_first = now == first && !self.is_further;
+        self.is_further |= is_further;
+        !is_further && !is_first
+    }
 }
 
 /// The requests of one writer that were seen.
