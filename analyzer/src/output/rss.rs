@@ -50,7 +50,7 @@ fn sum(found: &RunRss, running: &[&Entry], style: Style, out: &mut dyn Write) ->
     let (rss, pss): (u64, u64) = (rss.iter().sum(), pss.iter().sum());
     writeln!(
         out,
-        "  {} run: PSS {} (each shared page once), sum of their RSS {}",
+        "  {} run: PSS {} (shared pages once), sum of RSS {}",
         counted(running.len() as u64, "process"),
         style.bold(&Size(pss).to_string()),
         Size(rss),
