@@ -3,6 +3,7 @@ pub mod aggregate;
 pub mod check;
 pub mod cli;
 pub mod commands;
+pub mod compress;
 pub mod control;
 pub mod destination;
 pub mod diff;

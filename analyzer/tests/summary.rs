@@ -7,17 +7,16 @@ use std::process::Command;
 
 use support::{Scratch, output, stderr, stdout};
 
-/// Sizes and the used chunks of the recording files in a directory.
+/// Sizes of the recording files in a directory, and how much of each was used.
 fn files(scratch: &Scratch, directory: &str) -> Vec<(PathBuf, u64, u64)> {
     let names = scratch.names(directory).into_iter().filter(|name| name.ends_with(".unfreed"));
     names
         .map(|name| {
             let path = scratch.join(directory).join(name);
             let content = fs::File::open(&path).expect("readable");
-            let mut word = [0; 8];
-            let at = recording::layout::NEXT_CHUNK as u64;
-            std::os::unix::fs::FileExt::read_exact_at(&content, &mut word, at).expect("a header");
-            let used = u64::from_le_bytes(word) * recording::layout::CHUNK as u64;
+            let mut head = [0; recording::layout::INHERITED_STAMPS];
+            std::os::unix::fs::FileExt::read_exact_at(&content, &mut head, 0).expect("a header");
+            let used = recording::layout::FileHeader::decode(&head).expect("a header").used_bytes();
             (path.clone(), content.metadata().expect("a file").len(), used)
         })
         .collect()

@@ -401,6 +401,7 @@ fn write_header(header: &mut [u8], parent: u64, scratch: &mut [u8], parents_stri
         held_monotonic_ns: 0,
         unknown_frees: 0,
         flags: 0,
+        compressed: 0,
     };
     let mut at = layout::STRINGS;
     let mut put = |tag: u8, text: &[u8]| {

@@ -36,7 +36,10 @@ pub const ROOM: usize = 64;
 /// First bytes of a file. Not text, and broken by a transfer that changes line ends.
 pub const MAGIC: [u8; 8] = *b"\x89UNF\r\n\x1a\n";
 /// The version this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
+
+/// The first version with [`COMPRESSED`].
+const COMPRESSES: u32 = 6;
 
 /// `u32` version.
 pub const AT_VERSION: usize = 8;
@@ -100,6 +103,8 @@ pub const HELD_MONOTONIC: usize = 336;
 pub const UNKNOWN_FREES: usize = 344;
 /// `u64` see [`flag`].
 pub const FLAGS: usize = 352;
+/// `u64` bytes of the file if its chunks are compressed, see [`crate::compressed`]; 0: they are not. In chunk 0 only.
+pub const COMPRESSED: usize = 360;
 /// 256 `u64`: the sequence counters from which on all events are there, if [`REUSED`] is not 0.
 pub const HELD_STAMPS: usize = FINALIZING_STAMPS + 8 * SHARDS;
 /// 256 `u64`: the parent's sequence counters at the moment of the fork, all 0 where there is no parent file.
@@ -122,7 +127,7 @@ pub const STRING_NOTE: u8 = 3;
 const _: () =
     assert!(LOST + 8 * LOST_KINDS == NEXT_ID_BLOCK, "the lost counters end where the next word begins");
 const _: () = assert!(NEXT_ID_BLOCK < FINALIZING_MONOTONIC && FINALIZING_MONOTONIC < PROCESSES);
-const _: () = assert!(FLAGS < INHERITED_STAMPS);
+const _: () = assert!(COMPRESSED < INHERITED_STAMPS);
 const _: () = assert!(HELD_STAMPS + 8 * SHARDS <= CHUNK);
 const _: () = assert!(ROOM >= 16 + 16 + 24, "clock, stamp gap and a wide event");
 const _: () =
@@ -349,6 +354,8 @@ pub struct FileHeader {
     pub unknown_frees: u64,
     /// See [`flag`].
     pub flags: u64,
+    /// Bytes of the file if its chunks are compressed; 0: they are not.
+    pub compressed: u64,
 }
 
 impl FileHeader {
@@ -412,7 +419,16 @@ impl FileHeader {
             held_monotonic_ns: u64_at(file, HELD_MONOTONIC)?,
             unknown_frees: u64_at(file, UNKNOWN_FREES)?,
             flags: u64_at(file, FLAGS)?,
+            compressed: if version < COMPRESSES { 0 } else { u64_at(file, COMPRESSED)? },
         })
+    }
+
+    /// Bytes of the file that were used: what lies beyond was never written.
+    pub fn used_bytes(&self) -> u64 {
+        match self.compressed {
+            0 => self.next_chunk.saturating_mul(CHUNK as u64),
+            compressed => compressed,
+        }
     }
 
     /// The strings of a file's header, as (tag, bytes); ends where the list ends or is not whole.

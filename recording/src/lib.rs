@@ -1,4 +1,4 @@
-//! The recording format of unfreed, version 5: what `libunfreed.so` writes and `unfreed` reads.
+//! The recording format of unfreed, version 6: what `libunfreed.so` writes and `unfreed` reads.
 //!
 //! A recording is a directory with one file for each process. A file is a sequence of 64 KiB chunks, each
 //! decodable alone; `FORMAT.md` has the bytes. Both sides import this crate, so a record kind, a layout or a
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod compressed;
 pub mod counts;
 mod decode;
 mod encode;

@@ -9,6 +9,7 @@ mod packing;
 use std::collections::BTreeMap;
 
 use packing::{EventWriter, define};
+use recording::compressed::Entry;
 use recording::layout::{self, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, State, StopCause};
 use recording::{
     Address, CodeLines, CodeObject, Definition, DefinitionModel, EvalLoop, Event, FrameKind, Interpreter,
@@ -321,12 +322,13 @@ fn file_header(blocks: &[Block]) -> FileHeader {
         held_monotonic_ns: fields.number("held_monotonic_ns"),
         unknown_frees: fields.number("unknown_frees"),
         flags: fields.number("flags"),
+        compressed: fields.number("compressed"),
     }
 }
 
 /// What the interposer's single stores leave at the offset of the changing words.
 fn changing_words(header: &FileHeader) -> Vec<u8> {
-    let mut bytes = vec![0; layout::FLAGS + 8 - layout::NEXT_CHUNK];
+    let mut bytes = vec![0; layout::COMPRESSED + 8 - layout::NEXT_CHUNK];
     let mut put = |at: usize, word: u64| {
         bytes[at - layout::NEXT_CHUNK..][..8].copy_from_slice(&word.to_le_bytes());
     };
@@ -344,7 +346,16 @@ fn changing_words(header: &FileHeader) -> Vec<u8> {
     put(layout::HELD_MONOTONIC, header.held_monotonic_ns);
     put(layout::UNKNOWN_FREES, header.unknown_frees);
     put(layout::FLAGS, header.flags);
+    put(layout::COMPRESSED, header.compressed);
     bytes
+}
+
+/// An entry of a compressed file with the header that is the first example of one.
+fn entry(text: &str, all: &[Block]) -> Entry {
+    let fields = Fields::parse(text.split(' '));
+    let headers = all.iter().find(|block| block.kind == "chunk-header").expect("there is an example");
+    let header = headers.examples[0].hex[..].try_into().expect("a header");
+    Entry { number: fields.small("number"), frame: fields.small("frame"), header }
 }
 
 fn string(text: &str) -> (u8, Vec<u8>) {
@@ -358,6 +369,7 @@ fn encoded(block: &Block, all: &[Block]) -> Vec<Vec<u8>> {
     match block.kind.as_str() {
         "file-header" => vec![file_header(all).to_bytes().to_vec()],
         "file-words" => vec![changing_words(&file_header(all))],
+        "compressed" => texts().map(|text| entry(text, all).to_bytes().to_vec()).collect(),
         "strings" => texts()
             .map(string)
             .map(|(tag, text)| [&[tag, 0][..], &(text.len() as u16).to_le_bytes(), &text].concat())
@@ -406,6 +418,11 @@ fn check_decoder(block: &Block, all: &[Block]) {
         "chunk-header" => {
             for example in &block.examples {
                 assert_eq!(ChunkHeader::decode(&example.hex), Some(chunk_header(&example.text)));
+            }
+        }
+        "compressed" => {
+            for example in &block.examples {
+                assert_eq!(Entry::decode(&example.hex), Some(entry(&example.text, all)));
             }
         }
         "events" | "events-4" => {

@@ -491,14 +491,14 @@ proptest! {
         let [file_id, parent_file_id, pid_namespace, start_ticks, realtime_ns, monotonic_ns] = ids;
         let [machine, pid, parent_pid, user] = numbers;
         let header = FileHeader {
-            version: 1, reused: words[4], held_monotonic_ns: words[5], unknown_frees: words[6], flags: words[7], finalizing_monotonic_ns: words[3] ^ words[0], processes: (words[1] ^ words[2]) & !recording::layout::CLOSED, machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
+            version: recording::layout::VERSION, compressed: words[0] ^ words[5], reused: words[4], held_monotonic_ns: words[5], unknown_frees: words[6], flags: words[7], finalizing_monotonic_ns: words[3] ^ words[0], processes: (words[1] ^ words[2]) & !recording::layout::CLOSED, machine, file_id, parent_file_id, pid, parent_pid, pid_namespace, start_ticks, realtime_ns,
             monotonic_ns, user, next_chunk: words[0], state: Some(recording::layout::State::Recording),
             stop_cause: Some(recording::layout::StopCause::Full), stop_errno: words[1], end_monotonic_ns: words[2],
             lost: [words[3]; recording::layout::LOST_KINDS],
         };
         let file = file(&header);
         prop_assert_eq!(FileHeader::decode(&file), Ok(header));
-        let whole = recording::layout::FLAGS + 8;
+        let whole = recording::layout::COMPRESSED + 8;
         match FileHeader::decode(&file[..cut]) {
             Ok(_) => prop_assert!(cut >= whole),
             Err(HeaderError::NotARecording) => prop_assert!(cut < 8),
@@ -514,12 +514,13 @@ fn stop_offset<T>(records: &[(usize, T)], count: usize) -> usize {
 /// A file with this header and nothing else.
 fn file(header: &FileHeader) -> Vec<u8> {
     use recording::layout::{
-        END_MONOTONIC, FINALIZING_MONOTONIC, FLAGS, HELD_MONOTONIC, LOST, NEXT_CHUNK, PROCESSES, REUSED,
-        STATE, STOP_CAUSE, STOP_ERRNO, UNKNOWN_FREES,
+        COMPRESSED, END_MONOTONIC, FINALIZING_MONOTONIC, FLAGS, HELD_MONOTONIC, LOST, NEXT_CHUNK, PROCESSES,
+        REUSED, STATE, STOP_CAUSE, STOP_ERRNO, UNKNOWN_FREES,
     };
     let mut file = header.to_bytes().to_vec();
     file.resize(CHUNK, 0);
     let mut put = |at: usize, word: u64| file[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    put(COMPRESSED, header.compressed);
     put(NEXT_CHUNK, header.next_chunk);
     put(STATE, header.state.map_or(99, |state| state as u64));
     put(STOP_CAUSE, header.stop_cause.map_or(99, |cause| cause as u64));

@@ -272,7 +272,7 @@ class Definitions:
 def main(path):
     with open(path, "rb") as file:
         data = file.read()
-    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2, 3, 4, 5), "a recording of version 1 to 5"
+    assert data[:8] == b"\x89UNF\r\n\x1a\n" and struct.unpack_from("<I", data, 8)[0] in (1, 2, 3, 4, 5, 6), "a recording of version 1 to 6"
     for start in range(CHUNK, struct.unpack_from("<Q", data, 128)[0] * CHUNK, CHUNK):
         chunk = data[start : start + CHUNK]
         if chunk[:8] == data[:8]:

@@ -61,6 +61,12 @@ def tool_row(name, found):
     )
 
 
+def written(result):
+    """What an event takes before the files are compressed: where the library was alone."""
+    found = result["tools"].get("preloaded", {})
+    return f" ({found['disk'] / result['log']['events']:.2f} as written)" if "disk" in found else ""
+
+
 def program(result):
     yield f"### {result['name']}"
     yield ""
@@ -72,7 +78,7 @@ def program(result):
     log = result.get("log")
     if log:
         yield ""
-        text = f"{log['events']:,} events, {log['lost']:,} lost; {log['bytes_per_event']:.2f} bytes for each; heap of {log['heap_mib']:.0f} MiB, "
+        text = f"{log['events']:,} events, {log['lost']:,} lost; {log['bytes_per_event']:.2f} bytes for each{written(result)}; heap of {log['heap_mib']:.0f} MiB, "
         text += f"{number(log['added_mib'], '.0f')} MiB added; replayed at {log['events'] / log['replay_cpu'] / 1e6:.1f} M events/s on one core"
         yield text + (f"; {log['leaked']:,} blocks named as leaked." if "leaked" in log else ".")
     yield ""

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::live_table::LiveTable;
+use recording::compressed::{ENTRIES, ENTRY, Entry};
 use recording::layout::{
     self, CHUNK, CHUNK_HEADER, ChunkHeader, ChunkKind, FileHeader, HELD_STAMPS, INHERITED_STAMPS,
     LIVE_DIRECTORY, SHARDS,
@@ -147,13 +148,33 @@ pub fn histories(path: &Path) -> HashMap<u32, Vec<Event>> {
     histories
 }
 
-/// What was written of a file: the file of a killed process is as long as what was reserved for it.
+/// What was written of a file: the file of a killed process is as long as what was reserved for it. Of a compressed one what it was.
 fn used_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
     file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes)?;
-    let chunks = FileHeader::decode(&bytes).map_or(0, |header| header.next_chunk);
-    file.take(chunks.saturating_sub(1) * CHUNK as u64).read_to_end(&mut bytes)?;
+    let Ok(header) = FileHeader::decode(&bytes) else { return Ok(bytes) };
+    if header.compressed != 0 {
+        file.read_to_end(&mut bytes)?;
+        return decompressed(&bytes, header.next_chunk as usize);
+    }
+    file.take(header.next_chunk.saturating_sub(1) * CHUNK as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn decompressed(file: &[u8], chunks: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; chunks * CHUNK];
+    bytes[..ENTRIES].copy_from_slice(&file[..ENTRIES]);
+    let mut rest = &file[ENTRIES..];
+    while let Some(entry) = Entry::decode(rest) {
+        let (frame, behind) = rest[ENTRY..].split_at(entry.frame as usize);
+        let chunk = &mut bytes[entry.number as usize * CHUNK..][..CHUNK];
+        let (header, of_chunk) = chunk.split_at_mut(CHUNK_HEADER);
+        header.copy_from_slice(&entry.header);
+        let what = zstd::bulk::decompress(frame, of_chunk.len())?;
+        of_chunk[..what.len()].copy_from_slice(&what);
+        rest = behind;
+    }
     Ok(bytes)
 }
 

@@ -16,7 +16,7 @@ use crate::oom::Kills;
 use crate::output::{Number, Size, counted};
 use crate::reader::{self, Definitions, ProcessState, Recording, Run};
 use crate::replay::{self, Options, Replayed, Source};
-use crate::{preload, progress, tails, target};
+use crate::{compress, preload, progress, tails, target};
 
 /// Where the live tables do not tell all, the events of recordings up to this size are read for the summary, which takes a
 /// fraction of a second.
@@ -105,6 +105,9 @@ fn sum_up(args: &RunArgs, directory: &Path, ended: Ended, killed: u64) {
             }));
         }
         Err(why) => print(&why.to_string()),
+    }
+    if let Err(why) = compress::compress(directory) {
+        print(&format!("{shown}: its files could not be compressed: {}", reason(&why)));
     }
     let _ = writeln!(io::stderr(), "unfreed report {shown}");
 }

@@ -128,9 +128,8 @@ fn open(source: &Source) -> io::Result<(File, u64)> {
     let file = with_file(&source.path, |path| File::open(path))?;
     let len = file.metadata()?.len();
     // What is no recording is packed as it is.
-    let used = Recording::open(&source.path).map_or(len, |recording| {
-        recording.header.next_chunk.saturating_mul(CHUNK as u64).clamp(CHUNK as u64, len.max(CHUNK as u64))
-    });
+    let used = Recording::open(&source.path)
+        .map_or(len, |recording| recording.header.used_bytes().clamp(CHUNK as u64, len.max(CHUNK as u64)));
     Ok((file, used.min(len)))
 }
 

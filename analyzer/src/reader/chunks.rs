@@ -1,9 +1,10 @@
-//! Reads chunks of a file: with `pread`, since it may be cut by someone meanwhile, which must not end this process.
+//! Reads chunks of a file, compressed or not: with `pread`, since it may be cut by someone meanwhile, which must not end this process.
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, ChunkHeader};
+use recording::compressed::{ENTRY, Entry, REST};
+use recording::layout::{APPLIED, CHUNK, CHUNK_HEADER, COMPRESSED, ChunkHeader};
 
 use super::loss::Loss;
 use super::places::with_file;
@@ -16,6 +17,8 @@ pub struct ChunkPlace {
     pub number: u64,
     /// Its header.
     pub header: ChunkHeader,
+    /// Where its entry is, if the file is compressed.
+    pub(super) entry: Option<u64>,
 }
 
 /// Reads chunks of one file.
@@ -24,9 +27,21 @@ pub struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// Opens a file, which may have been moved since its path was known.
-    pub(super) fn open(path: &Path) -> ChunkReader {
-        ChunkReader { file: with_file(path, |path| File::open(path)) }
+    /// Opens a file, which may have been moved since its path was known. It says of itself that it is compressed to so many bytes:
+    /// another one in its place has its chunks elsewhere.
+    pub(super) fn open(path: &Path, compressed: u64) -> ChunkReader {
+        let is_same = |file: &File| {
+            let mut word = [0; 8];
+            read_fully(file, &mut word, COMPRESSED as u64).is_ok() && u64::from_le_bytes(word) == compressed
+        };
+        let file = with_file(path, |path| File::open(path));
+        ChunkReader {
+            file: file.and_then(
+                |file| {
+                    if is_same(&file) { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+                },
+            ),
+        }
     }
 
     /// Reads the records of a chunk into `records`, as far as the file goes.
@@ -37,18 +52,20 @@ impl ChunkReader {
     /// Reads a chunk from `at` on, `len` bytes of it, as far as the file goes.
     fn bytes(&self, place: &ChunkPlace, at: usize, len: usize, bytes: &mut Vec<u8>) -> Result<(), Loss> {
         bytes.resize(len, 0);
-        let start = place.number * CHUNK as u64 + at as u64;
-        let read = self.file.as_ref().map_err(io::Error::kind);
-        match read.and_then(|file| read_fully(file, bytes, start).map_err(|error| error.kind())) {
-            Ok(len) => {
-                bytes.truncate(len);
-                Ok(())
-            }
-            Err(kind) => {
-                bytes.clear();
-                Err(Loss::Unreadable { chunk: place.number, why: kind })
-            }
-        }
+        let read = self.file.as_ref().map_err(io::Error::kind).and_then(|file| {
+            let read = match place.entry {
+                None => read_fully(file, bytes, place.number * CHUNK as u64 + at as u64),
+                Some(entry) => decompressed(file, entry).map(|chunk| {
+                    let part = chunk.get(at..at + len).unwrap_or(&[]);
+                    bytes.clear();
+                    bytes.extend_from_slice(part);
+                    part.len()
+                }),
+            };
+            read.map_err(|error| error.kind())
+        });
+        bytes.truncate(read.unwrap_or(0));
+        read.map(|_| ()).map_err(|why| Loss::Unreadable { chunk: place.number, why })
     }
 
     /// Reads a whole chunk, its header included, as far as the file goes.
@@ -88,4 +105,18 @@ impl ChunkReader {
     pub fn is_same(&self, place: &ChunkPlace) -> bool {
         self.applied(place).is_some()
     }
+}
+
+/// The chunk whose entry is at this offset of a compressed file.
+pub(super) fn decompressed(file: &File, entry: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = [0; ENTRY];
+    let len = read_fully(file, &mut bytes, entry)?;
+    let entry_read = Entry::decode(&bytes[..len]).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut frame = vec![0; (entry_read.frame as usize).min(zstd::zstd_safe::compress_bound(REST))];
+    let len = read_fully(file, &mut frame, entry + ENTRY as u64)?;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    chunk.extend_from_slice(&entry_read.header);
+    chunk.extend(zstd::bulk::decompress(&frame[..len], REST)?);
+    chunk.resize(CHUNK, 0);
+    Ok(chunk)
 }

@@ -55,6 +55,10 @@ impl Follower {
             if header.file_id != process.header.file_id {
                 continue;
             }
+            // Nobody writes it any more.
+            if header.compressed != 0 {
+                return Ok(true);
+            }
             if process.process == 0 {
                 (next, reused) = (header.next_chunk, header.reused);
             }
@@ -87,7 +91,7 @@ impl Follower {
             return Ok(is_process);
         };
         match processes.iter_mut().find(|process| process.process == header.process) {
-            Some(process) => process.add_chunk(number, header),
+            Some(process) => process.add_chunk(ChunkPlace { number, header, entry: None }),
             None => return Ok(true),
         }
         Ok(false)
@@ -108,11 +112,11 @@ fn look_at_events(file: &File, process: &mut Recording) -> io::Result<()> {
             let now = ChunkHeader::decode(&header(file, place.number)?);
             changed.extend(
                 now.filter(|now| now.kind != ChunkKind::Events && now.process == process.process)
-                    .map(|header| ChunkPlace { number: place.number, header }),
+                    .map(|header| ChunkPlace { number: place.number, header, entry: None }),
             );
         }
         chunks.retain(|place| changed.iter().all(|changed| changed.number != place.number));
     }
-    changed.into_iter().for_each(|place| process.add_chunk(place.number, place.header));
+    changed.into_iter().for_each(|place| process.add_chunk(place));
     Ok(())
 }

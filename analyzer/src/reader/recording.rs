@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use recording::LostKind;
-use recording::layout::{self, CHUNK, ChunkHeader, ChunkKind, FileHeader, HeaderError, SHARDS, flag};
+use recording::layout::{self, CHUNK, ChunkKind, FileHeader, HeaderError, SHARDS, flag};
 
 use super::chunks::{ChunkPlace, ChunkReader};
 use super::cut::Cut;
@@ -59,6 +59,8 @@ pub struct Recording {
     pub losses: Vec<Loss>,
     /// Bytes that the file takes on disk, 0 of a further process.
     pub disk_bytes: u64,
+    /// What the file's first header says of that, see [`FileHeader::compressed`].
+    pub(super) compressed: u64,
     /// Bytes of the file that are its chunks.
     used: u64,
     /// What became of the process.
@@ -128,7 +130,7 @@ impl Recording {
         if header.machine != MACHINE {
             return Err(Unreadable::OtherArchitecture(header.machine));
         }
-        let said = header.next_chunk.saturating_mul(CHUNK as u64);
+        let said = header.used_bytes();
         let mut recording = Recording::new(path, header, &head);
         recording.disk_bytes = metadata.blocks() * 512;
         if said > len {
@@ -153,6 +155,7 @@ impl Recording {
             counts: Vec::new(),
             losses: Vec::new(),
             disk_bytes: 0,
+            compressed: header.compressed,
             used: CHUNK as u64,
             state: ProcessState::Killed,
             opened_ms: monotonic_ns() / 1_000_000,
@@ -193,12 +196,11 @@ impl Recording {
     }
 
     /// A chunk of the file is its.
-    pub(super) fn add_chunk(&mut self, number: u64, header: ChunkHeader) {
-        let place = ChunkPlace { number, header };
+    pub(super) fn add_chunk(&mut self, place: ChunkPlace) {
         self.used += CHUNK as u64;
-        match header.kind {
+        match place.header.kind {
             ChunkKind::Definitions => self.definitions.push(place),
-            ChunkKind::Events => self.writers.entry(header.writer).or_default().push(place),
+            ChunkKind::Events => self.writers.entry(place.header.writer).or_default().push(place),
             ChunkKind::LiveTable => self.table.push(place),
             ChunkKind::Counts => self.counts.push(place),
         }
@@ -255,7 +257,7 @@ impl Recording {
 
     /// Opens the file again to read chunks of it.
     pub fn chunks(&self) -> ChunkReader {
-        ChunkReader::open(&self.path)
+        ChunkReader::open(&self.path, self.compressed)
     }
 
     /// Whether a bit of [`flag`] is set.

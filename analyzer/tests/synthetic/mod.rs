@@ -97,6 +97,7 @@ impl Recorder {
             held_monotonic_ns: 0,
             unknown_frees: 0,
             flags: 0,
+            compressed: 0,
         };
         Recorder {
             header,

@@ -81,6 +81,7 @@ impl File {
             held_monotonic_ns: 0,
             unknown_frees: 0,
             flags: flag::TABLE,
+            compressed: 0,
         };
         let mut bytes = vec![0; CHUNK];
         let fixed = header.to_bytes();
