@@ -396,6 +396,12 @@ fn growth_is_limited_by_its_rate() {
         let options = ["leaks", "--max-growth", limit, "--requests", "600", "--by", "stack"];
         assert_eq!(status(&scratch, &options), expected, "{limit}");
     }
+    for format in ["text", "markdown"] {
+        let options = ["leaks", "--max-growth", "3900/request", "--requests", "600", "--by", "stack"];
+        let printed = text(&check(&scratch, &[&options[..], &["--format", format]].concat()).stdout);
+        let of = "a site: by request that reaches it; together: by each of all 600 requests\n";
+        assert!(printed.contains(of) && printed.contains("/request together"), "{format}: {printed}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::judging::Judging;
 use crate::growth::{Bucket, Series};
 
 /// Fewer requests say nothing of when others came.
-const LEAST_REQUESTS: u64 = 10;
+pub const LEAST_REQUESTS: u64 = 10;
 
 /// So great a part of the work of what leads to a site comes after the last request that allocated there, if it is full: it was
 /// reached, and needed no more.

@@ -1,5 +1,6 @@
 //! What growth is divided by: minutes, marks or requests.
 use super::buckets::Part;
+use super::led_to::LEAST_REQUESTS;
 use super::requests::Requests;
 use crate::growth::{Amount, Estimate, Growth, Judgement};
 
@@ -59,7 +60,8 @@ pub struct Units<'a> {
 
 impl Units<'_> {
     /// The rate at which a site grows, that is number `growing` of those for which requests are counted; `processes` are those of its judgement. By the
-    /// minute, if what grew did so outside of requests, or in a fraction of the time between two marks.
+    /// minute, if what grew did so outside of requests, or in a fraction of the time between two marks; or if fewer requests were counted
+    /// than tell anything: calls of a native function that follow each other are counted as one.
     pub fn rate(
         &self,
         judgement: &Judgement,
@@ -84,7 +86,9 @@ impl Units<'_> {
             }
             Unit::Request => {
                 let (units, of) = self.requests_within(&each, growing);
-                rate(Unit::Request, units, of).map(|rate| self.sure(rate, &each, growing, unfreed))
+                let is_told = self.named.is_some() || of >= LEAST_REQUESTS as f64;
+                let told = rate(Unit::Request, units, of).filter(|_| is_told);
+                told.map(|rate| self.sure(rate, &each, growing, unfreed))
             }
         };
         let minutes = union(times()) as f64 / 60_000.0;

@@ -1,7 +1,7 @@
 //! As markdown of GitHub's kind, for a comment on a pull request: the outcome, a table, and the stacks folded away.
 use std::io::{self, Write};
 
-use super::{columns, rows, title, words};
+use super::{columns, of, rows, title, words};
 use crate::check::{Check, Measure, Row, Verdict};
 use crate::output::frames;
 use crate::output::style::Style;
@@ -41,6 +41,9 @@ fn table(check: &Check, measure: Measure, limit: usize, out: &mut dyn Write) -> 
     let (rows, same) = rows(check, measure);
     if !rows.is_empty() && (check.is_compared || check.is_over()) {
         let title = title(check, measure);
+        if let Some(of) = of(check, measure) {
+            writeln!(out, "\n{of}")?;
+        }
         match check.is_compared {
             true => {
                 writeln!(out, "\n| {title}: old | new | change | % | site |\n|---:|---:|---:|---:|:---|")?

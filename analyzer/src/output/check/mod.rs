@@ -12,6 +12,7 @@ pub use text::text;
 
 use super::units::{Number, Size, counted, signed_size};
 use crate::check::{Bound, Change, Check, Measure, Outcome, Row};
+use crate::verdicts::Unit;
 
 /// A limit, as it is typed, and what was found: `--max-unfreed 1024 KiB`, `18.3 MiB in 1,204 blocks`.
 fn words(outcome: &Outcome) -> (String, String) {
@@ -27,7 +28,10 @@ fn words(outcome: &Outcome) -> (String, String) {
         Bound::Growth(limit, unit) => {
             let unit = unit.name();
             let sites = counted(outcome.sites as u64, "site");
-            (format!("--max-growth {}/{unit}", typed(*limit)), format!("{bytes}/{unit}, {sites} growing"))
+            (
+                format!("--max-growth {}/{unit}", typed(*limit)),
+                format!("{bytes}/{unit} together, {sites} growing"),
+            )
         }
         Bound::Baseline(name) => {
             let found = match outcome.sites {
@@ -83,6 +87,14 @@ fn rows(check: &Check, measure: Measure) -> (Vec<&Row>, usize) {
     let (same, shown): (Vec<&Row>, Vec<&Row>) =
         of.partition(|row| check.is_compared && row.change == Change::None && !row.is_over);
     (shown, same.len())
+}
+
+/// What a site's number is of, where the sum of all is of something else.
+fn of(check: &Check, measure: Measure) -> Option<String> {
+    let rates = check.rates.as_ref().filter(|rates| rates.unit == Unit::Request)?;
+    let requests = counted(rates.units.round() as u64, "request");
+    let words = format!("a site: by request that reaches it; together: by each of all {requests}");
+    (measure == Measure::Growth).then_some(words)
 }
 
 /// What the numbers of a measure are.

@@ -2,7 +2,7 @@
 //! prints one; and the stacks of the sites that are over.
 use std::io::{self, Write};
 
-use super::{columns, rows, title, words};
+use super::{columns, of, rows, title, words};
 use crate::aggregate::Counts;
 use crate::check::{Check, Measure, Row, Verdict};
 use crate::output::frames;
@@ -79,6 +79,9 @@ fn table(check: &Check, measure: Measure, limit: usize, style: Style, out: &mut 
     } else if !rows.is_empty() {
         let heading = format!("{:4} {:>10} {:>10}  {:>10} {:>6}  site", "", "old", "new", "change", "%");
         writeln!(out, "\n{title}\n{}", style.bold(&heading))?;
+    }
+    if let Some(of) = of(check, measure).filter(|_| !rows.is_empty()) {
+        writeln!(out, "{}", style.dim(&of))?;
     }
     for row in rows.iter().take(limit) {
         line(check, row, style, out)?;
