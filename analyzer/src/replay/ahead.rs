@@ -1,9 +1,11 @@
-//! The events of a recording, read, decoded and put in order by a second thread, while the caller's takes them.
+//! The events of a recording, read, decoded and put in order ahead of who takes them, by a second thread where there is one.
 //!
 //! The one place of a replay that knows of threads. The events come in the order that [`in_order`] gives them, in batches whose
-//! memory goes round, so what comes of them is the same as in one thread.
+//! memory goes round, so what comes of them is the same as in one thread. What comes in a batch is known before it is taken, so
+//! who takes it need not wait for memory.
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::{mem, panic, thread};
 
 use recording::Event;
@@ -12,7 +14,11 @@ use super::merge::{Order, Place, Sink, in_order};
 use crate::reader::Recording;
 
 /// Events in a batch: few enough to be in a processor's cache when they are taken.
-const BATCH: usize = 4 << 10;
+const BATCH: usize = 1 << 10;
+
+/// How many events ahead one is announced, see [`Sink::far`], and again, see [`Sink::near`].
+const FAR: usize = 24;
+const NEAR: usize = 12;
 
 /// Batches on the way, so that neither thread waits where the other is slower for a moment.
 const ON_THE_WAY: usize = 8;
@@ -25,24 +31,42 @@ pub fn in_order_ahead(recording: &Recording, sink: &mut impl Sink) -> Order {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     match processors > 1 && recording.event_bytes() >= FEW {
         true => in_two_threads(recording, sink),
-        false => in_order(recording, sink),
+        false => in_one_thread(recording, sink),
     }
 }
 
-fn in_two_threads(recording: &Recording, sink: &mut impl Sink) -> Order {
-    let (full, taken) = sync_channel(ON_THE_WAY);
-    let (empty, used) = channel();
+fn in_one_thread(recording: &Recording, sink: &mut impl Sink) -> Order {
     let done = AtomicBool::new(false);
+    let mut place = None;
+    let mut batches = Batches::new(&done, |batch| {
+        batch.feed(&mut place, sink);
+        done.store(sink.is_done(), Ordering::Relaxed);
+    });
+    let order = in_order(recording, &mut batches);
+    batches.send();
+    order
+}
+
+fn in_two_threads(recording: &Recording, sink: &mut impl Sink) -> Order {
+    let (full, taken) = sync_channel::<Batch>(ON_THE_WAY);
+    let (empty, used) = channel::<Batch>();
+    let done = &AtomicBool::new(false);
     thread::scope(|scope| {
-        let mut sender = Batches { batch: Batch::default(), place: None, full, used, done: &done };
+        let mut batches = Batches::new(done, move |batch| {
+            let empty = used.try_recv().unwrap_or_default();
+            if full.send(mem::replace(batch, empty)).is_err() {
+                // Who takes them has panicked.
+                done.store(true, Ordering::Relaxed);
+            }
+        });
         let reading = thread::Builder::new().spawn_scoped(scope, move || {
-            let order = in_order(recording, &mut sender);
-            sender.send();
+            let order = in_order(recording, &mut batches);
+            batches.send();
             order
         });
         // No thread can be had.
-        let Ok(reading) = reading else { return in_order(recording, sink) };
-        take(taken, empty, &done, sink);
+        let Ok(reading) = reading else { return in_one_thread(recording, sink) };
+        take(taken, empty, done, sink);
         reading.join().unwrap_or_else(|panicked| panic::resume_unwind(panicked))
     })
 }
@@ -77,12 +101,16 @@ struct Batch {
 impl Batch {
     /// Feeds it to `sink` and empties it; `place` is where the last event happened.
     fn feed(&mut self, place: &mut Option<Place>, sink: &mut impl Sink) {
+        let announced = sink.has_much();
         let mut at = 0;
         let end = self.events.len();
         let turns = self.turns.drain(..).map(|(index, turn)| (index, Some(turn)));
         for (index, turn) in turns.chain([(end, None)]) {
             if let Some(place) = *place {
-                self.events[at..index].iter().for_each(|event| sink.event(place, event));
+                match announced {
+                    true => announce(&self.events, at..index, place, sink),
+                    false => self.events[at..index].iter().for_each(|event| sink.event(place, event)),
+                }
             }
             at = index;
             match turn {
@@ -96,33 +124,47 @@ impl Batch {
     }
 }
 
-/// Sends what it takes.
-struct Batches<'d> {
+/// Feeds `these` of the events, each announced before.
+fn announce(events: &[Event], these: Range<usize>, place: Place, sink: &mut impl Sink) {
+    for index in these {
+        let coming = &events[index..];
+        if let Some(event) = coming.get(FAR) {
+            sink.far(event);
+        }
+        if let Some(event) = coming.get(NEAR) {
+            sink.near(event);
+        }
+        sink.event(place, &coming[0]);
+    }
+}
+
+/// Makes batches of what it takes.
+struct Batches<'d, S> {
     batch: Batch,
     /// Of the last event.
     place: Option<Place>,
-    full: SyncSender<Batch>,
-    used: Receiver<Batch>,
+    /// Takes the events out of a batch.
+    send: S,
     done: &'d AtomicBool,
 }
 
-impl Batches<'_> {
+impl<'d, S: FnMut(&mut Batch)> Batches<'d, S> {
+    fn new(done: &'d AtomicBool, send: S) -> Self {
+        Batches { batch: Batch::default(), place: None, send, done }
+    }
+
     fn turn(&mut self, turn: Turn) {
         self.batch.turns.push((self.batch.events.len(), turn));
     }
 
     #[cold]
     fn send(&mut self) {
-        let mut empty = self.used.try_recv().unwrap_or_default();
-        empty.events.reserve(BATCH);
-        if self.full.send(mem::replace(&mut self.batch, empty)).is_err() {
-            // Who takes them has panicked.
-            self.done.store(true, Ordering::Relaxed);
-        }
+        (self.send)(&mut self.batch);
+        self.batch.events.reserve(BATCH);
     }
 }
 
-impl Sink for Batches<'_> {
+impl<S: FnMut(&mut Batch)> Sink for Batches<'_, S> {
     #[inline(always)]
     fn event(&mut self, place: Place, event: &Event) {
         if self.place != Some(place) {

@@ -37,6 +37,16 @@ pub struct Place {
 pub trait Sink {
     /// The next event.
     fn event(&mut self, place: Place, event: &Event);
+    /// Whether it is of use to announce events by [`Sink::far`] and [`Sink::near`]; asked now and then.
+    fn has_much(&self) -> bool {
+        false
+    }
+    /// This event comes soon: what it needs that is known at once can be brought into the caches.
+    #[inline(always)]
+    fn far(&self, _event: &Event) {}
+    /// This event comes very soon, and was announced before: so can what is found by way of that.
+    #[inline(always)]
+    fn near(&self, _event: &Event) {}
     /// A writer goes on as this thread's.
     fn thread(&mut self, number: u32, tid: u32);
     /// This many more bytes of the log were read.

@@ -14,6 +14,9 @@ pub trait Observer {
     /// What was at this address at the moment was given back later; it may be told of again, of another block there.
     #[inline(always)]
     fn died_later(&mut self, _address: Address, _block: &Block, _place: &Place) {}
+    /// It will be told of a block of this site soon.
+    #[inline(always)]
+    fn soon(&self, _site: usize) {}
 }
 
 /// Nobody.
@@ -43,6 +46,12 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.died_later(address, block, place);
         self.1.died_later(address, block, place);
     }
+
+    #[inline(always)]
+    fn soon(&self, site: usize) {
+        self.0.soon(site);
+        self.1.soon(site);
+    }
 }
 
 /// It, if there is one.
@@ -67,6 +76,13 @@ impl<O: Observer> Observer for Option<O> {
             observer.died_later(address, block, place);
         }
     }
+
+    #[inline(always)]
+    fn soon(&self, site: usize) {
+        if let Some(observer) = self {
+            observer.soon(site);
+        }
+    }
 }
 
 impl<O: Observer> Observer for &mut O {
@@ -83,5 +99,10 @@ impl<O: Observer> Observer for &mut O {
     #[inline(always)]
     fn died_later(&mut self, address: Address, block: &Block, place: &Place) {
         (**self).died_later(address, block, place);
+    }
+
+    #[inline(always)]
+    fn soon(&self, site: usize) {
+        (**self).soon(site);
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! What cannot be is counted and gone on from: a block handed out twice, a free of a block that is not live. Neither
 //! stops the replay, and neither is silent.
-use std::collections::hash_map::Entry;
-
 use recording::{Address, Event, StackId};
 
 use super::ahead::in_order_ahead;
@@ -14,7 +12,11 @@ use super::moment::{Moment, Until};
 use super::observer::Observer;
 use super::replayed::{Options, Replayed};
 use super::sites::SiteIndex;
+use crate::memory::prefetch;
 use crate::reader::Recording;
+
+/// The totals of so many stacks are in a processor's cache anyway.
+const CACHED: usize = 1 << 13;
 
 /// Replays the events of one process; `progress` is told of bytes read.
 pub fn from_events(recording: &Recording, options: &Options, progress: &dyn Fn(u64)) -> Replayed {
@@ -136,6 +138,27 @@ impl<O: Observer> Sink for Replay<'_, O> {
         self.out.threads.entry(number).or_default().tid = tid;
     }
 
+    fn has_much(&self) -> bool {
+        self.out.sites.len() > CACHED
+    }
+
+    #[inline(always)]
+    fn far(&self, event: &Event) {
+        if let Event::Alloc { stack, .. } | Event::ReallocEnd { stack, .. } = *event {
+            self.index.soon(stack);
+        }
+    }
+
+    #[inline(always)]
+    fn near(&self, event: &Event) {
+        if let Event::Alloc { stack, .. } | Event::ReallocEnd { stack, .. } = *event
+            && let Some(site) = self.index.known(stack)
+        {
+            prefetch(&self.out.sites, site as usize);
+            self.observer.soon(site as usize);
+        }
+    }
+
     fn progress(&mut self, bytes: u64) {
         (self.progress)(bytes);
     }
@@ -221,7 +244,6 @@ impl<'p, O: Observer> Replay<'p, O> {
     #[inline(always)]
     fn gone(&mut self, place: Place, address: Address, block: Block) {
         self.observer.died(address, &block, &place);
-        self.out.sites[block.site as usize].frees += 1;
         self.out.live_bytes = self.out.live_bytes.wrapping_sub(block.size);
     }
 
@@ -278,10 +300,10 @@ impl<'p, O: Observer> Replay<'p, O> {
         let writer = place.writer;
         match self.pending[writer].pop() {
             Some(Some(address)) => {
-                if let Entry::Occupied(entry) = self.live.entry(address.0)
-                    && entry.get().moving == writer as u32 + 1
+                let is_moving = |block: &Block| block.moving == writer as u32 + 1;
+                if self.live.get(&address.0).is_some_and(is_moving)
+                    && let Some(block) = self.live.remove(&address.0)
                 {
-                    let block = entry.remove();
                     self.gone(place, address, block);
                 }
             }
@@ -314,6 +336,7 @@ impl<'p, O: Observer> Replay<'p, O> {
     fn finish(mut self) -> Replayed {
         // Reallocs that were begun but not ended: the process ended inside them, and their blocks are as they were.
         self.out.live = self.live.into_iter().map(|(address, block)| (Address(address), block)).collect();
+        self.out.count_frees();
         self.out.arenas = self.arenas.counts(&self.out.live);
         self.out.arena_list = self.arenas.list();
         match self.partial {

@@ -102,6 +102,14 @@ pub struct Replayed {
 }
 
 impl Replayed {
+    /// Of each stack: what was allocated and is not live at the end was freed.
+    pub(super) fn count_frees(&mut self) {
+        self.sites.iter_mut().for_each(|totals| totals.frees = totals.allocations);
+        for (_, block) in &self.live {
+            self.sites[block.site as usize].frees -= 1;
+        }
+    }
+
     /// Adds what the file's header says.
     pub(super) fn with_header(mut self, recording: &Recording) -> Replayed {
         self.losses.splice(0..0, recording.losses.iter().copied());

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 
 use recording::{StackId, layout::IDS_PER_CHUNK};
 
+use crate::memory::prefetch;
 use crate::reader::Recording;
 
 /// What one stack allocated.
@@ -63,6 +64,29 @@ impl SiteIndex {
             *entry = sites.len() as u32;
         }
         *entry - 1
+    }
+
+    /// The entry of a stack's table, where it has one.
+    #[inline(always)]
+    fn entry(&self, stack: StackId) -> Option<(&[u32], usize)> {
+        let table = *self.blocks.get((stack.0 / IDS_PER_CHUNK) as usize)?;
+        let table = self.tables.get((table as usize).wrapping_sub(1))?;
+        Some((table, (stack.0 % IDS_PER_CHUNK) as usize))
+    }
+
+    /// The index of this stack will be asked for soon.
+    #[inline(always)]
+    pub fn soon(&self, stack: StackId) {
+        if let Some((table, at)) = self.entry(stack) {
+            prefetch(table, at);
+        }
+    }
+
+    /// The index of a stack that has one, as far as a glance tells.
+    #[inline(always)]
+    pub fn known(&self, stack: StackId) -> Option<u32> {
+        let (table, at) = self.entry(stack)?;
+        table[at].checked_sub(1)
     }
 
     fn other(&mut self, stack: StackId, thread: u32, sites: &mut Vec<Totals>) -> u32 {
