@@ -1,10 +1,10 @@
 //! What the sites of a report held over time.
 use super::build::Member;
 use super::report::Report;
-use crate::replay::{Axis, Replayed, survivors};
+use crate::replay::{Axis, LEVELS, Replayed, survivors};
 
-/// Buckets at most: a line of text has less, and a report may have 100,000 sites.
-const MOST: u64 = 64;
+/// Buckets at most: as many as are kept of each process.
+const MOST: u64 = LEVELS;
 
 /// The courses of all sites of a report, from the beginning of the first process to the end, or the moment, of which the
 /// report speaks. What a process held when it ended is held from then on, as in the report.
@@ -16,7 +16,7 @@ pub struct Courses {
     pub bucket_ms: u64,
     /// How many buckets there are.
     pub buckets: usize,
-    /// For each of [`Report::sites`].
+    /// For each of [`Report::sites`] up to the last one that is shown.
     pub sites: Vec<Course>,
 }
 
@@ -30,13 +30,18 @@ pub struct Course {
 }
 
 impl Courses {
-    /// Of a report and what it was made of: for each process what was replayed, seen with a timeline.
-    pub fn of(report: &Report, processes: &[(Replayed, Vec<Member>)], origin_ms: u64) -> Courses {
+    /// Of the first `shown` sites of a report and what it was made of: for each process what was replayed, seen with levels.
+    pub fn of(
+        report: &Report,
+        processes: &[(Replayed, Vec<Member>)],
+        origin_ms: u64,
+        shown: usize,
+    ) -> Courses {
         let windows = || report.processes.iter().map(|process| process.window_ns);
         let begin_ms = windows().map(|(begin, _)| begin / 1_000_000).min().unwrap_or(origin_ms);
         let end_ms = windows().map(|(_, end)| end / 1_000_000).max().unwrap_or(begin_ms).max(begin_ms);
-        let timelines = processes.iter().filter_map(|(replayed, _)| replayed.seen.timeline.as_ref());
-        let shift = timelines.map(|timeline| timeline.axis().shift).max().unwrap_or(0);
+        let levels = processes.iter().filter_map(|(replayed, _)| replayed.seen.levels.as_ref());
+        let shift = levels.map(|levels| levels.axis().shift).max().unwrap_or(0);
         let mut axis = Axis { origin_ms: origin_ms.min(begin_ms), shift };
         while axis.bucket(end_ms) - axis.bucket(begin_ms) >= MOST {
             axis.shift += 1;
@@ -44,28 +49,24 @@ impl Courses {
         let first = axis.bucket(begin_ms);
         let buckets = (axis.bucket(end_ms) - first + 1) as usize;
         let place = |bucket: u64| (bucket.saturating_sub(first) as usize).min(buckets - 1);
-        let mut changes = vec![(vec![0i64; buckets], false); report.sites.len()];
+        let mut changes = vec![(vec![0i64; buckets], false); shown.min(report.sites.len())];
         for ((replayed, _), members) in processes.iter().zip(&report.members) {
-            let table = replayed.seen.timeline.is_none().then(|| survivors(replayed, axis));
-            for (stack, member) in members.iter().enumerate() {
-                let Some((changes, is_of_unfreed)) = member.map(|site| &mut changes[site]) else { continue };
-                match (&replayed.seen.timeline, &table) {
-                    (Some(timeline), _) => {
-                        let by = axis.shift - timeline.axis().shift;
-                        for point in timeline.points(stack) {
-                            let change = &mut changes[place(point.bucket >> by)];
-                            let grown = (point.born_bytes as i64).wrapping_sub(point.freed_bytes as i64);
-                            *change = change.saturating_add(grown);
-                        }
+            let mut add = |stack: usize, bucket: u64, by: i64, is_of_unfreed: bool| {
+                let site = members.get(stack).copied().flatten();
+                let Some((changes, of_unfreed)) = site.and_then(|site| changes.get_mut(site)) else { return };
+                let change = &mut changes[place(bucket)];
+                *change = change.saturating_add(by);
+                *of_unfreed |= is_of_unfreed;
+            };
+            match &replayed.seen.levels {
+                Some(levels) => {
+                    let wider = axis.shift - levels.axis().shift;
+                    levels.changes(|stack, bucket, by| add(stack, bucket >> wider, by, false));
+                }
+                None => {
+                    for (stack, survivors) in survivors(replayed, axis).iter().enumerate() {
+                        survivors.iter().for_each(|born| add(stack, born.bucket, born.bytes as i64, true));
                     }
-                    (None, Some(table)) => {
-                        *is_of_unfreed |= !table[stack].is_empty();
-                        for survivors in &table[stack] {
-                            let change = &mut changes[place(survivors.bucket)];
-                            *change = change.saturating_add(survivors.bytes as i64);
-                        }
-                    }
-                    (None, None) => {}
                 }
             }
         }

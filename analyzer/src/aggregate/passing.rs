@@ -18,7 +18,8 @@ pub struct TemporarySites {
 impl TemporarySites {
     /// Of a report and what it was made of.
     pub fn of(report: &Report, processes: &[(Replayed, Vec<Member>)], within: u32) -> TemporarySites {
-        let sites = by_site(report, processes, |sum: &mut ShortLived, seen, stack| {
+        let all = report.sites.len();
+        let sites = by_site(report, processes, all, |sum: &mut ShortLived, seen, stack| {
             let of_stack = seen.temporary.as_ref().map(|temporary| temporary.of(stack)).unwrap_or_default();
             sum.blocks += of_stack.blocks;
             sum.bytes = sum.bytes.saturating_add(of_stack.bytes);
@@ -36,9 +37,9 @@ impl TemporarySites {
     }
 }
 
-/// How long the blocks of each site lived that were freed; for each of [`Report::sites`].
-pub fn lifetimes(report: &Report, processes: &[(Replayed, Vec<Member>)]) -> Vec<Lifetimes> {
-    by_site(report, processes, |sum: &mut Lifetimes, seen, stack| {
+/// How long the blocks of each site lived that were freed; for each of [`Report::sites`] up to the last one that is `shown`.
+pub fn lifetimes(report: &Report, processes: &[(Replayed, Vec<Member>)], shown: usize) -> Vec<Lifetimes> {
+    by_site(report, processes, shown, |sum: &mut Lifetimes, seen, stack| {
         seen.lifetimes.iter().for_each(|lifetimes| sum.merge(&lifetimes.of(stack)));
     })
 }
@@ -47,12 +48,14 @@ pub fn lifetimes(report: &Report, processes: &[(Replayed, Vec<Member>)]) -> Vec<
 fn by_site<T: Default + Clone>(
     report: &Report,
     processes: &[(Replayed, Vec<Member>)],
+    shown: usize,
     add: impl Fn(&mut T, &Seen, usize),
 ) -> Vec<T> {
-    let mut sums = vec![T::default(); report.sites.len()];
+    let mut sums = vec![T::default(); shown.min(report.sites.len())];
     for ((replayed, _), members) in processes.iter().zip(&report.members) {
         for (stack, site) in members.iter().enumerate() {
-            site.iter().for_each(|&site| add(&mut sums[site], &replayed.seen, stack));
+            let sum = site.and_then(|site| sums.get_mut(site));
+            sum.into_iter().for_each(|sum| add(sum, &replayed.seen, stack));
         }
     }
     sums

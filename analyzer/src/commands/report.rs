@@ -38,6 +38,7 @@ pub fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         temporary: args.temporary,
         needs_events: args.lifetimes || args.temporary.is_some(),
         counts_only: args.view.format == Format::Csv,
+        limit: args.view.limit(),
     };
     let report = load_with(&args.recording, args.view.by, &args.view.select, besides)?;
     let (limit, style) = (args.view.limit(), style(args.view.all_frames));
@@ -84,13 +85,15 @@ struct Besides {
     needs_events: bool,
     /// Nothing but the counts of sites is said.
     counts_only: bool,
+    /// Sites of which more than the counts is said, at most.
+    limit: usize,
 }
 
 fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -> anyhow::Result<Report> {
     let (subject, mut run) = opened::open(recording)?;
-    let Besides { callers, courses, lifetimes, temporary, needs_events, counts_only } = besides;
+    let Besides { callers, courses, lifetimes, temporary, needs_events, counts_only, limit } = besides;
     let begun_ms = moments::begun_ms(&run);
-    let wanted = Wanted { timeline_from_ms: courses.then_some(begun_ms), lifetimes, temporary };
+    let wanted = Wanted { levels_from_ms: courses.then_some(begun_ms), lifetimes, temporary };
     let mut selection = Selection { wanted, callers, ..selection(&subject, &run, by, select)? };
     // When exactly a block was allocated only its event tells.
     selection.counts_only = counts_only && !by.is_class() && !selection.filter.selects_by_age();
@@ -111,10 +114,13 @@ fn load_with(recording: &OsStr, by: By, select: &SelectArgs, besides: Besides) -
         let why = "how long anything lived is not known: no events are held";
         return Err(Failure::new(&subject.shown, why, "record with a larger --max-log").into());
     }
+    let mut holding = (0..report.sites.len()).filter(|&site| report.sites[site].counts.unfreed_blocks > 0);
+    // Those with most temporary blocks are any of them.
+    let shown = holding.nth(limit).filter(|_| temporary.is_none()).unwrap_or(report.sites.len());
     let mut report = Report {
-        courses: courses.then(|| Courses::of(&report, &processes, begun_ms)),
+        courses: courses.then(|| Courses::of(&report, &processes, begun_ms, shown)),
         temporary: temporary.map(|within| TemporarySites::of(&report, &processes, within)),
-        lifetimes: (lifetimes && has_events).then(|| aggregate::lifetimes(&report, &processes)),
+        lifetimes: (lifetimes && has_events).then(|| aggregate::lifetimes(&report, &processes, shown)),
         ..report
     };
     report.most_temporary_first();

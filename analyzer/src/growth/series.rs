@@ -90,7 +90,7 @@ impl Lifetimes {
         class.filter(|&class| class < Self::CLASSES - 1).map(|class| 1 << class)
     }
 
-    fn class(lived_ms: u64) -> usize {
+    pub(crate) fn class(lived_ms: u64) -> usize {
         ((u64::BITS - lived_ms.leading_zeros()) as usize).min(Self::CLASSES - 1)
     }
 }

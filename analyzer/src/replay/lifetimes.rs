@@ -15,18 +15,19 @@ pub struct LifetimesBySite {
     window_ms: Range<u64>,
     /// The latest clock. A thread that only frees notes none.
     now_ms: u64,
-    sites: Vec<Lifetimes>,
+    /// By class, in which the blocks of most sites are few, the blocks of each site that has had any in it.
+    classes: [Vec<u64>; Lifetimes::CLASSES],
 }
 
 impl LifetimesBySite {
     /// Of the blocks that are given back in this window, monotonic ms.
     pub fn new(window_ms: Range<u64>) -> LifetimesBySite {
-        LifetimesBySite { window_ms, now_ms: 0, sites: Vec::new() }
+        LifetimesBySite { window_ms, now_ms: 0, classes: Default::default() }
     }
 
     /// Of a site.
     pub fn of(&self, site: usize) -> Lifetimes {
-        self.sites.get(site).copied().unwrap_or_default()
+        Lifetimes { blocks: self.classes.each_ref().map(|sites| sites.get(site).copied().unwrap_or(0)) }
     }
 }
 
@@ -43,9 +44,11 @@ impl Observer for LifetimesBySite {
             return;
         }
         let site = block.site as usize;
-        if site >= self.sites.len() {
-            self.sites.resize(site + 1, Lifetimes::default());
+        let lived_ms = self.now_ms.saturating_sub(block.birth.time_ms());
+        let sites = &mut self.classes[Lifetimes::class(lived_ms)];
+        if site >= sites.len() {
+            sites.resize(site + 1, 0);
         }
-        self.sites[site].add(self.now_ms.saturating_sub(block.birth.time_ms()), 1);
+        sites[site] += 1;
     }
 }

@@ -5,6 +5,7 @@
 mod ahead;
 mod arenas;
 mod inherited;
+mod levels;
 mod lifetimes;
 mod live;
 mod merge;
@@ -25,6 +26,7 @@ mod window;
 pub use ahead::in_order_ahead;
 pub use arenas::ArenaCounts;
 pub use inherited::{Heir, Inherited, inherited};
+pub use levels::{BUCKETS as LEVELS, Levels};
 pub use lifetimes::LifetimesBySite;
 pub use live::{Birth, Block};
 pub use merge::{Gaps, Order, Place, Sink, in_order};

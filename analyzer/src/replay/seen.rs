@@ -1,19 +1,19 @@
 //! What a report wants to know of a replay beside its outcome.
 use recording::{Address, StackId};
 
+use super::levels::Levels;
 use super::lifetimes::LifetimesBySite;
 use super::live::Block;
 use super::merge::Place;
 use super::observer::Observer;
 use super::temporary::Temporary;
-use super::timeline::Timeline;
 use crate::reader::Recording;
 
 /// What to look at while events are replayed; of a live table there is nothing to see.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Wanted {
-    /// Each site over time; when the run began, monotonic ms.
-    pub timeline_from_ms: Option<u64>,
+    /// What each site held over time; when the run began, monotonic ms.
+    pub levels_from_ms: Option<u64>,
     /// How long freed blocks had lived.
     pub lifetimes: bool,
     /// Blocks that were freed before their thread had allocated so many more.
@@ -23,8 +23,8 @@ pub struct Wanted {
 /// What was seen.
 #[derive(Clone, Default, Debug)]
 pub struct Seen {
-    /// Each site over time.
-    pub timeline: Option<Timeline>,
+    /// What each site held over time.
+    pub levels: Option<Levels>,
     /// How long freed blocks had lived.
     pub lifetimes: Option<LifetimesBySite>,
     /// What was freed soon.
@@ -36,7 +36,7 @@ impl Seen {
     pub(super) fn new(wanted: Wanted, recording: &Recording) -> Option<Seen> {
         let begun_ms = recording.header.monotonic_ns / 1_000_000;
         (wanted != Wanted::default()).then(|| Seen {
-            timeline: wanted.timeline_from_ms.map(|origin_ms| Timeline::new(origin_ms, begun_ms)),
+            levels: wanted.levels_from_ms.map(|origin_ms| Levels::new(origin_ms, begun_ms)),
             lifetimes: wanted.lifetimes.then(|| LifetimesBySite::new(0..u64::MAX)),
             temporary: wanted.temporary.map(Temporary::new),
         })
@@ -46,22 +46,27 @@ impl Seen {
 impl Seen {
     /// Whether anything was looked at.
     pub fn is_any(&self) -> bool {
-        self.timeline.is_some() || self.lifetimes.is_some() || self.temporary.is_some()
+        self.levels.is_some() || self.lifetimes.is_some() || self.temporary.is_some()
     }
 }
 
 impl Observer for Seen {
     #[inline(always)]
     fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place) {
-        self.timeline.born(address, block, stack, place);
+        self.levels.born(address, block, stack, place);
         self.lifetimes.born(address, block, stack, place);
         self.temporary.born(address, block, stack, place);
     }
 
     #[inline(always)]
     fn died(&mut self, address: Address, block: &Block, place: &Place) {
-        self.timeline.died(address, block, place);
+        self.levels.died(address, block, place);
         self.lifetimes.died(address, block, place);
         self.temporary.died(address, block, place);
+    }
+
+    #[inline(always)]
+    fn soon(&self, site: usize) {
+        self.levels.soon(site);
     }
 }

@@ -19,7 +19,7 @@ pub const FINE_BUCKETS: u64 = 1 << 16;
 const MOST_POINTS: usize = 1 << 22;
 
 /// Of the clock, ms: 2^44 are 500 years, and a damaged recording may say more.
-const MOST_MS: u64 = 1 << 44;
+pub(super) const MOST_MS: u64 = 1 << 44;
 
 /// What a site did in one bucket.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
