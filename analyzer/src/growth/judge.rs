@@ -101,30 +101,38 @@ fn find(group: &[&Placed]) -> Finding {
     let processes = || group.iter().map(|placed| &placed.process);
     let mut ages = Ages::default();
     processes().for_each(|process| ages.add(&Ages::of(process)));
-    let never_freed = if group.is_empty() { None } else { ages.never_freed_from() };
-    let part = match never_freed {
-        Some(_) if ages.nothing_freed() && !processes().any(|process| process.series.only_unfreed) => {
-            Part::All
-        }
-        age => Part::Older(age.unwrap_or(0.0)),
+    let only_unfreed = processes().any(|process| process.series.only_unfreed);
+    let ages_of_kept = if group.is_empty() { Vec::new() } else { ages.never_freed_from() };
+    let part = |age: Option<&f64>| match age {
+        Some(_) if ages.nothing_freed() && !only_unfreed => Part::All,
+        age => Part::Older(age.copied().unwrap_or(0.0)),
     };
-    let profile = sum(group, part);
+    let profile = sum(group, part(ages_of_kept.first()));
     let course = course_of(&profile);
     let array = match group {
         [placed] => array::growing(&placed.process, &placed.axis),
         _ => None,
     };
-    let only_unfreed = processes().any(|process| process.series.only_unfreed);
     let is_old = |steady: &Steady| {
         (!only_unfreed || steady.cells.start as f64 <= FROM_EARLY_ON * CELLS as f64)
             && (group.len() == 1 || steady.steps >= FEW_STEPS)
     };
-    let kept = never_freed.and_then(|_| rules::never_freed(&profile, &course)).filter(is_old);
-    let rise = kept.map(|steady| Rise::Kept(part, steady)).or_else(|| {
+    // An older age is looked at only as long as younger ones tell of growth: without the youngest what has stopped looks steady.
+    let mut kept = ages_of_kept.iter().map_while(|age| {
+        let part = part(Some(age));
+        let profile = sum(group, part);
+        let steady = rules::never_freed(&profile, &course_of(&profile)).filter(is_old)?;
+        let stayed = profile.stayed(steady.cells.clone());
+        Some((ages.is_never_freed_beside(*age, stayed), Rise::Kept(part, steady)))
+    });
+    let kept = kept.find_map(|(is_never, rise)| is_never.then_some(rise));
+    let rise = kept.or_else(|| {
         if !is_freed(processes()) {
             return None;
         }
-        let kept = rules::stays_of_the_older_half(&sum(group, Part::Half), ages.never_freed_from_half())
+        let is_never_freed = |stayed: f64| ages.is_never_freed_beside(ages.ms / 2.0, stayed);
+        let halves = (sum(group, Part::Half), sum(group, Part::All));
+        let kept = rules::stays_of_the_older_half(&halves.0, &halves.1, is_never_freed)
             .map(|steady| Rise::Kept(Part::Half, steady));
         kept.or_else(|| rules::outrun(&profile).then_some(Rise::Floors))
     });

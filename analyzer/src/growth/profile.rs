@@ -148,25 +148,26 @@ impl Ages {
         self.ms = self.ms.max(other.ms);
     }
 
-    /// The age from which on blocks are never freed, ms; `None` if there is none, or no block that is so old.
-    pub fn never_freed_from(&self) -> Option<f64> {
-        if self.freed[0] == 0.0 {
-            return Some(0.0);
+    /// The ages from which on blocks are never freed, ms, youngest first; none if there is no block that is so old.
+    pub fn never_freed_from(&self) -> Vec<f64> {
+        if self.freed.first().is_none_or(|&freed| freed == 0.0) {
+            return vec![0.0];
         }
         let longest = self.ms * LONGEST_WAIT;
         let powers = (0..self.freed.len() * 2).map(|half| (half as f64 / 2.0).exp2());
-        let mut ages = powers.take_while(|&age| age < longest).chain([longest]);
-        ages.find(|&age| self.is_never_freed_from(age))
+        let ages = powers.take_while(|&age| age < longest).chain([longest]);
+        ages.filter(|&age| self.is_never_freed_from(age)).collect()
+    }
+
+    /// Whether of blocks that became so old, ms, as good as none was freed beside these that stay. What a start left behind is
+    /// not among them: it says nothing of those that came later.
+    pub fn is_never_freed_beside(&self, age: f64, stayed: f64) -> bool {
+        self.nothing_freed() || between(&self.freed, age) <= RARELY * stayed
     }
 
     /// Whether nothing was freed.
     pub fn nothing_freed(&self) -> bool {
         self.freed.first().is_none_or(|&freed| freed == 0.0)
-    }
-
-    /// Whether blocks of half the window's age are never freed.
-    pub fn never_freed_from_half(&self) -> bool {
-        self.is_never_freed_from(self.ms / 2.0)
     }
 
     fn is_never_freed_from(&self, age: f64) -> bool {

@@ -41,8 +41,12 @@ pub(super) fn never_freed(profile: &Profile, course: &Course) -> Option<Steady> 
 }
 
 /// Rule 2: what stays of the older half of the work came evenly from early on, and blocks of that age are never freed, or what is live
-/// grew by as much in the other half. `profile`: of the older half.
-pub(super) fn stays_of_the_older_half(profile: &Profile, never_freed: bool) -> Option<Steady> {
+/// grew by as much in the other half. `profile`: of the older half; `whole`: of all.
+pub(super) fn stays_of_the_older_half(
+    profile: &Profile,
+    whole: &Profile,
+    is_never_freed: impl Fn(f64) -> bool,
+) -> Option<Steady> {
     let Course::Steady(mut steady) = course_of(profile) else { return None };
     if steady.is_faster || steady.steps < HALF_STEPS || steady.cells.start > CELLS / 4 {
         return None;
@@ -50,7 +54,11 @@ pub(super) fn stays_of_the_older_half(profile: &Profile, never_freed: bool) -> O
     let cells = steady.cells.clone();
     // What is younger may still be freed: the rate is that of the older ones.
     steady.cells.end -= cells.len() / 2;
-    if never_freed && !is_contradicted(profile, &cells) {
+    // What leaks in one half of the work leaks in the other: a store that is full by then was filled in the first.
+    let later = grown_late(whole, &(0..CELLS));
+    let expected = profile.stayed(cells.clone()) * CELLS as f64 / cells.len() as f64;
+    let is_full = later < AGREES * expected;
+    if is_never_freed(profile.stayed(cells.clone())) && !is_contradicted(profile, &cells) && !is_full {
         return Some(steady);
     }
     // What is expected in a tenth of the window.
@@ -78,9 +86,15 @@ pub(super) fn course_of(profile: &Profile) -> Course {
 /// Whether what is live did not grow with what stayed: as in a store that is full, whose entries are just not dropped yet.
 fn is_contradicted(profile: &Profile, cells: &Range<usize>) -> bool {
     let late = (cells.start + cells.end) / 2..cells.end;
-    let live = profile.live[late.clone()].iter().map(|mass| mass.blocks).collect::<Vec<_>>();
+    grown_late(profile, cells) < AGREES * profile.stayed(late)
+}
+
+/// By how many blocks what is live grew in the second half of these cells, at most.
+fn grown_late(profile: &Profile, cells: &Range<usize>) -> f64 {
+    let late = (cells.start + cells.end) / 2..cells.end;
+    let live = profile.live[late].iter().map(|mass| mass.blocks).collect::<Vec<_>>();
     let (grown, error) = trend(&live);
-    grown + HIDDEN * error < AGREES * profile.stayed(late)
+    grown + HIDDEN * error
 }
 
 /// By how much values rise from first to last, by a straight line through them, and its standard error: what is not on the line comes in

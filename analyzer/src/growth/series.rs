@@ -111,6 +111,8 @@ pub struct Series {
     /// Born in the window, and freed by the full collection with which Python ends: garbage that had waited for one, and memory
     /// of freed objects that it kept for others. They are not in the buckets.
     pub collected_at_exit: Amount,
+    /// Born in the window and held by the interpreter's own table of bounded size. They are not in the buckets.
+    pub names: Amount,
     /// Whether all that this site allocated belongs to the start of the program, as far as its stacks tell (imports,
     /// the interpreter's initialization); `None` if they do not.
     pub is_startup: Option<bool>,
@@ -145,6 +147,7 @@ impl Series {
         self.lived_ms.0 += other.lived_ms.0;
         self.lived_ms.1 += other.lived_ms.1;
         self.collected_at_exit += other.collected_at_exit;
+        self.names += other.names;
         self.only_unfreed |= other.only_unfreed;
     }
 }

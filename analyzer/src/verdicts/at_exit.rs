@@ -11,7 +11,8 @@ use recording::Address;
 use crate::fast_map::{FastMap, IntegerHasher};
 use crate::replay::Replayed;
 
-type FastSet<K> = HashSet<K, BuildHasherDefault<IntegerHasher>>;
+/// A set of integers.
+pub type FastSet<K> = HashSet<K, BuildHasherDefault<IntegerHasher>>;
 
 /// A collection that frees as great a part of what was made by imports is the one that follows when modules are taken apart: it frees
 /// what they hold, too.

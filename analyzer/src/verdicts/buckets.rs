@@ -1,10 +1,12 @@
 //! From what was watched in a process to the series that are judged: without gaps, one for each site of the report.
-use recording::StackId;
+use recording::{Address, StackId};
 
 use super::cells::Cells;
 use super::last_frees::LastFree;
+use super::names;
+use super::startup::{is_start, startup};
 use super::watch::Watch;
-use crate::aggregate::{Member, Phase};
+use crate::aggregate::Member;
 use crate::fast_map::FastMap;
 use crate::growth::{Amount, Bucket, Lifetimes, Series, Window};
 use crate::replay::{FINE_BUCKETS, Replayed, Survivors};
@@ -20,6 +22,8 @@ pub struct Part {
     unfreed: Vec<(Vec<Survivors>, Amount)>,
     /// The same of what had only waited for a collection; it is not in `unfreed`.
     waited: Vec<(Vec<Survivors>, Amount)>,
+    /// The same of what Python's table of attributes holds; neither is it in `unfreed`. Empty: it holds nothing.
+    names: Vec<(Vec<Survivors>, Amount)>,
     /// Whether that is known: Python ended in an orderly way.
     pub tells_what_waited: bool,
     /// By stack: blocks that are in `unfreed` although they were freed when the program ended, and when.
@@ -54,6 +58,7 @@ pub struct Looked<'a> {
 struct Unfreed {
     held: Vec<(Vec<Survivors>, Amount)>,
     waited: Vec<(Vec<Survivors>, Amount)>,
+    names: Vec<(Vec<Survivors>, Amount)>,
     tells_what_waited: bool,
     last_frees: FastMap<usize, Vec<LastFree>>,
 }
@@ -69,13 +74,24 @@ impl Looked<'_> {
         let waited = watch.at_exit.waited(replayed, is_of_imports, collected);
         let tells_what_waited = waited.is_some();
         let waited = waited.unwrap_or_default();
-        let held = watch.unfreed(replayed, &ending, |address| waited.contains(&address.0));
+        let are_names = |site| {
+            let is_python = members.get(site as usize).is_some_and(|member| member.phase.is_some());
+            is_python && watch.sites.get(site as usize).is_some_and(|watched| watched.pushed_out.are_names())
+        };
+        let mut names = names::held(replayed, are_names);
+        names.retain(|address| !waited.contains(address));
+        let is_left_out = |address: Address| waited.contains(&address.0) || names.contains(&address.0);
+        let held = watch.unfreed(replayed, &ending, is_left_out);
         let waited = watch.unfreed(replayed, &[], |address| !waited.contains(&address.0));
+        let names = match names.is_empty() {
+            true => Vec::new(),
+            false => watch.unfreed(replayed, &[], |address| !names.contains(&address.0)),
+        };
         let mut last_frees: FastMap<usize, Vec<LastFree>> = FastMap::default();
         ending
             .into_iter()
             .for_each(|free| last_frees.entry(free.block.site as usize).or_default().push(free));
-        Unfreed { held, waited, tells_what_waited, last_frees }
+        Unfreed { held, waited, names, tells_what_waited, last_frees }
     }
 }
 
@@ -134,6 +150,7 @@ impl Part {
             watch: looked.watch,
             unfreed: unfreed.held,
             waited: unfreed.waited,
+            names: unfreed.names,
             tells_what_waited: unfreed.tells_what_waited,
             last_frees: unfreed.last_frees,
             only_unfreed: life.only_unfreed,
@@ -159,11 +176,17 @@ impl Part {
                 *count += point.born_blocks;
             }
         }
-        for born in self.unfreed[stack].0.iter().chain(&self.waited[stack].0) {
+        let (names, _) = self.names(stack);
+        for born in self.unfreed[stack].0.iter().chain(&self.waited[stack].0).chain(names) {
             if let Some(count) = self.cells.of(born.bucket).and_then(|at| counts.get_mut(at)) {
                 *count = count.saturating_sub(born.blocks);
             }
         }
+    }
+
+    /// What Python's table of attributes holds of a stack.
+    fn names(&self, stack: usize) -> (&[Survivors], Amount) {
+        self.names.get(stack).map_or((&[], Amount::default()), |(born, before)| (born, *before))
     }
 
     /// The series of the site that these stacks are.
@@ -171,7 +194,9 @@ impl Part {
         let mut series = Series {
             buckets: vec![Bucket::default(); self.window.allocations.len()],
             lifetimes: (!self.only_unfreed).then(Lifetimes::default),
-            is_startup: startup(stacks.clone().map(|stack| members[stack].phase)),
+            is_startup: startup(
+                stacks.clone().map(|stack| (members[stack].phase, self.unfreed(stack).blocks)),
+            ),
             only_unfreed: self.only_unfreed,
             ..Series::default()
         };
@@ -190,10 +215,11 @@ impl Part {
             series.lived_ms.1 += watched.lived_ms.1;
         }
         let (waited, waited_before) = &self.waited[stack];
+        let (names, names_before) = self.names(stack);
         if self.only_unfreed {
             series.before += *before_unfreed;
         }
-        series.before_unfreed += *before_unfreed + *waited_before;
+        series.before_unfreed += *before_unfreed + *waited_before + names_before;
         let buckets = &mut series.buckets;
         for point in self.watch.timeline.points(stack) {
             let Some(bucket) = self.cells.of(point.bucket).and_then(|at| buckets.get_mut(at)) else {
@@ -210,9 +236,11 @@ impl Part {
                 bucket.freed.bytes = bucket.freed.bytes.saturating_sub(free.block.size);
             }
         }
-        for born in waited {
-            let amount = Amount { blocks: born.blocks, bytes: born.bytes };
-            series.collected_at_exit += amount;
+        let amount = |born: &Survivors| Amount { blocks: born.blocks, bytes: born.bytes };
+        waited.iter().for_each(|born| series.collected_at_exit += amount(born));
+        names.iter().for_each(|born| series.names += amount(born));
+        for born in waited.iter().chain(names) {
+            let amount = amount(born);
             if let Some(bucket) = self.cells.of(born.bucket).and_then(|at| buckets.get_mut(at)) {
                 bucket.born.blocks = bucket.born.blocks.saturating_sub(amount.blocks);
                 bucket.born.bytes = bucket.born.bytes.saturating_sub(amount.bytes);
@@ -241,18 +269,4 @@ fn activity(mut started: Vec<u64>, starting: &[u64]) -> Vec<u64> {
         started.iter_mut().zip(starting).for_each(|(sum, more)| *sum += more);
     }
     started
-}
-
-/// Whether a stack is of the program's start; `None` if frames do not tell.
-fn is_start(phase: Option<Phase>) -> Option<bool> {
-    phase.map(|phase| phase != Phase::Run)
-}
-
-/// Whether all of these are of the program's start; `None` if frames do not tell.
-fn startup(phases: impl Iterator<Item = Option<Phase>>) -> Option<bool> {
-    let mut all = true;
-    for phase in phases {
-        all &= is_start(phase)?;
-    }
-    Some(all)
 }

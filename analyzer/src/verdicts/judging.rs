@@ -88,8 +88,9 @@ impl Judging {
         for series in &series {
             let signed = |amount: Amount| (i128::from(amount.blocks), i128::from(amount.bytes));
             let held = series.buckets.iter().fold(Amount::default(), |sum, bucket| sum + bucket.unfreed);
-            let born = held + series.collected_at_exit;
-            waited += series.collected_at_exit.blocks;
+            let left_out = series.collected_at_exit + series.names;
+            let born = held + left_out;
+            waited += left_out.blocks;
             let (was, is) = (signed(series.before), signed(born + series.before_unfreed));
             change = (change.0 + is.0 - was.0, change.1 + is.1 - was.1);
             unfreed += born + series.before_unfreed;

@@ -13,8 +13,10 @@ mod judged;
 mod judging;
 mod last_frees;
 mod led_to;
+mod names;
 mod requests;
 mod run;
+mod startup;
 mod units;
 mod watch;
 

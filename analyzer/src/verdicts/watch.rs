@@ -3,6 +3,7 @@ use recording::{Address, StackId};
 
 use super::at_exit::AtExit;
 use super::last_frees::{LastFree, LastFrees};
+use super::names::{Names, PushedOut};
 use crate::growth::{Amount, Lifetimes};
 use crate::reader::Recording;
 use crate::replay::{Birth, Block, Born, BornIn, Edge, Observer, Place, Replayed, Survivors, Timeline};
@@ -21,6 +22,7 @@ pub struct Watch {
     last_frees: LastFrees,
     /// What the collector freed after it.
     pub at_exit: AtExit,
+    names: Names,
 }
 
 /// Of a site, what is no series.
@@ -32,6 +34,8 @@ pub struct Watched {
     pub lifetimes: Lifetimes,
     /// The sum of it, ms; and of those that the cyclic collector freed.
     pub lived_ms: (u64, u64),
+    /// What pushed them out, if they were names of attributes.
+    pub pushed_out: PushedOut,
 }
 
 impl Watch {
@@ -45,6 +49,7 @@ impl Watch {
             sites: Vec::new(),
             last_frees: LastFrees::default(),
             at_exit: AtExit::default(),
+            names: Names::default(),
         }
     }
 
@@ -111,6 +116,7 @@ impl Observer for Watch {
     fn born(&mut self, address: Address, block: &Block, stack: StackId, place: &Place) {
         self.now_ms = self.now_ms.max(place.clock_ms);
         self.last_frees.allocated();
+        self.names.born(address, block.size);
         if self.span.contains(block.birth) {
             self.timeline.born(address, block, stack, place);
         } else {
@@ -126,7 +132,9 @@ impl Observer for Watch {
         if was_inside || self.span.contains(Birth::new(place.epoch, now_ms)) {
             self.timeline.died(address, block, place);
             let lived_ms = now_ms.saturating_sub(block.birth.time_ms());
+            let last = self.names;
             let site = self.site(block.site);
+            last.died(address, block.size, &mut site.pushed_out);
             site.lifetimes.add(lived_ms, 1);
             site.lived_ms.0 += lived_ms;
             site.lived_ms.1 += if place.collecting { lived_ms } else { 0 };

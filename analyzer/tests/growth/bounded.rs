@@ -207,3 +207,26 @@ pub fn buffers(scene: &mut Scene, lasts: f64) {
         }
     }
 }
+
+/// A table of slots, each of which holds what was put there last: few slots are met all the time, others hardly ever.
+pub fn slots(scene: &mut Scene, slots: usize, skew: f64) {
+    let mut table: Vec<Option<f64>> = vec![None; slots];
+    for at in scene.requests.clone() {
+        for _ in 0..3 {
+            let slot = (scene.random.unit().powf(skew) * slots as f64) as usize;
+            if let Some(born) = table[slot].replace(at) {
+                scene.free(born, at, 64);
+            }
+        }
+    }
+    table.into_iter().flatten().for_each(|born| scene.keep(born, 64));
+}
+
+/// What the first requests load, to be kept.
+pub fn loaded_first(scene: &mut Scene, blocks: usize) {
+    for _ in 0..blocks {
+        let part = 0.06 * scene.random.unit();
+        let (at, size) = (scene.after(part), scene.random.size(100.0, 0.5));
+        scene.keep(at, size);
+    }
+}

@@ -161,6 +161,15 @@ pub fn leaks() -> Vec<Case> {
         one("array, doubled", Truth::Leak(false), |s| leaks::enlarged(s, 2.0, 64.0)),
         one("list of Python", Truth::Leak(false), |s| leaks::enlarged(s, 1.125, 64.0)),
         one("array, half as large again", Truth::Leak(false), |s| leaks::enlarged(s, 1.5, 64.0)),
+        one("one in twenty beneath churn, and what the first requests load", Truth::Leak(false), |s| {
+            let ms = s.end() / 300.0;
+            bounded::loaded_first(s, 5_000);
+            leaks::beneath_churn(s, 6, 120, ms);
+        }),
+        one("one in ten beneath a table of slots", Truth::Leak(false), |s| {
+            bounded::slots(s, 40, 2.0);
+            leaks::every(s, 10, 56.0, 0.0);
+        }),
         one("began in the middle", LEAK, |s| leaks::began(s, 0.5, false)),
         one("began in the middle of churn", LEAK, |s| leaks::began(s, 0.45, true)),
         one("timer", LEAK, |s| leaks::timer(s, 60)),
@@ -245,6 +254,11 @@ pub fn bounded() -> Vec<Case> {
         })
     };
     vec![
+        one("table of slots, some hardly ever met", BOUNDED, |s| bounded::slots(s, 190, 2.5)),
+        one("table of slots, and what the first requests load", STAYS, |s| {
+            bounded::loaded_first(s, 9_000);
+            bounded::slots(s, 300, 2.0);
+        }),
         cache("cache, turned over twenty times", 0.05, None, Drop::Oldest, 0.0),
         cache("cache, turned over five times", 0.2, None, Drop::Oldest, 0.6),
         cache("cache, turned over twice", 0.45, None, Drop::Oldest, 0.3),
