@@ -178,6 +178,14 @@ impl Facts {
         (passed - waited) * self.collected <= IN_PASSING * waited * others
     }
 
+    /// Why what is freed as it comes does not grow. What has been level for a moment only may have grown up to that.
+    fn turned_over(&self, freed: f64, doubt: Option<Doubt>) -> (Reason, Option<Doubt>) {
+        match self.level_ms >= START * self.ms {
+            true => (Reason::Bounded { freed, flat_ms: self.level_ms as u64 }, doubt),
+            false => (Reason::Young, Some(Doubt::ShortWindow)),
+        }
+    }
+
     fn mean_life(&self) -> f64 {
         if self.born > 0.0 { self.lived / self.born } else { self.ms }
     }
@@ -231,7 +239,8 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
             let reason = if facts.freed == 0.0 { Reason::Young } else { Reason::Freed { freed } };
             (Verdict::Temporary, reason, doubt)
         } else {
-            (Verdict::Plateau, Reason::Bounded { freed, flat_ms: facts.level_ms as u64 }, doubt)
+            let (reason, doubt) = facts.turned_over(freed, doubt);
+            (Verdict::Plateau, reason, doubt)
         };
     }
     if facts.old == 0.0 {
@@ -249,7 +258,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
         return (Verdict::Resident, Reason::Once { steps: 1, flat_ms }, doubt);
     }
     let (reason, doubt) = match course {
-        _ if facts.freed > facts.old => (Reason::Bounded { freed, flat_ms: facts.level_ms as u64 }, doubt),
+        _ if facts.freed > facts.old => facts.turned_over(freed, doubt),
         Course::Few { steps } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::FewSteps)),
         Course::Late { steps } => (Reason::Once { steps: *steps as u64, flat_ms }, Some(Doubt::ShortWindow)),
         Course::Slowing => (Reason::Slowing, Some(Doubt::Slowing)),

@@ -9,7 +9,10 @@ mod trace;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use analyzer::growth::{Judgement, Verdict, judge};
+use analyzer::growth::{
+    Amount, Bucket, Confidence, Doubt, Judgement, Lifetimes, ProcessSeries, Reason, Series, Verdict, Window,
+    judge,
+};
 
 use cases::{Case, Truth};
 use trace::Binned;
@@ -136,4 +139,37 @@ fn cycles_are_told_from_what_is_in_use() {
         let Truth::Not(accepted) = truth else { panic!("{name} is no leak") };
         assert!(accepted.contains(&judgement.verdict), "{name} (seed {seed}): {judgement:?}");
     }
+}
+
+/// A site of a run of 100 ms that allocates from `first` on: of 900 blocks a millisecond 300 stay, up to the end of a program that
+/// starts up till then; or of the first alone, of one that works all the time.
+fn late(first: usize, is_full: bool) -> Judgement {
+    let window = Window {
+        bucket_ms: 1,
+        ends_ms: (1..=100).collect(),
+        allocations: (0..100).map(|at| if at < first && !is_full { 0 } else { 2_000 }).collect(),
+        from_birth: true,
+    };
+    let amount = |blocks| Amount { blocks, bytes: blocks * 64 };
+    let mut series = Series {
+        lifetimes: Some(Lifetimes::default()),
+        buckets: vec![Bucket::default(); 100],
+        ..Series::default()
+    };
+    for (at, bucket) in series.buckets.iter_mut().enumerate().skip(first) {
+        let stays = if is_full && at > first { 0 } else { 300 };
+        bucket.born = amount(900);
+        bucket.freed = amount(900 - stays);
+        bucket.unfreed = amount(stays);
+    }
+    judge(&[ProcessSeries { window: &window, series: &series, calls: None, calls_are_requests: false }])
+}
+
+#[test]
+fn what_was_level_for_a_moment_only_is_not_said_to_be_bounded() {
+    let young = late(97, false);
+    assert_eq!((young.verdict, young.reason), (Verdict::Plateau, Reason::Young));
+    assert_eq!(young.confidence, Confidence::Low(Doubt::ShortWindow));
+    let full = late(40, true);
+    assert!(matches!(full.reason, Reason::Bounded { flat_ms: 60, .. }), "{full:?}");
 }
