@@ -116,7 +116,8 @@ impl Facts {
         let part = Part::Older(0.0).range(process, axis).end;
         let buckets = &process.series.buckets;
         let window = process.window;
-        let ms = window.length_ms() as f64;
+        // Of a process that waits for its first request, or after the last, start-up is no part of the waiting.
+        let (ms, bucket_ms) = (window.length_ms() as f64, window.bucket_ms as f64);
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
         let mut old: Option<(usize, usize)> = None;
@@ -137,7 +138,8 @@ impl Facts {
             let is_early = process.window.from_birth
                 && (axis.middle(index) <= START
                     || index as f64 <= START * buckets.len() as f64
-                    || window.begin_ms(index) < START_MS.min(SHORT_START * ms));
+                    || index as f64 * bucket_ms
+                        < START_MS.min(SHORT_START * buckets.len() as f64 * bucket_ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
         // Of many requests in a short time each is its own: what counts is the work.

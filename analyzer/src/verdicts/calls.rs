@@ -6,6 +6,10 @@ use std::collections::HashMap;
 use super::buckets::Part;
 use crate::aggregate::{Callers, Frame, Member, Report};
 
+/// In what is known of a place: of its line, and of its function.
+const LINE: usize = 0;
+const FUNCTION: usize = 1;
+
 /// Of one process.
 pub struct Calls {
     /// Of each stack the outermost own frame's line and function, if it has one.
@@ -67,10 +71,19 @@ impl Calls {
         calls
     }
 
-    /// What led to these stacks; `None`: not known.
-    pub fn of(&self, stacks: impl Iterator<Item = usize>) -> Option<Vec<u64>> {
-        let places = stacks.map(|stack| self.places[stack]).collect::<Option<Vec<_>>>()?;
-        [0, 1].into_iter().find_map(|kind| self.sum(places.iter().map(|place| place[kind]).collect()))
+    /// What led to these stacks: the lines, or the functions if the lines free nothing; `None`: not known.
+    pub fn of(&self, stacks: impl Iterator<Item = usize> + Clone) -> Option<Vec<u64>> {
+        self.of_kind(stacks.clone(), LINE).or_else(|| self.of_kind(stacks, FUNCTION))
+    }
+
+    /// The functions that led to these stacks; `None`: not known.
+    pub fn of_functions(&self, stacks: impl Iterator<Item = usize>) -> Option<Vec<u64>> {
+        self.of_kind(stacks, FUNCTION)
+    }
+
+    fn of_kind(&self, stacks: impl Iterator<Item = usize>, kind: usize) -> Option<Vec<u64>> {
+        let places = stacks.map(|stack| Some(self.places[stack]?[kind])).collect::<Option<Vec<_>>>()?;
+        self.sum(places)
     }
 
     /// The sum of several lines or functions, if they did anything.

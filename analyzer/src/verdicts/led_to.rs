@@ -6,15 +6,26 @@ use crate::growth::{Bucket, Series};
 /// Fewer requests say nothing of when others came.
 pub const LEAST_REQUESTS: u64 = 10;
 
-/// So great a part of the work of what leads to a site comes after the last request that allocated there, if it is full: it was
-/// reached, and needed no more.
-const AFTER: f64 = 0.2;
+/// A site that allocates in a smaller part of all requests may be one that is reached by more, and needs no more: a cache of few keys.
+const SELDOM: f64 = 0.1;
 
-/// Whether what leads to a site works on after the last request that allocated there.
-fn goes_on_after(work: &[u64], reached: &[u64]) -> bool {
-    let last = reached.iter().rposition(|&requests| requests > 0).map_or(0, |last| last + 1);
-    let sum = |work: &[u64]| work.iter().sum::<u64>() as f64;
-    sum(work.get(last..).unwrap_or_default()) > AFTER * sum(work)
+/// So great a part of the work of what leads to a site comes after nearly all that stays, if it is full: it was reached, and needed
+/// no more.
+const AFTER: f64 = 0.2;
+/// A full store still allocates at times: a table in which entries are replaced is made anew.
+const NEARLY_ALL: f64 = 0.9;
+
+/// Whether what leads to a site works on after the site allocated nearly all that stays.
+fn goes_on_after(work: &[u64], series: &Series) -> bool {
+    let kept = || series.buckets.iter().map(|bucket| bucket.unfreed.blocks);
+    let enough = NEARLY_ALL * kept().sum::<u64>() as f64;
+    let mut sum = 0;
+    let reached = kept().position(|blocks| {
+        sum += blocks;
+        sum as f64 >= enough
+    });
+    let after = work.get(reached.map_or(0, |reached| reached + 1)..).unwrap_or_default();
+    after.iter().sum::<u64>() as f64 > AFTER * work.iter().sum::<u64>() as f64
 }
 
 /// So great a part of what a site keeps comes while requests do, if it comes with them.
@@ -50,10 +61,14 @@ impl Judging {
         let reached = reached
             .filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS && comes_with(series, reached));
         let work = self.calls[process].of(stacks.iter().copied());
-        match (reached, work) {
-            (Some(reached), Some(work)) if goes_on_after(&work, &reached) => Some((work, false)),
-            (Some(reached), _) => Some((reached, true)),
-            (None, work) => Some((work?, false)),
+        let Some(reached) = reached else { return Some((work?, false)) };
+        let count: u64 = reached.iter().sum();
+        let is_seldom = requests.is_some_and(|requests| (count as f64) < SELDOM * requests.count() as f64);
+        let of_function = || self.calls[process].of_functions(stacks.iter().copied()).filter(|_| is_seldom);
+        let goes_on = |work: &Vec<u64>| goes_on_after(work, series);
+        match work.filter(goes_on).or_else(|| of_function().filter(goes_on)) {
+            Some(work) => Some((work, false)),
+            None => Some((reached, true)),
         }
     }
 }
