@@ -23,7 +23,9 @@ use crate::temporary::Temporary;
 const LEVEL: i32 = -1;
 /// Chunks that one thread compresses one after the other, and such runs whose results are in memory at once.
 const RUN: u64 = 32;
-const RUNS: usize = 16;
+const RUNS: usize = 4;
+/// Not worth it: what came so far takes more than this part of what it did.
+const WORTH: f64 = 0.95;
 const PAGE: usize = 4096;
 /// Which signal tells of a lease: of `fcntl.h`, the same on all architectures.
 const F_SETSIG: i32 = 10;
@@ -98,6 +100,10 @@ impl Original {
                 }
                 to.write_all_at(&entries, end)?;
                 end += entries.len() as u64;
+            }
+            let read = runs.last().map_or(0, |run| run.end - 1) * CHUNK as u64;
+            if (end - ENTRIES as u64) as f64 > WORTH * read as f64 {
+                return Ok(false);
             }
             bar.inc(runs.iter().map(|run| (run.end - run.start) * CHUNK as u64).sum());
         }

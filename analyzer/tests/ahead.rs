@@ -14,10 +14,11 @@ enum Told {
     Progress(u64),
 }
 
-/// Keeps what it is told, and wants no more from some number of events on.
+/// Keeps what it is told, wants no more from some number of events on, and wants them announced from another on.
 struct Listener {
     told: Vec<Told>,
     most: usize,
+    much: usize,
 }
 
 impl Sink for Listener {
@@ -31,6 +32,10 @@ impl Sink for Listener {
 
     fn progress(&mut self, bytes: u64) {
         self.told.push(Told::Progress(bytes));
+    }
+
+    fn has_much(&self) -> bool {
+        self.told.len() >= self.much
     }
 
     fn is_done(&self) -> bool {
@@ -58,27 +63,39 @@ fn recording(scratch: &Scratch) -> Recording {
     Recording::open(&r.write(&scratch.0)).expect("it is a recording")
 }
 
+fn listener(much: usize) -> Listener {
+    Listener { told: Vec::new(), most: usize::MAX, much }
+}
+
 #[test]
-fn the_same_as_in_one_thread() {
+fn the_same_however_they_come() {
     let scratch = Scratch::new("ahead");
     let recording = recording(&scratch);
-    let listener = || Listener { told: Vec::new(), most: usize::MAX };
-    let (mut one, mut two) = (listener(), listener());
-    let orders = [replay::in_order(&recording, &mut one), replay::in_order_ahead(&recording, &mut two)];
-    assert!(one.told.len() > 50_000, "{} told", one.told.len());
-    let differ = one.told.iter().zip(&two.told).position(|(one, two)| one != two);
-    assert_eq!((differ, one.told.len()), (None, two.told.len()));
-    let [one, two] = orders.map(|order| (order.gaps, order.losses, order.bytes_used));
-    assert_eq!(one, two);
+    let (mut plain, mut direct, mut later) = (listener(0), listener(usize::MAX), listener(20_000));
+    let (mut ahead, mut announced) = (listener(usize::MAX), listener(20_000));
+    let orders = [
+        replay::in_order(&recording, &mut plain),
+        replay::in_one_thread(&recording, &mut direct),
+        replay::in_one_thread(&recording, &mut later),
+        replay::in_order_ahead(&recording, &mut ahead),
+        replay::in_order_ahead(&recording, &mut announced),
+    ];
+    assert!(plain.told.len() > 50_000, "{} told", plain.told.len());
+    for (name, other) in [("direct", direct), ("later", later), ("ahead", ahead), ("announced", announced)] {
+        let differ = plain.told.iter().zip(&other.told).position(|(one, other)| one != other);
+        assert_eq!((name, differ, plain.told.len()), (name, None, other.told.len()));
+    }
+    let orders = orders.map(|order| (order.gaps, order.losses, order.bytes_used));
+    assert!(orders.iter().all(|order| *order == orders[0]));
 }
 
 #[test]
 fn until_no_more_is_wanted() {
     let scratch = Scratch::new("ahead");
     let recording = recording(&scratch);
-    let mut all = Listener { told: Vec::new(), most: usize::MAX };
+    let mut all = listener(usize::MAX);
     replay::in_order(&recording, &mut all);
-    let mut some = Listener { told: Vec::new(), most: 100 };
+    let mut some = Listener { most: 100, ..listener(usize::MAX) };
     replay::in_order_ahead(&recording, &mut some);
     assert!(some.told.len() >= 100 && all.told.starts_with(&some.told), "{} told", some.told.len());
 }

@@ -35,15 +35,11 @@ pub fn in_order_ahead(recording: &Recording, sink: &mut impl Sink) -> Order {
     }
 }
 
-fn in_one_thread(recording: &Recording, sink: &mut impl Sink) -> Order {
-    let done = AtomicBool::new(false);
-    let mut place = None;
-    let mut batches = Batches::new(&done, |batch| {
-        batch.feed(&mut place, sink);
-        done.store(sink.is_done(), Ordering::Relaxed);
-    });
-    let order = in_order(recording, &mut batches);
-    batches.send();
+/// The same by this thread alone.
+pub fn in_one_thread(recording: &Recording, sink: &mut impl Sink) -> Order {
+    let mut alone = Alone { sink, batch: None, left: BATCH, pushed: None, fed: None };
+    let order = in_order(recording, &mut alone);
+    alone.feed();
     order
 }
 
@@ -99,6 +95,21 @@ struct Batch {
 }
 
 impl Batch {
+    fn turn(&mut self, turn: Turn) {
+        self.turns.push((self.events.len(), turn));
+    }
+
+    /// Adds an event, `place` is that of the last one; whether it is full.
+    #[inline(always)]
+    fn push(&mut self, last: &mut Option<Place>, place: Place, event: &Event) -> bool {
+        if *last != Some(place) {
+            *last = Some(place);
+            self.turn(Turn::Place(place));
+        }
+        self.events.push(*event);
+        self.events.len() >= BATCH
+    }
+
     /// Feeds it to `sink` and empties it; `place` is where the last event happened.
     fn feed(&mut self, place: &mut Option<Place>, sink: &mut impl Sink) {
         let announced = sink.has_much();
@@ -138,6 +149,68 @@ fn announce(events: &[Event], these: Range<usize>, place: Place, sink: &mut impl
     }
 }
 
+/// Feeds events as they come, and in batches once there is much: that they are announced is worth more then than a batch costs.
+struct Alone<'s, S> {
+    sink: &'s mut S,
+    batch: Option<Batch>,
+    /// Events until it is asked again whether there is much.
+    left: usize,
+    /// Where the last event in a batch happened, and the last one that was fed from one.
+    pushed: Option<Place>,
+    fed: Option<Place>,
+}
+
+impl<S: Sink> Alone<'_, S> {
+    #[cold]
+    fn look(&mut self) {
+        self.left = BATCH;
+        self.batch = self.sink.has_much().then(Batch::default);
+    }
+
+    #[cold]
+    fn feed(&mut self) {
+        self.batch.iter_mut().for_each(|batch| batch.feed(&mut self.fed, self.sink));
+    }
+}
+
+impl<S: Sink> Sink for Alone<'_, S> {
+    #[inline(always)]
+    fn event(&mut self, place: Place, event: &Event) {
+        match &mut self.batch {
+            Some(batch) => {
+                if batch.push(&mut self.pushed, place, event) {
+                    self.feed();
+                }
+            }
+            None => {
+                self.sink.event(place, event);
+                self.left -= 1;
+                if self.left == 0 {
+                    self.look();
+                }
+            }
+        }
+    }
+
+    fn thread(&mut self, number: u32, tid: u32) {
+        match &mut self.batch {
+            Some(batch) => batch.turn(Turn::Thread(number, tid)),
+            None => self.sink.thread(number, tid),
+        }
+    }
+
+    fn progress(&mut self, bytes: u64) {
+        match &mut self.batch {
+            Some(batch) => batch.turn(Turn::Progress(bytes)),
+            None => self.sink.progress(bytes),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.sink.is_done()
+    }
+}
+
 /// Makes batches of what it takes.
 struct Batches<'d, S> {
     batch: Batch,
@@ -153,10 +226,6 @@ impl<'d, S: FnMut(&mut Batch)> Batches<'d, S> {
         Batches { batch: Batch::default(), place: None, send, done }
     }
 
-    fn turn(&mut self, turn: Turn) {
-        self.batch.turns.push((self.batch.events.len(), turn));
-    }
-
     #[cold]
     fn send(&mut self) {
         (self.send)(&mut self.batch);
@@ -167,22 +236,17 @@ impl<'d, S: FnMut(&mut Batch)> Batches<'d, S> {
 impl<S: FnMut(&mut Batch)> Sink for Batches<'_, S> {
     #[inline(always)]
     fn event(&mut self, place: Place, event: &Event) {
-        if self.place != Some(place) {
-            self.place = Some(place);
-            self.turn(Turn::Place(place));
-        }
-        self.batch.events.push(*event);
-        if self.batch.events.len() >= BATCH {
+        if self.batch.push(&mut self.place, place, event) {
             self.send();
         }
     }
 
     fn thread(&mut self, number: u32, tid: u32) {
-        self.turn(Turn::Thread(number, tid));
+        self.batch.turn(Turn::Thread(number, tid));
     }
 
     fn progress(&mut self, bytes: u64) {
-        self.turn(Turn::Progress(bytes));
+        self.batch.turn(Turn::Progress(bytes));
     }
 
     fn is_done(&self) -> bool {

@@ -23,7 +23,7 @@ mod threads;
 mod timeline;
 mod window;
 
-pub use ahead::in_order_ahead;
+pub use ahead::{in_one_thread, in_order_ahead};
 pub use arenas::ArenaCounts;
 pub use inherited::{Heir, Inherited, inherited};
 pub use levels::{BUCKETS as LEVELS, Levels};

@@ -15,8 +15,9 @@ use super::sites::SiteIndex;
 use crate::memory::prefetch;
 use crate::reader::Recording;
 
-/// The totals of so many stacks are in a processor's cache anyway.
-const CACHED: usize = 1 << 13;
+/// Of fewer stacks those that are met again and again are in the caches anyway, and to announce events costs more than it brings: so it was of
+/// a program with 264,000 stacks, and not of generated ones that are met at random.
+const CACHED: usize = 1 << 19;
 
 /// Replays the events of one process; `progress` is told of bytes read.
 pub fn from_events(recording: &Recording, options: &Options, progress: &dyn Fn(u64)) -> Replayed {
