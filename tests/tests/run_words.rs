@@ -18,7 +18,7 @@ fn headers(directory: &Path) -> Vec<FileHeader> {
 #[test]
 fn made_once() {
     const PROCESSES: usize = 12;
-    for _ in 0..5 {
+    for _ in 0..30 {
         let scratch = Scratch::new("at-once");
         let directory = scratch.path().join("recording");
         let start = |_| -> Child {

@@ -147,10 +147,10 @@ fn make_directories() {
     LIVE.set(&[LIVE_DIRECTORY.as_bytes()]);
     SETTLED.set(&[]);
     let _ = make_live().or_else(|_| {
-        let directory = make_directory(&SETTLED)?;
-        if let Some(mode) = config::mode() {
+        if let (Ok(directory), Some(mode)) = (make_directory(&SETTLED), config::mode()) {
             let _ = directory.set_mode(directory_mode(mode));
         }
+        // Also where another process made the directory meanwhile.
         make_live()
     });
 }
