@@ -4,7 +4,7 @@
 //! in a [`Storage`] that outlives the lookups. Only sections that name functions and lines are loaded.
 use super::elf::{ElfFile, SectionData, section, to_path};
 use super::locator::Locator;
-use super::{STACK_SIZE, nesting};
+use super::nesting;
 use addr2line::gimli::{
     self, AbbreviationsCacheStrategy, Dwarf, DwarfPackage, EndianSlice, RunTimeEndian, SectionId,
 };
@@ -46,18 +46,20 @@ pub struct DebugFile<'a> {
 /// Where split debug files are loaded from and kept.
 struct SplitFiles<'a> {
     locator: &'a Locator,
+    stack: usize,
     storage: &'a Storage,
     used: RefCell<Vec<PathBuf>>,
 }
 
 impl<'a> DebugFile<'a> {
     /// Prepares the debug information of `file`; `alternate` holds what it shares with others, `module` is the path
-    /// of the file that was mapped.
+    /// of the file that was mapped. The addresses are looked up on a stack of `stack` bytes.
     pub fn new(
         file: &'a ElfFile,
         alternate: Option<&'a ElfFile>,
         module: &Path,
         locator: &'a Locator,
+        stack: usize,
         storage: &'a Storage,
     ) -> Result<Self, String> {
         let object = file.parse().ok_or("the file changed")?;
@@ -65,12 +67,12 @@ impl<'a> DebugFile<'a> {
         if let Some(object) = alternate.and_then(ElfFile::parse) {
             dwarf.load_sup(|id| load(&object, Some(id.name()).filter(|_| is_needed(id)), storage))?;
         }
-        if nesting::is_too_deep(&dwarf, STACK_SIZE) {
+        if nesting::is_too_deep(&dwarf, stack) {
             return Err("inlined functions are nested too deep".to_owned());
         }
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
         let context = Context::from_dwarf(dwarf).map_err(|error| error.to_string())?;
-        let split = SplitFiles { locator, storage, used: RefCell::default() };
+        let split = SplitFiles { locator, stack, storage, used: RefCell::default() };
         let packages = locator.split_packages(module, &file.path);
         let package = packages.into_iter().find_map(|path| Some((path.clone(), split.package(&path)?)));
         Ok(Self { context, package, split, incomplete: Default::default() })
@@ -121,7 +123,7 @@ impl<'a> DebugFile<'a> {
     fn load_split(&self, load: &SplitDwarfLoad<Slice<'a>>) -> Option<Arc<Dwarf<Slice<'a>>>> {
         let packaged =
             self.package.as_ref().and_then(|(_, p)| p.find_cu(load.dwo_id, &load.parent).ok().flatten());
-        if let Some(unit) = packaged.filter(|unit| !nesting::is_too_deep(unit, STACK_SIZE)) {
+        if let Some(unit) = packaged.filter(|unit| !nesting::is_too_deep(unit, self.split.stack)) {
             return Some(Arc::new(unit));
         }
         let directory = load.comp_dir.map_or(PathBuf::new(), |directory| to_path(directory.slice()));
@@ -154,7 +156,7 @@ impl<'a> SplitFiles<'a> {
             |id: SectionId| self::load(&object, id.dwo_name().filter(|_| is_needed(id)), self.storage);
         let mut dwarf = Dwarf::load(section).ok()?;
         let header = dwarf.units().next().ok()??;
-        if dwarf.unit(header).ok()?.dwo_id != Some(load.dwo_id) || nesting::is_too_deep(&dwarf, STACK_SIZE) {
+        if dwarf.unit(header).ok()?.dwo_id != Some(load.dwo_id) || nesting::is_too_deep(&dwarf, self.stack) {
             return None;
         }
         dwarf.make_dwo(&load.parent);

@@ -13,6 +13,7 @@ mod needed;
 mod nesting;
 mod parts;
 mod spelling;
+mod stack;
 mod table;
 
 pub use needed::Stretch;
@@ -26,10 +27,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-
-/// Stack of a looking-up thread, which follows inlined functions by recursion. Only what is used is committed; the
-/// larger it is, the fewer units have to be checked by [`nesting`].
-const STACK_SIZE: usize = 1 << 30;
 
 /// A file that was mapped into the process, as the recording names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -157,23 +154,24 @@ pub fn symbolize(
     let batches = batch::by_module(queries);
     let next = AtomicUsize::new(0);
     let found: Vec<OnceLock<Vec<Symbolized>>> = batches.iter().map(|_| OnceLock::new()).collect();
-    let work = || {
+    let work = |stack: usize| {
         while let Some((batch, found)) =
             Some(next.fetch_add(1, Relaxed)).and_then(|i| batches.get(i).zip(found.get(i)))
         {
             let progress = batch::Progress::new(batch, done);
-            let _ = found
-                .set(module::symbolize(batch.module, &batch.addresses, &locator, &|i| progress.finished(i)));
+            let done = |index| progress.finished(index);
+            let _ = found.set(module::symbolize(batch.module, &batch.addresses, &locator, stack, &done));
         }
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len());
+    let stack = stack::size(threads);
     thread::scope(|scope| {
         for _ in 0..threads {
-            let _ = thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, work);
+            let _ = thread::Builder::new().stack_size(stack).spawn_scoped(scope, || work(stack));
         }
     });
     // Does nothing, unless no thread could be started.
-    work();
+    work(stack::LEAST);
     let found = found.into_iter().map(|found| found.into_inner().unwrap_or_default()).collect();
     batch::in_shape_of(queries, batches, found)
 }

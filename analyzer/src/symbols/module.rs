@@ -10,16 +10,17 @@ use super::{Frame, ModuleFile, Reason, Symbolized, names};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Looks up `addresses`; calls `done` with the index of each as it is finished.
+/// Looks up `addresses` on a stack of `stack` bytes; calls `done` with the index of each as it is finished.
 pub fn symbolize(
     module: &ModuleFile,
     addresses: &[u64],
     locator: &Locator,
+    stack: usize,
     done: &dyn Fn(usize),
 ) -> Vec<Symbolized> {
     let located = locator.locate(module);
     let storage = Storage::default();
-    let lookup = guarded(|| Ok(Lookup::new(module, &located, locator, &storage)));
+    let lookup = guarded(|| Ok(Lookup::new(module, &located, locator, stack, &storage)));
     let mut names = Names::default();
     let look_up = |(index, &address)| {
         let symbolized = match &lookup {
@@ -55,12 +56,19 @@ struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    fn new(module: &ModuleFile, located: &'a Located, locator: &'a Locator, storage: &'a Storage) -> Self {
+    fn new(
+        module: &ModuleFile,
+        located: &'a Located,
+        locator: &'a Locator,
+        stack: usize,
+        storage: &'a Storage,
+    ) -> Self {
         let objects: Vec<_> = located.files.iter().filter_map(|file| file.parse()).collect();
         let table = Table::new(&objects);
         let mut problem = located.problem.clone();
         let debug = located.debug_file().and_then(|file| {
-            let opened = DebugFile::new(file, located.alternate.as_ref(), &module.path, locator, storage);
+            let opened =
+                DebugFile::new(file, located.alternate.as_ref(), &module.path, locator, stack, storage);
             opened.map_err(|why| problem = Some(unreadable(format!("{}: {why}", file.path.display())))).ok()
         });
         if debug.is_some() {

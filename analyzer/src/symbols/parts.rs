@@ -3,7 +3,7 @@ use super::debug_file::{DebugFile, Storage};
 use super::elf::{ElfFile, section};
 use super::locator::Locator;
 use super::needed::{Stretch, needed};
-use super::{ModuleFile, Options, Reason, SectionData};
+use super::{ModuleFile, Options, Reason, SectionData, stack};
 use std::path::{Path, PathBuf};
 
 /// Finds the files of modules.
@@ -95,7 +95,9 @@ fn split_files(
         return Vec::new();
     }
     let storage = Storage::default();
-    let Ok(debug) = DebugFile::new(debug, alternate, module, locator, &storage) else { return Vec::new() };
+    let Ok(debug) = DebugFile::new(debug, alternate, module, locator, stack::LEAST, &storage) else {
+        return Vec::new();
+    };
     addresses.iter().for_each(|&address| _ = debug.find(address));
     let (package, units) = debug.split_files();
     let package = package.into_iter().map(|path| (Role::Package, path));
