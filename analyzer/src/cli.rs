@@ -361,7 +361,8 @@ pub struct SymbolArgs {
     /// Look for separate debug files here too; may be given again
     ///
     /// Files are found by build-id (DIR/.build-id/ab/cdef.debug) and by debug link, before the system's own in
-    /// /usr/lib/debug.
+    /// /usr/lib/debug. What was looked up is kept for the next time in the directory UNFREED_CACHE (nowhere if that is
+    /// empty), by default ~/.cache/unfreed/symbols; files that have changed are seen.
     #[arg(long = "debug-dir", value_name = "DIR")]
     pub debug_dirs: Vec<PathBuf>,
     /// Look for the program's files below DIR, as a copy of the machine that ran it

@@ -23,6 +23,7 @@ fn judged(recorder: &Recorder, is_it: impl Fn(&Value) -> bool) -> (String, u64) 
     let scratch = Scratch::new("at-exit");
     recorder.write(&scratch.0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     command.args(["growth", "--by", "stack", "--format", "json"]).arg(&scratch.0);
     let output = command.output().expect("unfreed starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -24,6 +24,7 @@ fn servers() -> Scratch {
 
 fn check(scratch: &Scratch, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     command.arg("check").args(arguments).current_dir(&scratch.0).output().expect("unfreed starts")
 }
 

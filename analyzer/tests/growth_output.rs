@@ -23,6 +23,7 @@ fn servers() -> Scratch {
 
 fn growth(scratch: &Scratch, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     let command = command.arg("growth").args(arguments).current_dir(&scratch.0).env("LC_ALL", "C.UTF-8");
     let output = command.output().expect("unfreed starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

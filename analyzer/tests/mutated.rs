@@ -99,7 +99,7 @@ fn unfreed(arguments: &[&str], files: &Path, other: &Path, size: u64) -> Output 
     let memory = (MEMORY_KIB + MEMORY_BY_SIZE * size / 1024).to_string();
     let limited = r#"ulimit -d "$0"; ulimit -t "$1"; ulimit -c 0; shift; exec timeout -s KILL 600 "$@""#;
     let mut command = Command::new("sh");
-    command.args(["-c", limited, &memory, SECONDS, env!("CARGO_BIN_EXE_unfreed")]);
+    command.args(["-c", limited, &memory, SECONDS, env!("CARGO_BIN_EXE_unfreed")]).env("UNFREED_CACHE", "");
     for argument in arguments {
         if *argument == "OTHER" {
             command.arg(other);

@@ -54,6 +54,7 @@ fn two_recordings() -> Scratch {
 
 fn unfreed(scratch: &Scratch, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     command.args(arguments).current_dir(&scratch.0).output().expect("unfreed starts")
 }
 
@@ -235,6 +236,7 @@ fn suppressions_leave_out_stacks_and_say_how_much() {
 fn a_closed_pipe_and_a_full_disk() {
     let scratch = two_recordings();
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     command.args(["report", "new", "--format", "json"]).current_dir(&scratch.0);
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
     let output = command.stdout(full).stderr(std::process::Stdio::piped()).spawn().expect("unfreed starts");
@@ -246,6 +248,7 @@ fn a_closed_pipe_and_a_full_disk() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     let output = command
         .args(["report", "new"])
         .current_dir(&scratch.0)
@@ -344,6 +347,7 @@ fn names_are_no_commands_for_the_terminal() {
         &["report", "\x1bodd.unfreed"],
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+        command.env("UNFREED_CACHE", "");
         let output = command.args(arguments).current_dir(&scratch.0).output().expect("unfreed starts");
         let printed = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(printed).expect("text");

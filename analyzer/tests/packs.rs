@@ -64,7 +64,7 @@ impl Packed {
         let limited = r#"ulimit -d "$0"; ulimit -t 60; ulimit -c 0; exec timeout -s KILL 600 "$@""#;
         let mut command = Command::new("sh");
         command.args(["-c", limited, &memory.to_string(), env!("CARGO_BIN_EXE_unfreed")]);
-        command.args(arguments).args(paths).env("TMPDIR", self.temporary());
+        command.args(arguments).args(paths).env("TMPDIR", self.temporary()).env("UNFREED_CACHE", "");
         let output = command.output().expect("sh runs");
         let is_right = matches!(output.status.code(), Some(0..=2)) && !said(&output).contains("panicked");
         assert!(is_right, "{arguments:?} {paths:?}: {:?}: {}", output.status, said(&output));
@@ -230,6 +230,7 @@ fn a_signal_leaves_nothing() {
     let packed = Packed::new();
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+        command.env("UNFREED_CACHE", "");
         command.args(["inspect", "--events"]).arg(&packed.pack).env("TMPDIR", packed.temporary());
         // SAFETY: only async-signal-safe calls. Whoever runs this may ignore some of them, as nohup does.
         unsafe {

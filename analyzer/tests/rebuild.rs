@@ -43,6 +43,7 @@ int main(void) {{
 
 fn unfreed(scratch: &Scratch, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     let output = command.args(arguments).current_dir(&scratch.0).output().expect("unfreed starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it is text")

@@ -28,6 +28,7 @@ fn requests(calls: &[i32], count: u64, together: u64) -> u64 {
     let scratch = Scratch::new("requests");
     r.write(&scratch.0);
     let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
     command.args(["growth", "--request", "_get_foo", "--format", "json"]).arg(&scratch.0);
     let output = command.output().expect("unfreed starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -291,7 +291,8 @@ fn what_is_paused_stands_still() {
 }
 
 fn unfreed(scratch: &Scratch, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_unfreed")).args(arguments).current_dir(&scratch.0).output();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    let output = command.args(arguments).current_dir(&scratch.0).env("UNFREED_CACHE", "").output();
     let output = output.expect("unfreed starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it is text")

@@ -77,6 +77,13 @@ pub fn unfreed() -> &'static Path {
     })
 }
 
+/// It as a command, which keeps nothing that it looks up in the cache of whoever runs the tests.
+pub fn unfreed_command() -> Command {
+    let mut command = Command::new(unfreed());
+    command.env("UNFREED_CACHE", "");
+    command
+}
+
 /// The path in cargo's message about the finished binary.
 fn executable_of(messages: &str) -> PathBuf {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

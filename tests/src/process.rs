@@ -60,7 +60,7 @@ impl Program {
 
     /// `unfreed` with this verb.
     pub fn unfreed(verb: &str) -> Program {
-        Program::new(artifacts::unfreed()).arg(verb)
+        Program::new(artifacts::unfreed()).arg(verb).env("UNFREED_CACHE", "")
     }
 
     /// Its file.

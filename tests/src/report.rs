@@ -1,7 +1,6 @@
 //! What `unfreed report --format json` says of a recording.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -18,7 +17,7 @@ impl Report {
 
     /// The same with options.
     pub fn with(recording: &Path, options: &[&str]) -> Report {
-        let mut command = Command::new(artifacts::unfreed());
+        let mut command = artifacts::unfreed_command();
         command.arg("report").arg(recording).args(["--format", "json"]).args(options);
         let output = command.output().expect("unfreed starts");
         let said = String::from_utf8_lossy(&output.stderr);

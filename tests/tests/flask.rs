@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -33,7 +33,7 @@ fn get_foo(port: u16) {
 
 /// Runs the demo's app, sends the requests and ends it, all under `unfreed run`.
 fn record(python: &Path, directory: &Path) {
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("run").arg("-o").arg(directory).arg("--").arg(python);
     command.arg(artifacts::repository().join("scripts/demo.d/app.py"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);

@@ -93,7 +93,7 @@ fn classes_of_leaks_in_flask() {
 
 /// Bytes for each request that `unfreed check` finds.
 fn growth_checked(recording: &Path) -> f64 {
-    let mut check = Command::new(artifacts::unfreed());
+    let mut check = artifacts::unfreed_command();
     let check = check.arg("check").arg(recording).args(["--max-growth", "1/request", "--format", "json"]);
     let output = check.output().expect("unfreed starts");
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));

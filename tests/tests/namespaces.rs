@@ -1,7 +1,5 @@
 //! Containers and what is missing in them: processes that all have the id 1, no /proc, other users.
 
-use std::process::Command;
-
 use e2e::{Program, Run, artifacts, scratch::Scratch};
 use recording::layout::State;
 
@@ -51,7 +49,7 @@ fn every_process_has_the_id_1() {
     assert_eq!(report.unfreed_in("leak_parent").blocks, 3 * 2);
     assert_eq!(report.unfreed_in("leak_child").blocks, 3 * 5);
     // Each behind its own parent.
-    let text = Command::new(artifacts::unfreed()).arg("report").arg(directory.path()).output();
+    let text = artifacts::unfreed_command().arg("report").arg(directory.path()).output();
     let text = String::from_utf8(text.expect("unfreed starts").stdout).expect("the report is text");
     let lines: Vec<_> = text.lines().filter(|line| line.contains("pid ")).collect();
     let indents: Vec<_> = lines.iter().map(|line| line.find("pid ")).collect();

@@ -11,7 +11,7 @@ use e2e::{MemoryGroup, Report, Scratch, artifacts, python};
 
 /// The text of the report.
 fn text(directory: &Path) -> String {
-    let output = Command::new(artifacts::unfreed()).arg("report").arg(directory).output().expect("it starts");
+    let output = artifacts::unfreed_command().arg("report").arg(directory).output().expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
@@ -45,7 +45,7 @@ fn the_line_that_filled_the_memory() {
     let Some(group) = MemoryGroup::new("c", MOST) else { return };
     let scratch = Scratch::new("oom");
     let begun = SystemTime::now();
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("run").arg("-o").arg(scratch.path().join("recording")).arg("--");
     command.arg(e2e::Target::new("c/hungry.c").build());
     let output = group.run(&command).output().expect("it starts");
@@ -76,7 +76,7 @@ fn the_line_of_a_flask_app() {
     let scratch = Scratch::new("oom-flask");
     let directory = scratch.path().join("recording");
     let begun = SystemTime::now();
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("run").arg("-o").arg(&directory).arg("--").arg(&python);
     command.arg(artifacts::repository().join("scripts/demo.d/app.py"));
     let mut server = group.run(&command).stderr(Stdio::null()).spawn().expect("it starts");

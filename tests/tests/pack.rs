@@ -51,7 +51,7 @@ impl Machine {
 }
 
 fn unfreed(arguments: &[&str], paths: &[&Path]) -> Output {
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.args(arguments).args(paths).output().expect("unfreed starts")
 }
 

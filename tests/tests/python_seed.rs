@@ -1,7 +1,6 @@
 //! The experiment that the project was made for: a Flask app with a leaking line, after 10 requests and after 60.
 
 use std::path::Path;
-use std::process::Command;
 
 use e2e::{Interpreter, Program, Scratch, Service, artifacts, python, report};
 use serde_json::Value;
@@ -48,7 +47,7 @@ fn traced(program: &Program) -> (u64, [u64; 2]) {
 }
 
 fn difference(old: &Path, new: &Path, options: &[&str]) -> Value {
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("diff").args([old, new]).args(["--format", "json"]).args(options);
     let output = command.output().expect("unfreed starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

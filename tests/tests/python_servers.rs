@@ -150,7 +150,7 @@ fn difference_of_two_runs() {
     // More are sent than asked for if they all go to one worker at first.
     let (old, few) = serve(&program, REQUESTS);
     let (new, many) = serve(&program, sum(&few) + 2 * REQUESTS);
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("diff").args([old.path(), new.path()]).args(["--by", "line", "--format", "json"]);
     let output = command.output().expect("unfreed starts");
     let difference: Value = serde_json::from_slice(&output.stdout).expect("the difference is JSON");

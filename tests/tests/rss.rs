@@ -49,7 +49,7 @@ impl Waiting {
 }
 
 fn rss(recording: &str, options: &[&str]) -> Value {
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     let output = command.args(["rss", recording, "--format", "json"]).args(options).output();
     let output = output.expect("unfreed starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,8 +59,7 @@ fn rss(recording: &str, options: &[&str]) -> Value {
 }
 
 fn text(recording: &str) -> String {
-    let output =
-        Command::new(artifacts::unfreed()).args(["rss", recording]).output().expect("unfreed starts");
+    let output = artifacts::unfreed_command().args(["rss", recording]).output().expect("unfreed starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("it is text");
     for line in text.lines().filter(|line| !line.contains('/')) {
@@ -290,7 +289,7 @@ fn half_empty_arenas_of_python() {
 #[test]
 fn what_cannot_be_told_is_one_line() {
     let refused = |recording: &str| {
-        let output = Command::new(artifacts::unfreed()).args(["rss", recording]).output().expect("it starts");
+        let output = artifacts::unfreed_command().args(["rss", recording]).output().expect("it starts");
         assert_eq!(output.status.code(), Some(2));
         let said = String::from_utf8(output.stderr).expect("it is text");
         assert_eq!(said.lines().count(), 1, "{said}");

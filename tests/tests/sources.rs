@@ -1,12 +1,10 @@
 //! A report is the same whether its blocks are read from the live table or from the events, of programs that have ended.
 
-use std::process::Command;
-
 use e2e::{Program, Report, Run, artifacts, python};
 
 /// The sites of a recording, all of them, as CSV.
 fn sites(run: &Run, at: &str, from: &str) -> String {
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("report").arg(run.directory()).args(["--format", "csv", "-n", "0"]);
     let output = command.args(["--at", at, "--from", from]).output().expect("unfreed starts");
     assert!(output.status.success(), "{output:?}");

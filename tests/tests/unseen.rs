@@ -4,7 +4,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use e2e::{Program, Run, Scratch, Target, artifacts};
 
@@ -31,7 +30,7 @@ fn built(target: &Target) -> Option<PathBuf> {
 /// What `unfreed run` says of a program that it does not start.
 fn refusal(program: &Path) -> String {
     let scratch = Scratch::new("refused");
-    let mut command = Command::new(artifacts::unfreed());
+    let mut command = artifacts::unfreed_command();
     command.arg("run").arg("-o").arg(scratch.path().join("recording")).arg("--").arg(program);
     let output = command.output().expect("unfreed starts");
     assert_eq!(output.status.code(), Some(2), "{}", program.display());

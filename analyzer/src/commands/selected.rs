@@ -46,7 +46,7 @@ pub(super) fn suppressions(files: &[PathBuf]) -> Result<Suppressions, Failure> {
 /// Where symbols are, as it was typed.
 pub(super) fn symbols(args: &SymbolArgs) -> symbols::Options {
     let SymbolArgs { debug_dirs, sysroot } = args.clone();
-    symbols::Options { debug_dirs, sysroot, ..symbols::Options::default() }
+    symbols::Options { debug_dirs, sysroot, cache: symbols::cache_directory(), ..symbols::Options::default() }
 }
 
 /// Colours on a terminal that wants them, and what its locale can show.

@@ -106,6 +106,11 @@ impl<'a> DebugFile<'a> {
         (self.package.as_ref().map(|(path, _)| path.clone()), self.split.used.borrow().clone())
     }
 
+    /// Whether what was found depends on split debug files, which were found or missed.
+    pub fn is_split(&self) -> bool {
+        self.package.is_some() || self.incomplete.get() || !self.split.used.borrow().is_empty()
+    }
+
     fn lookup(&self, address: u64) -> gimli::Result<addr2line::FrameIter<'_, Slice<'a>>> {
         let mut result = self.context.find_frames(address);
         loop {

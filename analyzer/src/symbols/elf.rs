@@ -4,7 +4,7 @@
 use super::Reason;
 use memmap2::Mmap;
 use object::{CompressionFormat, Object, ObjectSection};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +19,8 @@ pub struct ElfFile {
     pub path: PathBuf,
     /// Device and inode.
     pub identity: (u64, u64),
+    /// What the file system says of it.
+    pub metadata: Metadata,
     data: Mmap,
 }
 
@@ -41,7 +43,7 @@ impl ElfFile {
         // which the parsers check like any; if it truncates the file, reading ends this process with SIGBUS. Package
         // managers and linkers replace files instead, so that hazard is accepted, as in every debugger.
         let data = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
-        let elf = Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()), data };
+        let elf = Self { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()), metadata, data };
         elf.try_parse().map_err(|error| Reason::Unreadable(format!("{}: {error}", path.display())))?;
         Ok(Some(elf))
     }

@@ -3,9 +3,11 @@
 //! A module is named by the path and the build-id that the recording holds. A file with another build-id is never
 //! used. What stays unknown is data with a [`Reason`], not an error; no input makes this fail or panic.
 mod batch;
+mod cache;
 mod debug_file;
 mod elf;
 mod index;
+mod kept;
 mod locator;
 mod module;
 mod names;
@@ -16,11 +18,14 @@ mod spelling;
 mod stack;
 mod table;
 
+pub use cache::directory as cache_directory;
 pub use needed::Stretch;
 pub use parts::{Finder, Part, Parts, Role};
 
+use cache::Cache;
 use elf::SectionData;
 use locator::Locator;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -55,6 +60,8 @@ pub struct Options {
     pub sysroot: Option<PathBuf>,
     /// What came with the recording.
     pub packed: Arc<HashMap<ModuleFile, Packed>>,
+    /// Where what is found is kept for the next time; nowhere if there is none.
+    pub cache: Option<PathBuf>,
 }
 
 /// What came with a recording of one of its modules.
@@ -67,7 +74,7 @@ pub struct Packed {
 }
 
 /// Why a function or a line is unknown.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// No file at the recorded path nor in the other places.
     FileMissing,
@@ -151,6 +158,7 @@ pub fn symbolize(
     done: &(dyn Fn(usize) + Sync),
 ) -> Vec<Vec<Symbolized>> {
     let locator = Locator::new(options);
+    let cache = options.cache.as_deref().and_then(Cache::open);
     let batches = batch::by_module(queries);
     let next = AtomicUsize::new(0);
     let found: Vec<OnceLock<Vec<Symbolized>>> = batches.iter().map(|_| OnceLock::new()).collect();
@@ -160,7 +168,14 @@ pub fn symbolize(
         {
             let progress = batch::Progress::new(batch, done);
             let done = |index| progress.finished(index);
-            let _ = found.set(module::symbolize(batch.module, &batch.addresses, &locator, stack, &done));
+            let _ = found.set(module::symbolize(
+                batch.module,
+                &batch.addresses,
+                &locator,
+                cache.as_ref(),
+                stack,
+                &done,
+            ));
         }
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(batches.len());
@@ -172,6 +187,7 @@ pub fn symbolize(
     });
     // Does nothing, unless no thread could be started.
     work(stack::LEAST);
+    cache.inspect(Cache::trim);
     let found = found.into_iter().map(|found| found.into_inner().unwrap_or_default()).collect();
     batch::in_shape_of(queries, batches, found)
 }

@@ -3,34 +3,52 @@
 //! The function that owns the code takes its name from the symbol table where one covers the address, since DWARF
 //! names internal aliases (`__GI_atoi` for `atoi`); a mangled name of DWARF stays, because functions with equal code
 //! may share one address. Inlined functions are known to DWARF only.
+use super::cache::Cache;
 use super::debug_file::{DebugFile, DebugFrame, Storage};
 use super::locator::{Located, Locator};
 use super::table::Table;
 use super::{Frame, ModuleFile, Reason, Symbolized, names};
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Looks up `addresses` on a stack of `stack` bytes; calls `done` with the index of each as it is finished.
+/// Looks up `addresses`, in the cache first and then on a stack of `stack` bytes; calls `done` with the index of each as it is
+/// finished.
 pub fn symbolize(
     module: &ModuleFile,
     addresses: &[u64],
     locator: &Locator,
+    cache: Option<&Cache>,
     stack: usize,
     done: &dyn Fn(usize),
 ) -> Vec<Symbolized> {
     let located = locator.locate(module);
+    let place = cache.and_then(|cache| cache.place(module, &located));
     let storage = Storage::default();
-    let lookup = guarded(|| Ok(Lookup::new(module, &located, locator, stack, &storage)));
+    let lookup = LazyCell::new(|| guarded(|| Ok(Lookup::new(module, &located, locator, stack, &storage))));
     let mut names = Names::default();
+    let mut fresh = Vec::new();
     let look_up = |(index, &address)| {
-        let symbolized = match &lookup {
-            Ok(lookup) => guarded(|| Ok(lookup.find(address, &mut names))),
-            Err(reason) => Err(reason.clone()),
-        };
+        let kept = place.as_ref().and_then(|place| place.find(address));
+        let symbolized = kept.map_or_else(
+            || {
+                fresh.push(index);
+                guarded(|| Ok(lookup.as_ref().map_err(Clone::clone)?.find(address, &mut names)))
+            },
+            Ok,
+        );
         done(index);
         symbolized.unwrap_or_else(|reason| Symbolized { frames: Vec::new(), reason: Some(reason) })
     };
-    addresses.iter().enumerate().map(look_up).collect()
+    let found: Vec<Symbolized> = addresses.iter().enumerate().map(look_up).collect();
+    if let (Some(cache), Some(place)) = (cache, &place)
+        && !fresh.is_empty()
+        && lookup.as_ref().is_ok_and(|lookup| !lookup.is_split())
+    {
+        let fresh: Vec<_> = fresh.into_iter().map(|index| (addresses[index], &found[index])).collect();
+        cache.keep(place, &fresh);
+    }
+    found
 }
 
 /// The last resort against a panic in the crates that read debug files; none is known.
@@ -82,6 +100,10 @@ impl<'a> Lookup<'a> {
             no_line: problem.unwrap_or(Reason::NoDebugInfo),
             no_name: located.alternate_missing.clone().map_or(Reason::NoSymbol, Reason::DebugFileMissing),
         }
+    }
+
+    fn is_split(&self) -> bool {
+        self.debug.as_ref().is_some_and(DebugFile::is_split)
     }
 
     fn find(&self, address: u64, names: &mut Names) -> Symbolized {

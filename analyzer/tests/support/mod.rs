@@ -43,7 +43,7 @@ impl Scratch {
     pub fn unfreed<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
         command.args(arguments).current_dir(&self.0).env_remove("LD_PRELOAD").env_remove("UNFREED_DIR");
-        command.env("LC_ALL", "C.UTF-8");
+        command.env("LC_ALL", "C.UTF-8").env("UNFREED_CACHE", "");
         command
     }
 
