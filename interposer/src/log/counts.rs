@@ -26,6 +26,9 @@ const PLACES: usize = CHUNK / ENTRY;
 const FIRST_BITS: u32 = 5;
 const MORE_BITS: [u32; 2] = [4, 2];
 
+/// An index of so many bytes or more may be in huge pages.
+const LARGE: usize = 4 << 20;
+
 /// log2 of the places in a cache line.
 const LINE_BITS: u32 = 3;
 
@@ -147,6 +150,10 @@ impl Index {
         let bits = 64 - self.shift + more;
         let size = 8usize << bits;
         let at = sys::map_private(size)?;
+        // Where it is large, finding its pages would cost more than finding the stack; and it is touched all over at once.
+        if size >= LARGE {
+            let _ = sys::advise(at, size, libc::MADV_HUGEPAGE);
+        }
         if let Err(errno) = sys::advise(at, size, libc::MADV_WIPEONFORK) {
             // SAFETY: nobody else has seen this mapping.
             unsafe { sys::unmap(at, size) };
