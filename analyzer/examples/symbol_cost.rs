@@ -1,4 +1,5 @@
-//! What looking up symbols costs: `symbol_cost FILE [N]` looks up N addresses (20,000) spread over the code of an ELF file, twice.
+//! What looking up symbols costs: `symbol_cost FILE [N [CACHE]]` looks up N addresses (20,000) spread over the code of an ELF file, twice,
+//! the second time as they were kept in the directory CACHE, if one is named.
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let path = PathBuf::from(arguments.next().expect("an ELF file"));
     let count: u64 = arguments.next().map_or(20_000, |count| count.parse().expect("a number"));
+    let options = Options { cache: arguments.next().map(PathBuf::from), ..Options::default() };
     let data = std::fs::read(&path).expect("readable");
     let file = object::File::parse(&*data).expect("an ELF file");
     let text = file.section_by_name(".text").expect("code");
@@ -18,7 +20,7 @@ fn main() {
     let query = [Query { module: ModuleFile { path, build_id }, addresses }];
     for _ in 0..2 {
         let begun = Instant::now();
-        let found = symbolize(&query, &Options::default(), &|_| {});
+        let found = symbolize(&query, &options, &|_| {});
         let frames: usize = found.iter().flatten().map(|symbolized| symbolized.frames.len()).sum();
         println!("{count} addresses, {frames} frames: {:.3} s", begun.elapsed().as_secs_f64());
     }

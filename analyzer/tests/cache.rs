@@ -238,3 +238,19 @@ fn what_is_in_split_debug_files_is_not_kept() {
     fs::rename(scratch.join("away"), scratch.join("program.dwo")).expect("renamed");
     assert_eq!(report(&scratch, "cache"), with);
 }
+
+#[test]
+fn what_came_in_a_pack_is_not_kept() {
+    let scratch = recorded();
+    let packed = |arguments: &[&str]| {
+        let packed = output(&mut scratch.unfreed(arguments));
+        assert!(packed.status.success(), "{}", stderr(&packed));
+        let mut command = scratch.unfreed(&["report", "pack"]);
+        let there = output(command.env("UNFREED_CACHE", "cache"));
+        assert!(stdout(&there).contains("program.c:2"), "{}", stdout(&there));
+        scratch.names("cache").len()
+    };
+    assert_eq!(packed(&["pack", "-o", "pack", "rec"]), 0);
+    // Then it is looked up in the files of this machine.
+    assert_ne!(packed(&["pack", "--no-modules", "-f", "-o", "pack", "rec"]), 0);
+}

@@ -172,6 +172,9 @@ impl Unpacked {
         let mut options = symbols::Options { packed, ..options.clone() };
         // For what debug files name.
         options.debug_dirs.push(self.directory.path().join(MODULES));
+        // What was unpacked is elsewhere the next time.
+        options.cache =
+            options.cache.filter(|_| options.packed.values().all(|packed| packed.files.is_empty()));
         options
     }
 

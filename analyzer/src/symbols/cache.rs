@@ -77,11 +77,10 @@ impl Cache {
         is_ours.then(|| Cache { directory: directory.to_owned(), user, program, has_grown: false.into() })
     }
 
-    /// The place of what is found of a module in these files; none if it is not kept: what nothing tells from another, or
-    /// lies elsewhere the next time.
+    /// The place of what is found of a module in these files; none if nothing would tell it from another.
     pub fn place(&self, module: &ModuleFile, located: &Located) -> Option<Place> {
         let id = &module.build_id;
-        if id.is_empty() || id.len() > LONGEST_BUILD_ID || located.files.is_empty() || located.is_packed {
+        if id.is_empty() || id.len() > LONGEST_BUILD_ID || located.files.is_empty() {
             return None;
         }
         let versions = |files: &[ElfFile]| -> Vec<String> {

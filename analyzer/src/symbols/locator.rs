@@ -32,8 +32,6 @@ pub struct Located {
     pub alternate_missing: Option<String>,
     /// Those of the files that were found by the checksum of a link.
     pub linked: Vec<PathBuf>,
-    /// Files that came with the recording may be among them.
-    pub is_packed: bool,
     /// What stopped the most likely of the files that were not used.
     pub problem: Option<Reason>,
 }
@@ -80,7 +78,6 @@ impl Locator {
         if let Some(packed) = packed {
             // Files of this machine with another build-id are no problem.
             located.problem = packed.problem.clone();
-            located.is_packed = true;
         }
         self.follow_alternate_link(&mut located);
         located
