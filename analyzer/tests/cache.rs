@@ -180,6 +180,8 @@ fn it_is_where_caches_are() {
     ));
     assert!(!kept(&[("HOME", "there".as_ref()), ("XDG_CACHE_HOME", "".as_ref())], "there"));
     assert!(!kept(&[], ".cache"));
+    kept(&[("HOME", scratch.join("gone").as_os_str())], "gone");
+    assert!(!scratch.join("gone").exists());
 }
 
 #[test]

@@ -33,7 +33,8 @@ pub fn directory() -> Option<PathBuf> {
         // An empty path is an error.
         Some(directory) => std::path::absolute(directory).ok(),
         None => absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+            // A home that is not there is not made.
+            .or_else(|| absolute("HOME").filter(|home| home.is_dir()).map(|home| home.join(".cache")))
             .map(|caches| caches.join("unfreed/symbols")),
     }
 }
