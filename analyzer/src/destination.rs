@@ -11,6 +11,7 @@ use recording::run::RUN;
 
 use crate::cli::RunArgs;
 use crate::error::{Failure, reason};
+use crate::limit::limit;
 use crate::{reader, tails};
 
 /// The recording's directory, and whether it is to go again when nothing was started.
@@ -136,10 +137,7 @@ const LIMITS: [(libc::__rlimit_resource_t, u64, &str); 2] = [
 /// Before anything is written: beyond the file size limit that would end us with SIGXFSZ.
 fn check_limits(directory: &Path) -> Result<(), Failure> {
     for (resource, least, name) in LIMITS {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the call fills the local struct.
-        let known = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
-        if known && limit.rlim_cur < least {
+        if limit(resource) < least {
             let why = format!("cannot be recorded into: the {name} is below {} MiB", least >> 20);
             return Err(Failure::new(directory.display(), why, "raise it"));
         }

@@ -12,6 +12,7 @@ mod fast_map;
 pub mod growth;
 pub mod held;
 pub mod launch;
+mod limit;
 mod memory;
 pub mod moments;
 pub mod oom;

@@ -140,6 +140,14 @@ fn where_it_cannot_be_kept_nothing_is_said() {
     assert_eq!(report(&scratch, "file"), off, "a file");
     assert_eq!(report(&scratch, "file/below"), off, "below a file");
     assert_eq!(report(&scratch, "/proc/self/no"), off, "where nothing can be made");
+    let mut limited = Command::new("sh");
+    limited.args([
+        "-c",
+        "ulimit -f 0; exec \"$0\" report rec --all-frames | cat",
+        env!("CARGO_BIN_EXE_unfreed"),
+    ]);
+    limited.current_dir(&*scratch).env("LC_ALL", "C.UTF-8").env("UNFREED_CACHE", "limited");
+    assert_eq!(stdout(&output(&mut limited)), off, "where no file may be written");
     let shared = scratch.join("cache");
     fs::create_dir(&shared).expect("made");
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).expect("set");

@@ -8,6 +8,7 @@ use super::elf::ElfFile;
 use super::kept::{self, Kept};
 use super::locator::Located;
 use super::{ModuleFile, Reason, Symbolized};
+use crate::limit::limit;
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata};
@@ -117,7 +118,9 @@ impl Cache {
         let found: Vec<_> = found.iter().copied().filter(|(_, symbolized)| lasts(symbolized)).collect();
         let bytes =
             (!found.is_empty()).then(|| kept::bytes(&place.key, place.kept.as_ref(), &found)).flatten();
-        if let Some(bytes) = bytes.filter(|bytes| bytes.len() as u64 <= LARGEST)
+        // A file beyond the limit would end us with SIGXFSZ.
+        let largest = LARGEST.min(limit(libc::RLIMIT_FSIZE));
+        if let Some(bytes) = bytes.filter(|bytes| bytes.len() as u64 <= largest)
             && write(&place.path, &bytes).is_some()
         {
             self.has_grown.store(true, Relaxed);

@@ -2,6 +2,7 @@
 //!
 //! Only what is used of it is committed, but all of it counts in the limits of the address space and of data. The
 //! larger it is, the fewer units have to be checked by [`super::nesting`].
+use crate::limit::limit;
 
 /// Without a limit.
 const LARGEST: usize = 1 << 30;
@@ -15,13 +16,7 @@ pub const LEAST: usize = 1 << 20;
 
 /// Bytes for each of so many threads.
 pub fn size(threads: usize) -> usize {
-    let limit = |resource| {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: writes the limit into a local variable.
-        let known = unsafe { libc::getrlimit(resource, &mut limit) } == 0;
-        Some(limit.rlim_cur).filter(|&bytes| known && bytes != libc::RLIM_INFINITY)
-    };
-    let least = [libc::RLIMIT_AS, libc::RLIMIT_DATA].into_iter().filter_map(limit).min();
-    let each = least.map_or(u64::MAX, |limit| limit / PART / threads.max(1) as u64);
+    let least = limit(libc::RLIMIT_AS).min(limit(libc::RLIMIT_DATA));
+    let each = if least == libc::RLIM_INFINITY { least } else { least / PART / threads.max(1) as u64 };
     usize::try_from(each).map_or(LARGEST, |bytes| bytes.clamp(LEAST, LARGEST))
 }
