@@ -36,7 +36,6 @@ impl Capture {
         if self.interrupted > plan.kept {
             self.interrupted = 0;
         }
-        self.uneven = self.uneven.min(plan.kept);
         compiler_fence(SeqCst);
         let (parent, bp_need, path) = match plan.kept.checked_sub(1) {
             Some(top) => {
@@ -73,7 +72,6 @@ impl Capture {
     #[inline(always)]
     fn keep_known(&mut self, chain: &mut Chain, sink: &mut impl Sink) -> bool {
         let Chain { kept, fresh, mut parent, mut bp_need, mut path } = *chain;
-        let mut uneven = self.uneven;
         let most = fresh.min(MAX_FRAMES.saturating_sub(kept));
         let mut left = most;
         // SAFETY: `most` fresh frames lie before the `fresh`th, and there is room for as many kept frames and hashes.
@@ -90,9 +88,6 @@ impl Capture {
                         break;
                     }
                     (need, flags) = (*from).within(need);
-                    if flags & (Frame::SPECIAL | Frame::CHECK_RBP) != 0 {
-                        uneven = kept + most - left + 1;
-                    }
                 }
                 let pc = (*from).pc;
                 let hash = path_to(pc, path);
@@ -105,7 +100,6 @@ impl Capture {
                 left -= 1;
             }
         }
-        self.uneven = uneven;
         let count = most - left;
         *chain = Chain { kept: kept + count, fresh: fresh - count, parent, bp_need, path };
         fresh != count
@@ -125,9 +119,6 @@ impl Capture {
         self.frames[chain.kept & (MAX_FRAMES - 1)] = Frame { bp_need, id: id.0, flags, ..from };
         self.paths[Capture::path_of(chain.kept)] = path;
         let kept = chain.kept + 1;
-        if flags & (Frame::SPECIAL | Frame::CHECK_RBP) != 0 {
-            self.uneven = kept;
-        }
         if from.has(Frame::INTERRUPTED) && self.interrupted == 0 {
             self.interrupted = kept;
         }

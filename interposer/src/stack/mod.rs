@@ -163,8 +163,6 @@ pub struct Capture {
     next_region: usize,
     /// Of `frames`, up to the outermost one that a signal interrupted; 0 if none was.
     interrupted: usize,
-    /// Of `frames`, inward of so many of them none is special, nor one whose saved rbp counts.
-    uneven: usize,
     frames: [Frame; MAX_FRAMES],
     /// A hash of each kept frame and its callers, from the end.
     paths: [u64; MAX_FRAMES],
@@ -263,8 +261,7 @@ impl Capture {
 
     /// Compares what the unwinder would read from kept frame `index` outward with what it read then.
     #[inline(always)]
-    fn verify(&mut self, index: usize, sink: &mut impl Sink) -> Verdict {
-        let mut index = self.even_frames_hold(index);
+    fn verify(&mut self, mut index: usize, sink: &mut impl Sink) -> Verdict {
         loop {
             index = self.plain_frames_hold(index);
             if index == 0 {
@@ -282,39 +279,30 @@ impl Capture {
         Verdict::Holds
     }
 
-    /// A frame outward from `index` up to which only the return addresses count, and do not differ.
-    #[inline(always)]
-    fn even_frames_hold(&self, index: usize) -> usize {
-        const AT_ONCE: usize = 4;
-        let mut index = index & (MAX_FRAMES - 1);
-        let end = self.uneven + AT_ONCE;
-        // SAFETY: the index is one of the array, and not below four in the loop.
-        let holds = |caller: usize| unsafe {
-            let caller = self.frames.as_ptr().add(caller);
-            word((*caller).sp - 8) == (*caller).pc
-        };
-        while index >= end && (1..=AT_ONCE).all(|outward| holds(index - outward)) {
-            index -= AT_ONCE;
-        }
-        index
-    }
-
-    /// The frame, outward from `index`, of which more than the return address counts or the return address differs.
+    /// The frame, outward from `index`, of which more than the return address counts or the return address differs; the first
+    /// if there is none.
     #[inline(always)]
     fn plain_frames_hold(&self, index: usize) -> usize {
-        let first = self.frames.as_ptr();
-        // SAFETY: the index is masked, and the loop ends at the first frame: all are within the array.
+        /// Frames that are compared together.
+        const AT_ONCE: usize = 4;
+        let is_more = |flags: u32| flags & (Frame::SPECIAL | Frame::CHECK_RBP) != 0;
+        let mut index = index & (MAX_FRAMES - 1);
+        // SAFETY: the index is one of the array, as are those outward of it down to 0.
         unsafe {
-            let mut frame = first.add(index & (MAX_FRAMES - 1));
-            while frame != first {
-                let caller = frame.sub(1);
-                if (*frame).has(Frame::SPECIAL | Frame::CHECK_RBP) || word((*caller).sp - 8) != (*caller).pc {
+            let frame = |index: usize| &*self.frames.as_ptr().add(index);
+            let returns = |index: usize| word(frame(index).sp - 8) == frame(index).pc;
+            while index >= AT_ONCE {
+                let flags = (0..AT_ONCE).fold(0, |flags, outward| flags | frame(index - outward).flags);
+                if is_more(flags) || !(1..=AT_ONCE).all(|outward| returns(index - outward)) {
                     break;
                 }
-                frame = caller;
+                index -= AT_ONCE;
             }
-            frame.offset_from_unsigned(first)
+            while index != 0 && !is_more(frame(index).flags) && returns(index - 1) {
+                index -= 1;
+            }
         }
+        index
     }
 
     /// Whether the step from kept frame `index`, not the outermost, still leads to the next.
