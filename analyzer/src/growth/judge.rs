@@ -3,7 +3,7 @@
 use super::array::{self, Array};
 use super::classify::{self, Facts};
 use super::estimate;
-use super::judgement::{Confidence, Estimate, Growth, Judgement, ProcessJudgement, Verdict};
+use super::judgement::{Confidence, Estimate, Growth, Judgement, ProcessJudgement, Reason, Verdict};
 use super::profile::{Ages, Axis, CELLS, Part, Profile};
 use super::rules::{self, Rise, course_of};
 use super::series::{Amount, ProcessSeries};
@@ -202,7 +202,7 @@ fn conclude(
         Some(finding) => classify::growing(facts, finding),
         None => classify::bounded(facts, &together.course),
     };
-    Judgement {
+    let judgement = Judgement {
         verdict,
         confidence: doubt.map_or(Confidence::High, Confidence::Low),
         reason,
@@ -213,5 +213,12 @@ fn conclude(
         blocks_per_minute: blocks.scaled(per_minute),
         bytes_per_minute: bytes.scaled(per_minute),
         processes: each,
+    };
+    match (judgement.reason, doubt) {
+        // Doubted, and by its own interval it may be none.
+        (Reason::SomeNeverFreed { .. } | Reason::Outrun { .. }, Some(doubt)) if bytes.low <= 0.0 => {
+            judgement.instead(Verdict::Plateau, Reason::Uneven, doubt)
+        }
+        _ => judgement,
     }
 }

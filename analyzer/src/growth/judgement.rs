@@ -112,6 +112,8 @@ pub enum Reason {
     },
     /// It grew ever more slowly, and hardly at the end.
     Slowing,
+    /// It seems to grow, but so unevenly that it may be none: the interval of the growth has 0 in it.
+    Uneven,
     /// Allocated at start-up.
     StartUp,
     /// Was there when the window began, and nothing was added.

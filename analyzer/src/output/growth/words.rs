@@ -94,6 +94,7 @@ fn reason(words: &Words, judged: &Judged) -> String {
         }
         Reason::Outrun { .. } => format!("more is {allocated} than is {gone}"),
         Reason::Slowing => "it grows ever more slowly".to_string(),
+        Reason::Uneven => "it may grow, but too unevenly to be told from none".to_string(),
         Reason::StartUp => format!("{allocated} at start-up"),
         Reason::Before => "there when the window began".to_string(),
         Reason::Freed { .. } => format!("{gone} again"),
