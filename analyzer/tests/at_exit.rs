@@ -2,10 +2,8 @@
 //! Python's collector.
 mod synthetic;
 
-use std::process::Command;
-
 use serde_json::Value;
-use synthetic::{Recorder, Scratch, flask};
+use synthetic::{Recorder, flask, growth};
 
 /// Blocks of imports.
 const IMPORTS: u64 = 100;
@@ -20,14 +18,7 @@ fn imported(number: u64) -> u64 {
 
 /// The verdict of a site, and how many blocks of it are unfreed.
 fn judged(recorder: &Recorder, is_it: impl Fn(&Value) -> bool) -> (String, u64) {
-    let scratch = Scratch::new("at-exit");
-    recorder.write(&scratch.0);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
-    command.env("UNFREED_CACHE", "");
-    command.args(["growth", "--by", "stack", "--format", "json"]).arg(&scratch.0);
-    let output = command.output().expect("unfreed starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let said = growth(recorder, &["--by", "stack"]);
     let site = said["sites"].as_array().expect("sites").iter().find(|site| is_it(site));
     let site = site.unwrap_or_else(|| panic!("not there: {said:#}"));
     (

@@ -1,19 +1,24 @@
 //! How many requests there were, of a function that the user named, on made-up recordings.
 mod synthetic;
 
-use std::process::Command;
-
 use recording::StackId;
-use serde_json::Value;
-use synthetic::{Recorder, Scratch, flask};
+use synthetic::{Recorder, flask, growth};
 
 /// Calls of a function in each of which its instructions `calls` allocate; after so many, something is allocated outside.
 fn requests(calls: &[i32], count: u64, together: u64) -> u64 {
+    let calls: Vec<(i32, u64)> = calls.iter().map(|&at| (at, 0)).collect();
+    requests_by(&calls, count, together)
+}
+
+/// The same of instructions that allocate in one of several places of the interpreter.
+fn requests_by(calls: &[(i32, u64)], count: u64, together: u64) -> u64 {
     let mut r = Recorder::new(71);
     flask::describe(&mut r);
     let outside = flask::merged(&mut r, &[flask::ALLOCATES], &[(2, 3)]);
-    let mut stack = |at: i32| flask::merged(&mut r, &[flask::ALLOCATES], &[(5, 8), (0, at), (1, 7), (2, 3)]);
-    let stacks: Vec<StackId> = calls.iter().map(|&at| stack(at)).collect();
+    let mut stack = |at: i32, place: u64| {
+        flask::merged(&mut r, &[flask::ALLOCATES + place], &[(5, 8), (0, at), (1, 7), (2, 3)])
+    };
+    let stacks: Vec<StackId> = calls.iter().map(|&(at, place)| stack(at, place)).collect();
     let writer = r.writer();
     for call in 0..count {
         r.clock(writer, 2_000 + call);
@@ -25,14 +30,7 @@ fn requests(calls: &[i32], count: u64, together: u64) -> u64 {
             r.free(writer, 0x7e00_0000_0000);
         }
     }
-    let scratch = Scratch::new("requests");
-    r.write(&scratch.0);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
-    command.env("UNFREED_CACHE", "");
-    command.args(["growth", "--request", "_get_foo", "--format", "json"]).arg(&scratch.0);
-    let output = command.output().expect("unfreed starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let said = growth(&r, &["--request", "_get_foo"]);
     said["requests"]["count"].as_u64().expect("a number")
 }
 
@@ -52,4 +50,11 @@ fn calls_that_follow_each_other_are_told_by_where_they_begin() {
 fn a_loop_in_a_function_is_no_further_call() {
     assert_eq!(requests(&[2, 4, 6, 4, 6, 4, 6], 60, 1), 60);
     assert_eq!(requests(&[2, 4, 6, 4, 6, 4, 6], 60, 30), 60);
+}
+
+#[test]
+fn calls_that_allocate_in_one_place_are_told_by_what_comes_first() {
+    assert_eq!(requests_by(&[(2, 0), (2, 8)], 60, 60), 60);
+    assert_eq!(requests_by(&[(2, 0), (2, 8), (2, 8), (2, 16)], 60, 30), 60);
+    assert_eq!(requests(&[2], 60, 20), 60, "one block each");
 }

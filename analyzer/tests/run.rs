@@ -117,6 +117,7 @@ fn the_environment_is_the_same_but_for_two_variables() {
             .arg("-0")
             .current_dir(&*scratch)
             .env("LC_ALL", "C.UTF-8")
+            .env("UNFREED_CACHE", "")
             .env_remove("LD_PRELOAD")
             .env_remove("UNFREED_DIR"),
     );

@@ -155,11 +155,11 @@ fn without_events_it_is_not_known() {
 #[test]
 fn tenths_of_lifetimes() {
     let mut lifetimes = analyzer::growth::Lifetimes::default();
-    assert_eq!(lifetimes.within_ms(5), None);
+    assert_eq!(lifetimes.within(5), None);
     lifetimes.add(0, 5);
     lifetimes.add(3, 4);
     lifetimes.add(1_000, 1);
-    assert_eq!([1, 5, 6, 9, 10].map(|tenths| lifetimes.within_ms(tenths)), [1, 1, 4, 4, 1024].map(Some));
+    assert_eq!([1, 5, 6, 9, 10].map(|tenths| lifetimes.within(tenths)), [1, 1, 4, 4, 1024].map(Some));
     lifetimes.add(u64::MAX, 10);
-    assert_eq!((lifetimes.within_ms(5), lifetimes.within_ms(6)), (Some(1024), None));
+    assert_eq!((lifetimes.within(5), lifetimes.within(6)), (Some(1024), None));
 }

@@ -79,13 +79,13 @@ impl Facts {
         };
         for process in processes {
             let window = process.window;
-            facts.ms = facts.ms.max(window.length_ms() as f64);
+            facts.ms = facts.ms.max(window.length_ms());
             facts.before += process.series.before_unfreed.blocks as f64;
             facts.only_unfreed |= process.series.only_unfreed;
             facts.buckets = facts.buckets.max(process.series.buckets.len());
             facts.are_starts &= process.series.is_startup == Some(true);
-            facts.passed.0 += process.series.lived_ms.0 as f64;
-            facts.passed.1 += process.series.lived_ms.1 as f64;
+            facts.passed.0 += process.series.lived.0 as f64 * window.tick_ms();
+            facts.passed.1 += process.series.lived.1 as f64 * window.tick_ms();
             let at_exit = process.series.collected_at_exit.blocks as f64;
             facts.born += at_exit;
             facts.freed += at_exit;
@@ -117,7 +117,7 @@ impl Facts {
         let buckets = &process.series.buckets;
         let window = process.window;
         // Of a process that waits for its first request, or after the last, start-up is no part of the waiting.
-        let (ms, bucket_ms) = (window.length_ms() as f64, window.bucket_ms as f64);
+        let (ms, bucket_ms) = (window.length_ms(), window.bucket as f64 * window.tick_ms());
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
         let mut old: Option<(usize, usize)> = None;
@@ -157,8 +157,8 @@ impl Facts {
         if self.born > 0.0 { 1.0 - self.unfreed / self.born } else { 0.0 }
     }
 
-    fn flat(&self) -> u64 {
-        self.flat_ms.unwrap_or(self.ms) as u64
+    fn flat(&self) -> f64 {
+        self.flat_ms.unwrap_or(self.ms)
     }
 
     /// Whether what the collector frees is nearly all that is freed, or nearly all of the memory that it takes, or all that outlives
@@ -183,7 +183,7 @@ impl Facts {
     /// Why what is freed as it comes does not grow. What has been level for a moment only may have grown up to that.
     fn turned_over(&self, freed: f64, doubt: Option<Doubt>) -> (Reason, Option<Doubt>) {
         match self.level_ms >= START * self.ms {
-            true => (Reason::Bounded { freed, flat_ms: self.level_ms as u64 }, doubt),
+            true => (Reason::Bounded { freed, flat_ms: self.level_ms }, doubt),
             false => (Reason::Young, Some(Doubt::ShortWindow)),
         }
     }
@@ -232,7 +232,7 @@ pub(super) fn bounded(facts: &Facts, course: &Course) -> (Verdict, Reason, Optio
     let doubt = facts.only_unfreed.then_some(Doubt::OnlyUnfreed);
     if facts.is_collected() {
         let (sum, count) = facts.sawtooth;
-        let sawtooth_ms = (count > 0.0).then(|| (sum / count) as u64);
+        let sawtooth_ms = (count > 0.0).then(|| sum / count);
         return (Verdict::GcOnly, Reason::Collected { freed, sawtooth_ms }, doubt);
     }
     if facts.old <= STRAY * facts.born && facts.before == 0.0 {

@@ -77,6 +77,6 @@ fn around(value: f64, error: f64) -> Estimate {
 }
 
 fn growth(process: &ProcessSeries, part: Range<usize>, blocks: Estimate, bytes: Estimate) -> Growth {
-    let part_ms = (process.window.begin_ms(part.end) - process.window.begin_ms(part.start)) as u64;
+    let part_ms = process.window.begin_ms(part.end) - process.window.begin_ms(part.start);
     Growth { part, part_ms, blocks, bytes }
 }

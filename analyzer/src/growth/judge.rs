@@ -1,10 +1,13 @@
 //! Series of all processes -> a verdict: each is judged alone, then all together, since what is few in each of many workers
 //! may be many in all.
+use super::ages::Ages;
 use super::array::{self, Array};
 use super::classify::{self, Facts};
 use super::estimate;
-use super::judgement::{Confidence, Estimate, Growth, Judgement, ProcessJudgement, Reason, Verdict};
-use super::profile::{Ages, Axis, CELLS, Part, Profile};
+use super::judgement::{
+    Confidence, Estimate, Growth, Judgement, ProcessJudgement, Reason, SHORTEST_MS, Verdict,
+};
+use super::profile::{Axis, CELLS, Part, Profile};
 use super::rules::{self, Rise, course_of};
 use super::series::{Amount, ProcessSeries};
 use super::steady::{Course, FEW_STEPS, Steady};
@@ -14,7 +17,7 @@ const SHORT_LIFE: f64 = 0.1;
 /// One process of several is believed alone from so many steps on.
 const SURE_ALONE: usize = 12;
 /// No import of modules alone takes longer, ms.
-const LONGEST_IMPORT_MS: u64 = 20_000;
+const LONGEST_IMPORT_MS: f64 = 20_000.0;
 /// Where the frees are not known, growth must have begun in the first of so great a part: a store that turns over has only young entries.
 const FROM_EARLY_ON: f64 = 0.3;
 
@@ -65,12 +68,11 @@ pub fn judge(processes: &[ProcessSeries]) -> Judgement {
 
 /// The judgement, and whether it rests on what is even along the axis.
 fn judge_by(processes: &[ProcessSeries], by_time: bool) -> (Judgement, bool) {
-    let longest = processes.iter().map(life_ms).max().unwrap_or(0) as f64;
+    let longest = processes.iter().map(life_ms).fold(0.0, f64::max);
     let placed: Vec<Option<Placed>> = processes
         .iter()
         .map(|process| {
-            let is_long =
-                life_ms(process) as f64 >= SHORT_LIFE * longest && !process.series.buckets.is_empty();
+            let is_long = life_ms(process) >= SHORT_LIFE * longest && !process.series.buckets.is_empty();
             is_long.then(|| Placed { process: *process, axis: Axis::of(process, by_time) })
         })
         .collect();
@@ -156,7 +158,7 @@ fn is_freed<'p>(processes: impl Iterator<Item = &'p ProcessSeries<'p>>) -> bool 
     freed * 2 > born
 }
 
-fn life_ms(process: &ProcessSeries) -> u64 {
+fn life_ms(process: &ProcessSeries) -> f64 {
     process.window.length_ms()
 }
 
@@ -194,10 +196,10 @@ fn conclude(
         unfreed += bucket.unfreed;
     }
     let grown = each.iter().filter_map(|process| process.growth.as_ref());
-    let (blocks, bytes, ms) = grown.fold((Estimate::default(), Estimate::default(), 0), |sum, growth| {
+    let (blocks, bytes, ms) = grown.fold((Estimate::default(), Estimate::default(), 0.0), |sum, growth| {
         (sum.0.plus(growth.blocks), sum.1.plus(growth.bytes), sum.2 + growth.part_ms)
     });
-    let per_minute = 60_000.0 / ms.max(1) as f64;
+    let per_minute = 60_000.0 / ms.max(SHORTEST_MS);
     let (verdict, reason, doubt) = match grows {
         Some(finding) => classify::growing(facts, finding),
         None => classify::bounded(facts, &together.course),
@@ -214,9 +216,9 @@ fn conclude(
         bytes_per_minute: bytes.scaled(per_minute),
         processes: each,
     };
-    match (judgement.reason, doubt) {
-        // Doubted, and by its own interval it may be none.
-        (Reason::SomeNeverFreed { .. } | Reason::Outrun { .. }, Some(doubt)) if bytes.low <= 0.0 => {
+    match doubt {
+        // By its own interval it may be none.
+        Some(doubt) if verdict == Verdict::Growing && bytes.low <= 0.0 => {
             judgement.instead(Verdict::Plateau, Reason::Uneven, doubt)
         }
         _ => judgement,

@@ -84,26 +84,26 @@ pub enum Reason {
         /// Of the blocks born in the window, those that were freed: 0 to 1.
         freed: f64,
         /// Mean time between two collections that freed something, ms; `None` if there were not two.
-        sawtooth_ms: Option<u64>,
+        sawtooth_ms: Option<f64>,
     },
     /// As much is freed as is allocated.
     Bounded {
         /// Of the blocks born in the window, those that were freed: 0 to 1.
         freed: f64,
         /// Time up to the end in which what is live did not grow, ms.
-        flat_ms: u64,
+        flat_ms: f64,
     },
     /// It grew, then stopped.
     Stopped {
         /// Time from the last growth to the end, ms.
-        flat_ms: u64,
+        flat_ms: f64,
     },
     /// A few allocations that stay, such as what is made when something is used for the first time.
     Once {
         /// Times at which more stayed.
         steps: u64,
         /// Time from the last one to the end, ms.
-        flat_ms: u64,
+        flat_ms: f64,
     },
     /// More is allocated than is freed: a queue that is not worked off, arrays that become larger.
     Outrun {
@@ -155,13 +155,16 @@ impl Estimate {
     }
 }
 
+/// Of less there is no rate by time, ms.
+pub(super) const SHORTEST_MS: f64 = 1.0;
+
 /// What stayed unfreed within a part of a process's window.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Growth {
     /// The buckets in which it grew; the youngest part of the window is not among them.
     pub part: Range<usize>,
     /// How long that is, ms.
-    pub part_ms: u64,
+    pub part_ms: f64,
     /// Blocks by which the unfreed grew in this part.
     pub blocks: Estimate,
     /// Bytes by which the unfreed grew in this part.
@@ -171,12 +174,12 @@ pub struct Growth {
 impl Growth {
     /// Blocks per minute.
     pub fn blocks_per_minute(&self) -> Estimate {
-        self.blocks.scaled(60_000.0 / self.part_ms.max(1) as f64)
+        self.blocks.scaled(60_000.0 / self.part_ms.max(SHORTEST_MS))
     }
 
     /// Bytes per minute.
     pub fn bytes_per_minute(&self) -> Estimate {
-        self.bytes.scaled(60_000.0 / self.part_ms.max(1) as f64)
+        self.bytes.scaled(60_000.0 / self.part_ms.max(SHORTEST_MS))
     }
 
     /// Of things that are counted by bucket (requests, marks), those within the part: the rate per thing is [`Growth::bytes`] divided by this.

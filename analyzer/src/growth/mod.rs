@@ -1,6 +1,7 @@
 //! Whether what a site has unfreed grows: numbers in, a verdict with its reasons out. The rules are in docs/growth.md.
 //!
 //! Pure: nothing here knows of recordings, stacks or output.
+mod ages;
 mod array;
 mod classify;
 mod estimate;

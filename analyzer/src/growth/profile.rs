@@ -1,7 +1,7 @@
 //! Series -> a profile: what stayed and what was live, along an axis of work on which processes can be added up.
 use std::ops::Range;
 
-use super::series::{Lifetimes, ProcessSeries};
+use super::series::ProcessSeries;
 
 /// Cells of the judged part: enough to tell when something stopped, few enough to be filled by a rare leak.
 pub(super) const CELLS: usize = 200;
@@ -11,15 +11,11 @@ pub(super) const FLOORS: usize = 10;
 pub(super) const YOUNGEST: f64 = 0.1;
 /// Start-up: so great a part of a process's time or of its work, at its beginning.
 pub(super) const START: f64 = 0.05;
-/// A block that was not freed for a quarter of the window or longer tells nothing about which blocks are freed at all.
-const LONGEST_WAIT: f64 = 0.25;
-/// Of the blocks that reached an age, as many may have been freed later for one that still lives: then those that live are never freed.
-const RARELY: f64 = 0.25;
 /// A bucket has at most so many times the mean work: all requests may come in a hundredth of the time, but what has more in
 /// less loads something large.
 const MOST_WORK: f64 = 100.0;
 /// When so much of the work is done, what follows is idling: it makes no block older.
-const NEARLY_ALL: f64 = 0.99;
+pub(super) const NEARLY_ALL: f64 = 0.99;
 
 /// A process's buckets on an axis from 0 to 1, of which equal parts are equal work.
 pub(super) struct Axis {
@@ -32,7 +28,11 @@ impl Axis {
     pub fn of(process: &ProcessSeries, by_time: bool) -> Axis {
         let count = process.series.buckets.len();
         let some = |work: &[u64]| (!by_time && work.iter().sum::<u64>() > 0).then(|| work.to_vec());
-        let mut work = process.calls.and_then(some).or_else(|| some(&process.window.allocations));
+        let window = process.window;
+        let after_start = (process.series.is_startup == Some(false)).then_some(&window.after_start);
+        let of_calls = process.calls.and_then(some);
+        let of_run = || after_start.and_then(|work| some(work)).or_else(|| some(&window.allocations));
+        let mut work = of_calls.or_else(of_run);
         let work = work.get_or_insert_with(Vec::new);
         work.resize(count, u64::from(work.is_empty()));
         let most = MOST_WORK * work.iter().sum::<u64>() as f64 / count.max(1) as f64;
@@ -101,88 +101,8 @@ pub(super) struct Profile {
     pub live: Vec<Mass>,
     /// In each tenth of the whole window, the least that was live.
     pub floors: Vec<Mass>,
-    /// In each tenth of the whole window, the blocks that were born per ms.
+    /// In each tenth of the whole window, the blocks that were born per tick.
     pub births: Vec<f64>,
-}
-
-/// What is known of the ages at which blocks are freed.
-#[derive(Clone, Default)]
-pub(super) struct Ages {
-    /// Freed blocks that had lived for at least 2^n ms.
-    freed: Vec<f64>,
-    /// Unfreed blocks that have lived for at least 2^n ms while the program worked.
-    unfreed: Vec<f64>,
-    /// Length of the window, without idling at its end, ms.
-    pub ms: f64,
-}
-
-impl Ages {
-    pub fn of(process: &ProcessSeries) -> Ages {
-        let axis = Axis::of(process, false);
-        let series = process.series;
-        let window = process.window;
-        let end = axis.bucket(NEARLY_ALL);
-        let powers = 0..Lifetimes::CLASSES as u32;
-        let freed_in_all = series.buckets.iter().map(|bucket| bucket.freed.blocks).sum::<u64>();
-        let freed =
-            |power| series.lifetimes.map_or(freed_in_all, |lifetimes| lifetimes.at_least(power)) as f64;
-        let unfreed = |power: u32| {
-            let old = window.begun_before(window.begin_ms(end) - f64::from(power).exp2());
-            series.buckets[..old.min(series.buckets.len())]
-                .iter()
-                .map(|bucket| bucket.unfreed.blocks)
-                .sum::<u64>() as f64
-        };
-        Ages {
-            freed: powers.clone().map(freed).collect(),
-            unfreed: powers.map(unfreed).collect(),
-            ms: window.end_ms(end),
-        }
-    }
-
-    pub fn add(&mut self, other: &Ages) {
-        self.freed.resize(Lifetimes::CLASSES, 0.0);
-        self.unfreed.resize(Lifetimes::CLASSES, 0.0);
-        self.freed.iter_mut().zip(&other.freed).for_each(|(sum, more)| *sum += more);
-        self.unfreed.iter_mut().zip(&other.unfreed).for_each(|(sum, more)| *sum += more);
-        self.ms = self.ms.max(other.ms);
-    }
-
-    /// The ages from which on blocks are never freed, ms, youngest first; none if there is no block that is so old.
-    pub fn never_freed_from(&self) -> Vec<f64> {
-        if self.freed.first().is_none_or(|&freed| freed == 0.0) {
-            return vec![0.0];
-        }
-        let longest = self.ms * LONGEST_WAIT;
-        let powers = (0..self.freed.len() * 2).map(|half| (half as f64 / 2.0).exp2());
-        let ages = powers.take_while(|&age| age < longest).chain([longest]);
-        ages.filter(|&age| self.is_never_freed_from(age)).collect()
-    }
-
-    /// Whether of blocks that became so old, ms, as good as none was freed beside these that stay. What a start left behind is
-    /// not among them: it says nothing of those that came later.
-    pub fn is_never_freed_beside(&self, age: f64, stayed: f64) -> bool {
-        self.nothing_freed() || between(&self.freed, age) <= RARELY * stayed
-    }
-
-    /// Whether nothing was freed.
-    pub fn nothing_freed(&self) -> bool {
-        self.freed.first().is_none_or(|&freed| freed == 0.0)
-    }
-
-    fn is_never_freed_from(&self, age: f64) -> bool {
-        let unfreed = between(&self.unfreed, age);
-        unfreed >= 1.0 && between(&self.freed, age) <= RARELY * unfreed
-    }
-}
-
-/// How many are at least so old, of those at least 2^n ms old: in between as if they got fewer at an even rate.
-fn between(counts: &[f64], age: f64) -> f64 {
-    let power = (age.max(1.0).log2() as usize).min(counts.len() - 1);
-    let (younger, older) = (counts[power], counts.get(power + 1).copied().unwrap_or(0.0));
-    let part = age.max(1.0) / (power as f64).exp2() - 1.0;
-    // Half a block, where there is none.
-    younger * (older.max(0.5) / younger.max(0.5)).powf(part)
 }
 
 /// What is judged of a process: the births from its beginning up to here.
@@ -277,7 +197,7 @@ impl Profile {
                 floor.bytes = floor.bytes.min(now.bytes);
                 let share = 1.0 / (last - first) as f64;
                 births[tenth].0 += bucket.born.blocks as f64 * share;
-                births[tenth].1 += process.window.bucket_ms as f64 * share;
+                births[tenth].1 += process.window.bucket as f64 * share;
             }
         }
         live[filled..].fill(now);
@@ -285,7 +205,10 @@ impl Profile {
             unfreed,
             live,
             floors: floors.into_iter().map(|floor| floor.unwrap_or(now)).collect(),
-            births: births.into_iter().map(|(blocks, ms)| if ms > 0.0 { blocks / ms } else { 0.0 }).collect(),
+            births: births
+                .into_iter()
+                .map(|(blocks, ticks)| if ticks > 0.0 { blocks / ticks } else { 0.0 })
+                .collect(),
         }
     }
 

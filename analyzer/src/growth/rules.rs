@@ -37,7 +37,7 @@ const WAVES: usize = 10;
 /// Rule 1: what is older than any block that was freed keeps coming.
 pub(super) fn never_freed(profile: &Profile, course: &Course) -> Option<Steady> {
     let Course::Steady(steady) = course else { return None };
-    (!is_contradicted(profile, &steady.cells)).then(|| steady.clone())
+    (!is_contradicted(profile, &steady.cells, steady.is_slower)).then(|| steady.clone())
 }
 
 /// Rule 2: what stays of the older half of the work came evenly from early on, and blocks of that age are never freed, or what is live
@@ -55,10 +55,13 @@ pub(super) fn stays_of_the_older_half(
     // What is younger may still be freed: the rate is that of the older ones.
     steady.cells.end -= cells.len() / 2;
     // What leaks in one half of the work leaks in the other: a store that is full by then was filled in the first.
-    let later = grown_late(whole, &(0..CELLS));
+    let later = live_grown(whole, CELLS / 2..CELLS, HIDDEN);
     let expected = profile.stayed(cells.clone()) * CELLS as f64 / cells.len() as f64;
     let is_full = later < AGREES * expected;
-    if is_never_freed(profile.stayed(cells.clone())) && !is_contradicted(profile, &cells) && !is_full {
+    if is_never_freed(profile.stayed(cells.clone()))
+        && !is_contradicted(profile, &cells, steady.is_slower)
+        && !is_full
+    {
         return Some(steady);
     }
     // What is expected in a tenth of the window.
@@ -83,18 +86,19 @@ pub(super) fn course_of(profile: &Profile) -> Course {
     course(&profile.unfreed)
 }
 
-/// Whether what is live did not grow with what stayed: as in a store that is full, whose entries are just not dropped yet.
-fn is_contradicted(profile: &Profile, cells: &Range<usize>) -> bool {
+/// Whether what is live did not grow with what stayed: as in a store that is full, whose entries are just not dropped yet. What comes ever
+/// more slowly is mostly of a store that fills up: there it must be seen to grow, however much it fluctuates.
+fn is_contradicted(profile: &Profile, cells: &Range<usize>, is_slower: bool) -> bool {
     let late = (cells.start + cells.end) / 2..cells.end;
-    grown_late(profile, cells) < AGREES * profile.stayed(late)
+    let hidden = if is_slower { 0.0 } else { HIDDEN };
+    live_grown(profile, late.clone(), hidden) < AGREES * profile.stayed(late)
 }
 
-/// By how many blocks what is live grew in the second half of these cells, at most.
-fn grown_late(profile: &Profile, cells: &Range<usize>) -> f64 {
-    let late = (cells.start + cells.end) / 2..cells.end;
-    let live = profile.live[late].iter().map(|mass| mass.blocks).collect::<Vec<_>>();
+/// By how many blocks what is live grew in these cells, and so many standard errors more.
+fn live_grown(profile: &Profile, cells: Range<usize>, errors: f64) -> f64 {
+    let live = profile.live[cells].iter().map(|mass| mass.blocks).collect::<Vec<_>>();
     let (grown, error) = trend(&live);
-    grown + HIDDEN * error
+    grown + errors * error
 }
 
 /// By how much values rise from first to last, by a straight line through them, and its standard error: what is not on the line comes in

@@ -49,22 +49,23 @@ pub struct Bucket {
 /// How long the blocks that were freed within a window had lived: a logarithmic histogram.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Lifetimes {
-    /// Entry 0: less than 1 ms by the recorded clock; entry `n`: from 2^(n-1) ms to less than 2^n ms; the last: all that is longer.
+    /// Entry 0: less than 1 tick (by the recorded clock, 1 ms); entry `n`: from 2^(n-1) ticks to less than 2^n; the last: all that is
+    /// longer.
     pub blocks: [u64; Lifetimes::CLASSES],
 }
 
 impl Lifetimes {
-    /// The last holds what lived for 12 days and longer.
+    /// The last holds what lived for 2^30 ticks and longer: by the clock 12 days.
     pub const CLASSES: usize = 32;
 
-    /// Counts blocks that were freed after so many ms.
-    pub fn add(&mut self, lived_ms: u64, blocks: u64) {
-        self.blocks[Self::class(lived_ms)] += blocks;
+    /// Counts blocks that were freed after so many ticks.
+    pub fn add(&mut self, lived: u64, blocks: u64) {
+        self.blocks[Self::class(lived)] += blocks;
     }
 
     /// Takes one back that was added.
-    pub fn remove(&mut self, lived_ms: u64) {
-        let class = &mut self.blocks[Self::class(lived_ms)];
+    pub fn remove(&mut self, lived: u64) {
+        let class = &mut self.blocks[Self::class(lived)];
         *class = class.saturating_sub(1);
     }
 
@@ -73,14 +74,14 @@ impl Lifetimes {
         self.blocks.iter_mut().zip(other.blocks).for_each(|(mine, theirs)| *mine += theirs);
     }
 
-    /// Blocks that were freed although they had lived for at least 2^`power` ms.
+    /// Blocks that were freed although they had lived for at least 2^`power` ticks.
     pub fn at_least(&self, power: u32) -> u64 {
         self.blocks.iter().skip(power as usize + 1).sum()
     }
 
-    /// A time, ms, before which so many tenths of the blocks were freed: the end of a class. `None`: there are no blocks, or
+    /// A time, ticks, before which so many tenths of the blocks were freed: the end of a class. `None`: there are no blocks, or
     /// they lived for longer than all classes but the last.
-    pub fn within_ms(&self, tenths: u64) -> Option<u64> {
+    pub fn within(&self, tenths: u64) -> Option<u64> {
         let all: u128 = self.blocks.iter().map(|&blocks| u128::from(blocks)).sum();
         let mut sum = 0;
         let class = self.blocks.iter().position(|&blocks| {
@@ -90,8 +91,8 @@ impl Lifetimes {
         class.filter(|&class| class < Self::CLASSES - 1).map(|class| 1 << class)
     }
 
-    pub(crate) fn class(lived_ms: u64) -> usize {
-        ((u64::BITS - lived_ms.leading_zeros()) as usize).min(Self::CLASSES - 1)
+    pub(crate) fn class(lived: u64) -> usize {
+        ((u64::BITS - lived.leading_zeros()) as usize).min(Self::CLASSES - 1)
     }
 }
 
@@ -106,8 +107,8 @@ pub struct Series {
     pub buckets: Vec<Bucket>,
     /// Of all blocks that were freed in the window, those born before it as well; `None` if not known.
     pub lifetimes: Option<Lifetimes>,
-    /// The sum over these blocks of how long they had lived, ms; and of those that the cyclic collector freed.
-    pub lived_ms: (u64, u64),
+    /// The sum over these blocks of how long they had lived, ticks; and of those that the cyclic collector freed.
+    pub lived: (u64, u64),
     /// Born in the window, and freed by the full collection with which Python ends: garbage that had waited for one, and memory
     /// of freed objects that it kept for others. They are not in the buckets.
     pub collected_at_exit: Amount,
@@ -144,8 +145,8 @@ impl Series {
             (Some(mine), Some(theirs)) => Some(mine && theirs),
             _ => None,
         };
-        self.lived_ms.0 += other.lived_ms.0;
-        self.lived_ms.1 += other.lived_ms.1;
+        self.lived.0 += other.lived.0;
+        self.lived.1 += other.lived.1;
         self.collected_at_exit += other.collected_at_exit;
         self.names += other.names;
         self.only_unfreed |= other.only_unfreed;
@@ -155,13 +156,17 @@ impl Series {
 /// The part of the window in which a process lived: what all of its sites have in common.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Window {
-    /// Time in a bucket in which something may have been allocated, ms; at least 1.
-    pub bucket_ms: u64,
-    /// When each bucket ends, ms after the first one begins: a time in which nothing was allocated is all in one.
-    pub ends_ms: Vec<u64>,
+    /// Ticks in a ms, in which time is counted: 1, or more where the order within a ms of the clock is known.
+    pub ticks_per_ms: u64,
+    /// Time in a bucket in which something may have been allocated, ticks; at least 1.
+    pub bucket: u64,
+    /// When each bucket ends, ticks after the first one begins: a time in which nothing was allocated is all in one.
+    pub ends: Vec<u64>,
     /// The process's activity: blocks that it allocated in each bucket, at all sites that do not belong to its start as far
     /// as that is known.
     pub allocations: Vec<u64>,
+    /// Where these are nearly all of the start, and so count after all: those that are not. Else none.
+    pub after_start: Vec<u64>,
     /// The window begins with the process: what comes first is its start-up.
     pub from_birth: bool,
 }
@@ -174,23 +179,28 @@ impl Window {
 
     /// When it ends; of those behind the last one, when that does.
     pub fn end_ms(&self, bucket: usize) -> f64 {
-        self.ends_ms.get(bucket).or(self.ends_ms.last()).copied().unwrap_or(0) as f64
+        self.ends.get(bucket).or(self.ends.last()).copied().unwrap_or(0) as f64 * self.tick_ms()
     }
 
     /// How many buckets begin before that.
     pub fn begun_before(&self, ms: f64) -> usize {
-        let ended = self.ends_ms.partition_point(|&end| (end as f64) < ms);
-        if ms > 0.0 { (ended + 1).min(self.ends_ms.len()) } else { 0 }
+        let ended = self.ends.partition_point(|&end| (end as f64) * self.tick_ms() < ms);
+        if ms > 0.0 { (ended + 1).min(self.ends.len()) } else { 0 }
     }
 
     /// How many end by then.
     pub fn ended_by(&self, ms: f64) -> usize {
-        self.ends_ms.partition_point(|&end| end as f64 <= ms)
+        self.ends.partition_point(|&end| end as f64 * self.tick_ms() <= ms)
     }
 
     /// From the first bucket to the last, ms.
-    pub fn length_ms(&self) -> u64 {
-        self.ends_ms.last().copied().unwrap_or(0)
+    pub fn length_ms(&self) -> f64 {
+        self.end_ms(self.ends.len())
+    }
+
+    /// What a tick lasts, ms.
+    pub fn tick_ms(&self) -> f64 {
+        1.0 / self.ticks_per_ms.max(1) as f64
     }
 }
 

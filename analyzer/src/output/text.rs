@@ -270,7 +270,7 @@ fn lifetimes(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let Some(lifetimes) = report.lifetimes.as_ref().and_then(|all| all.get(site)) else { return Ok(()) };
-    let within = |tenths| lifetimes.within_ms(tenths).map(|ms| duration(ms.saturating_mul(1_000_000)));
+    let within = |tenths| lifetimes.within(tenths).map(|ms| duration(ms.saturating_mul(1_000_000)));
     let (Some(half), Some(most)) = (within(5), within(9)) else { return Ok(()) };
     let line = format!("of what was freed half lived less than {half}, nine tenths less than {most}");
     writeln!(out, "{:indent$}{}", "", style.dim(&line))

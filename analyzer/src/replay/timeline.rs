@@ -161,6 +161,11 @@ impl Timeline {
         self.sites.get(site).map_or(&[], Vec::as_slice)
     }
 
+    /// The points of all sites.
+    pub fn all_points(&self) -> impl Iterator<Item = &Point> {
+        self.sites.iter().flatten()
+    }
+
     /// By site, what of its blocks is unfreed, by the bucket in which they were allocated.
     pub fn survivors(&self, replayed: &Replayed) -> Vec<Vec<Survivors>> {
         survivors(replayed, self.axis)

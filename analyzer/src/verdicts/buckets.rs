@@ -4,6 +4,7 @@ use recording::{Address, StackId};
 use super::cells::Cells;
 use super::last_frees::LastFree;
 use super::names;
+use super::scale::Scale;
 use super::startup::{is_start, startup};
 use super::watch::Watch;
 use crate::aggregate::Member;
@@ -34,6 +35,8 @@ pub struct Part {
 
 /// How a process lived in the window.
 pub struct Life {
+    /// How its time is told.
+    pub scale: Scale,
     /// Up to when, monotonic ms.
     pub end_ms: u64,
     /// Its window begins with it.
@@ -100,15 +103,21 @@ impl Part {
     pub fn of(life: &Life, mut all: Vec<Looked>) -> Vec<Part> {
         let axes = all.iter().map(|looked| looked.watch.timeline.axis());
         let mut shift = axes.map(|axis| axis.shift).max().unwrap_or(0);
-        let (first, last) = loop {
+        // Where stacks do not tell what belongs to the start of a program, all that a short one does looks like growth.
+        if all.iter().flat_map(|looked| looked.members).all(|member| is_start(member.phase).is_none()) {
+            shift = shift.max(life.scale.per_ms.ilog2());
+        }
+        let (first, last, end) = loop {
             all.iter_mut().for_each(|looked| looked.watch.timeline.coarsen(shift));
             let timelines = || all.iter().map(|looked| &looked.watch.timeline);
             let first = timelines().map(|timeline| *timeline.buckets().start()).min().unwrap_or(0);
-            let last = timelines()
-                .map(|timeline| timeline.axis().bucket(life.end_ms).max(*timeline.buckets().end()));
-            let last = last.max().unwrap_or(first);
+            let last = timelines().map(|timeline| *timeline.buckets().end()).max().unwrap_or(first);
+            let end = timelines().map(|timeline| timeline.axis().bucket(life.scale.ticks(life.end_ms)));
+            let end = end.max().unwrap_or(last).max(last);
+            // A process that waits after its work needs no longer buckets for that: it is one.
+            let last = if life.only_unfreed { end } else { end.min(last + 1) };
             if last - first < FINE_BUCKETS {
-                break (first, last);
+                break (first, last, end);
             }
             shift += 1;
         };
@@ -134,15 +143,28 @@ impl Part {
         }
         let work: Vec<u64> = started.iter().zip(&starting).map(|(run, start)| run + start).collect();
         // Of what was freed again nothing is known: where nothing is unfreed there may have been work.
-        let cells = Cells::new(axis, first, &work, life.only_unfreed);
-        let mut allocations = vec![0; cells.len()];
-        for (bucket, blocks) in activity(started, &starting).into_iter().enumerate() {
-            if let Some(cell) = cells.of(first + bucket as u64) {
-                allocations[cell] += blocks;
+        let cells = Cells::new(life.scale, axis, first..end + 1, &work, life.only_unfreed);
+        let by_cell = |work: Vec<u64>| {
+            let mut sums = vec![0; cells.len()];
+            for (bucket, blocks) in work.into_iter().enumerate() {
+                if let Some(cell) = cells.of(first + bucket as u64) {
+                    sums[cell] += blocks;
+                }
             }
-        }
-        let (bucket_ms, ends_ms) = (cells.width_ms(), cells.ends_ms());
-        let window = Window { bucket_ms, ends_ms, allocations, from_birth: life.from_birth };
+            sums
+        };
+        let (allocations, after_start) = match is_little(&started, &starting) {
+            true => (by_cell(work), by_cell(started)),
+            false => (by_cell(started), Vec::new()),
+        };
+        let window = Window {
+            ticks_per_ms: life.scale.per_ms,
+            bucket: cells.width(),
+            ends: cells.ends(),
+            allocations,
+            after_start,
+            from_birth: life.from_birth,
+        };
         let part = |(looked, unfreed): (Looked, Unfreed)| Part {
             cells: cells.clone(),
             window: window.clone(),
@@ -211,8 +233,8 @@ impl Part {
         if let Some(watched) = self.watch.sites.get(stack) {
             series.before += watched.before;
             series.lifetimes.iter_mut().for_each(|sum| sum.merge(&watched.lifetimes));
-            series.lived_ms.0 += watched.lived_ms.0;
-            series.lived_ms.1 += watched.lived_ms.1;
+            series.lived.0 += watched.lived.0;
+            series.lived.1 += watched.lived.1;
         }
         let (waited, waited_before) = &self.waited[stack];
         let (names, names_before) = self.names(stack);
@@ -230,7 +252,7 @@ impl Part {
             bucket.collected += Amount { blocks: point.collected_blocks, bytes: point.collected_bytes };
         }
         for free in self.last_frees.get(&stack).into_iter().flatten() {
-            let bucket = self.watch.timeline.axis().bucket(free.freed_ms);
+            let bucket = self.watch.timeline.axis().bucket(free.freed);
             if let Some(bucket) = self.cells.of(bucket).and_then(|at| buckets.get_mut(at)) {
                 bucket.freed.blocks = bucket.freed.blocks.saturating_sub(1);
                 bucket.freed.bytes = bucket.freed.bytes.saturating_sub(free.block.size);
@@ -262,11 +284,8 @@ impl Part {
 /// A program that does less than this part of its work after its start works while a module is imported: all counts.
 const LEAST_RUN: f64 = 0.02;
 
-/// The work of a process: what it allocates once it has started, or all that it allocates.
-fn activity(mut started: Vec<u64>, starting: &[u64]) -> Vec<u64> {
+/// Whether what a process allocates once it has started is little beside its start.
+fn is_little(started: &[u64], starting: &[u64]) -> bool {
     let (run, start): (u64, u64) = (started.iter().sum(), starting.iter().sum());
-    if (run as f64) < LEAST_RUN * (run + start) as f64 {
-        started.iter_mut().zip(starting).for_each(|(sum, more)| *sum += more);
-    }
-    started
+    (run as f64) < LEAST_RUN * (run + start) as f64
 }

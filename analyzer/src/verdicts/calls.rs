@@ -71,6 +71,11 @@ impl Calls {
         calls
     }
 
+    /// Whether it is known what led to a stack.
+    pub fn is_known(&self, stack: usize) -> bool {
+        self.places[stack].is_some()
+    }
+
     /// What led to these stacks: the lines, or the functions if the lines free nothing; `None`: not known.
     pub fn of(&self, stacks: impl Iterator<Item = usize> + Clone) -> Option<Vec<u64>> {
         self.of_kind(stacks.clone(), LINE).or_else(|| self.of_kind(stacks, FUNCTION))

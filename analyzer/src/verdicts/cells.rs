@@ -4,28 +4,32 @@
 //! that would be all it ever did. So a time in which nothing is allocated counts as one bucket, however long it is.
 use std::ops::Range;
 
+use super::scale::Scale;
 use crate::replay::Axis;
 
-/// Cells of a process at most.
+/// Cells of a process at most, where time is told by the clock; and where all of it is short, so that its work is a part of them.
 const CELLS: usize = 1 << 10;
+const FINE_CELLS: usize = 1 << 13;
 
 /// The cells of a process.
 #[derive(Clone)]
 pub struct Cells {
+    scale: Scale,
+    /// In ticks of the scale, where others have ms.
     axis: Axis,
     /// The first bucket of the axis that is in one.
     first: u64,
     /// For each bucket from there on its cell.
     of: Vec<u32>,
-    /// With which bucket each cell begins, from the first one; and the end.
-    begins: Vec<usize>,
+    /// With which bucket each cell begins, from the first one; and the end, which may be later.
+    begins: Vec<u64>,
     /// Buckets that are counted in a cell.
     merged: usize,
 }
 
 impl Cells {
-    /// Of the buckets from `first` on, in each of which so many blocks were allocated; `all`: of those in which none was, too.
-    pub fn new(axis: Axis, first: u64, allocated: &[u64], all: bool) -> Cells {
+    /// Of these buckets, in each of which so many blocks were allocated, in those behind none; `all`: of those in which none was, too.
+    pub fn new(scale: Scale, axis: Axis, buckets: Range<u64>, allocated: &[u64], all: bool) -> Cells {
         let mut counted = 0;
         let mut was_idle = false;
         let places: Vec<usize> = allocated
@@ -36,11 +40,17 @@ impl Cells {
                 counted.saturating_sub(1)
             })
             .collect();
-        let merged = counted.div_ceil(CELLS).max(1);
+        let most = if scale == Scale::CLOCK { CELLS } else { FINE_CELLS };
+        let merged = counted.div_ceil(most).max(1);
         let of: Vec<u32> = places.into_iter().map(|place| (place / merged) as u32).collect();
-        let begins = (0..of.len()).filter(|&at| at == 0 || of[at] != of[at - 1]);
-        let begins = begins.chain([of.len()]).collect();
-        Cells { axis, first, of, begins, merged }
+        let begins = (0..of.len()).filter(|&at| at == 0 || of[at] != of[at - 1]).map(|at| at as u64);
+        let begins = begins.chain([buckets.end - buckets.start]).collect();
+        Cells { scale, axis, first: buckets.start, of, begins, merged }
+    }
+
+    /// How its time is told.
+    pub fn scale(&self) -> Scale {
+        self.scale
     }
 
     /// How many there are.
@@ -48,14 +58,14 @@ impl Cells {
         self.begins.len() - 1
     }
 
-    /// How much work of a process a cell is, ms.
-    pub fn width_ms(&self) -> u64 {
+    /// How much work of a process a cell is, ticks.
+    pub fn width(&self) -> u64 {
         self.axis.width_ms() * self.merged as u64
     }
 
-    /// When each ends, ms after the first one begins.
-    pub fn ends_ms(&self) -> Vec<u64> {
-        self.begins[1..].iter().map(|&end| end as u64 * self.axis.width_ms()).collect()
+    /// When each ends, ticks after the first one begins.
+    pub fn ends(&self) -> Vec<u64> {
+        self.begins[1..].iter().map(|&end| end * self.axis.width_ms()).collect()
     }
 
     /// The cell of a bucket of the axis.
@@ -64,20 +74,25 @@ impl Cells {
         self.of.get(bucket.checked_sub(self.first)? as usize).map(|&cell| cell as usize)
     }
 
-    /// The cell of a time, monotonic ms; that of the first or last one before and after all.
+    /// The cell of a tick; that of the first or last one before and after all.
     #[inline(always)]
-    pub fn at(&self, ms: u64) -> usize {
-        let bucket = self.axis.bucket(ms).max(self.first);
+    pub fn at(&self, tick: u64) -> usize {
+        let bucket = self.axis.bucket(tick).max(self.first);
         self.of(bucket).unwrap_or(self.len().saturating_sub(1))
     }
 
+    /// The cell of a time, monotonic ms.
+    pub fn at_ms(&self, ms: u64) -> usize {
+        self.at(self.scale.ticks(ms))
+    }
+
     /// When some cells begin and end, monotonic ms.
-    pub fn times(&self, cells: &Range<usize>) -> (u64, u64) {
-        let begin = |cell: usize| self.begins[cell.min(self.len())] as u64;
-        (
-            self.axis.begin_ms(self.first + begin(cells.start)),
-            self.axis.begin_ms(self.first + begin(cells.end)),
-        )
+    pub fn times(&self, cells: &Range<usize>) -> Range<f64> {
+        let begin = |cell: usize| {
+            let bucket = self.first + self.begins[cell.min(self.len())];
+            self.scale.ms(self.axis.begin_ms(bucket))
+        };
+        begin(cells.start)..begin(cells.end)
     }
 }
 
@@ -89,24 +104,26 @@ mod tests {
 
     #[test]
     fn idling_takes_no_room() {
-        let cells = Cells::new(AXIS, 5, &[3, 0, 0, 0, 0, 7, 0, 1], false);
-        assert_eq!((cells.len(), cells.width_ms()), (5, 2));
+        let cells = Cells::new(Scale::CLOCK, AXIS, 5..13, &[3, 0, 0, 0, 0, 7, 0, 1], false);
+        assert_eq!((cells.len(), cells.width()), (5, 2));
         let of: Vec<_> = (4..14).map(|bucket| cells.of(bucket)).collect();
         let expected = [None, Some(0), Some(1), Some(1), Some(1), Some(1), Some(2), Some(3), Some(4), None];
         assert_eq!(of, expected);
-        assert_eq!(cells.times(&(1..3)), (112, 122));
-        assert_eq!(cells.times(&(0..5)), (110, 126));
-        assert_eq!(cells.ends_ms(), [2, 10, 12, 14, 16]);
+        assert_eq!(cells.times(&(1..3)), 112.0..122.0);
+        assert_eq!(cells.times(&(0..5)), 110.0..126.0);
+        assert_eq!(cells.ends(), [2, 10, 12, 14, 16]);
         assert_eq!([0, 110, 121, 1_000].map(|ms| cells.at(ms)), [0, 0, 2, 4]);
+        let waits = Cells::new(Scale::CLOCK, AXIS, 5..20, &[3, 7, 0], false);
+        assert_eq!((waits.ends(), waits.times(&(2..3)), waits.at(130)), (vec![2, 4, 30], 114.0..140.0, 2));
     }
 
     #[test]
     fn there_are_not_many() {
         let busy = vec![1; 3 * CELLS];
-        let cells = Cells::new(AXIS, 0, &busy, false);
-        assert_eq!((cells.len(), cells.width_ms(), cells.of(5)), (CELLS, 6, Some(1)));
-        assert_eq!(Cells::new(AXIS, 0, &[0; 9], true).len(), 9);
-        assert_eq!(Cells::new(AXIS, 0, &[0; 9], false).len(), 1);
-        assert_eq!(Cells::new(AXIS, 0, &[], false).len(), 0);
+        let cells = Cells::new(Scale::CLOCK, AXIS, 0..busy.len() as u64, &busy, false);
+        assert_eq!((cells.len(), cells.width(), cells.of(5)), (CELLS, 6, Some(1)));
+        assert_eq!(Cells::new(Scale::CLOCK, AXIS, 0..9, &[0; 9], true).len(), 9);
+        assert_eq!(Cells::new(Scale::CLOCK, AXIS, 0..9, &[0; 9], false).len(), 1);
+        assert_eq!(Cells::new(Scale::CLOCK, AXIS, 0..0, &[], false).len(), 0);
     }
 }

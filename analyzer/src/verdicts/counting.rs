@@ -8,6 +8,7 @@ use recording::StackId;
 use super::judged::{Asked, Counted};
 use super::judging::Judging;
 use super::requests::{Counting, Meaning, Progress, Requests};
+use super::scale::Pace;
 use crate::aggregate::{Frame, Kind, in_parallel};
 use crate::fast_map::FastMap;
 use crate::python::merge::Fit;
@@ -101,7 +102,9 @@ pub fn count(blocks: &mut Judging, descriptors: Option<&mut Judging>, run: &Run,
             return (Requests::default(), None);
         }
         let (span, cells) = (born.of(recording), &all[0].0.parts[index].cells);
-        let counting = Counting { stacks: &stacks, sites: sites as usize, kinds, span: &span, cells };
+        let pace = Pace::of(recording, cells.scale());
+        let counting =
+            Counting { stacks: &stacks, sites: sites as usize, kinds, span: &span, cells, pace: &pace };
         let counted = counting.count(recording).into_iter().enumerate();
         // Of equally many those of the first kind.
         let best = counted.max_by_key(|(kind, requests)| (requests.count(), Reverse(*kind)));

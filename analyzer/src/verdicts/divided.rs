@@ -54,8 +54,8 @@ impl Judging {
             let each = judged.judgement.processes.iter().zip(&judged.processes);
             let rates = each.map(|(one, &process)| {
                 let growth = one.growth.as_ref()?;
-                let (begin_ms, end_ms) = self.parts[process].cells.times(&growth.part);
-                let minutes = end_ms.saturating_sub(begin_ms).max(1) as f64 / 60_000.0;
+                let times = self.parts[process].cells.times(&growth.part);
+                let minutes = (times.end - times.start).max(1.0) / 60_000.0;
                 per_minute[process] += growth.bytes.value / minutes;
                 Some(growth.bytes.value / minutes)
             });

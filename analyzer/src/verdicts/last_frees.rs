@@ -10,10 +10,10 @@ const FREES: u64 = 2;
 pub struct LastFree {
     /// It.
     pub block: Block,
-    /// When it was freed, monotonic ms.
-    pub freed_ms: u64,
-    /// How long it had lived, ms.
-    pub lived_ms: u64,
+    /// When it was freed, ticks.
+    pub freed: u64,
+    /// How long it had lived, ticks.
+    pub lived: u64,
 }
 
 /// The frees at the end of what was seen so far.
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn only_the_frees_at_the_end_are_kept() {
         let block = |size| Block { size, birth: Birth::new(1, 1), site: 0, moving: 0 };
-        let free = |size| LastFree { block: block(size), freed_ms: 9, lived_ms: 8 };
+        let free = |size| LastFree { block: block(size), freed: 9, lived: 8 };
         let mut last = LastFrees::default();
         (0..10).for_each(|size| last.freed(free(size)));
         (0..5).for_each(|_| last.allocated());

@@ -1,7 +1,7 @@
 //! What led to a site in a process, over time: requests, where it is known when these came and what the site keeps came with
 //! them, or else the work of the code that calls it.
 use super::judging::Judging;
-use crate::growth::{Bucket, Series};
+use crate::growth::{Series, Window};
 
 /// Fewer requests say nothing of when others came.
 pub const LEAST_REQUESTS: u64 = 10;
@@ -31,18 +31,40 @@ fn goes_on_after(work: &[u64], series: &Series) -> bool {
 /// So great a part of what a site keeps comes while requests do, if it comes with them.
 const WITH_REQUESTS: f64 = 0.9;
 
+/// What a request does may come so long after it began, ms: the next step of the clock.
+pub const LATER_MS: f64 = 1.0;
+
 /// Whether what a site keeps came with requests, as far as the clock tells: of servers that work on several at a time it is
 /// known when one begins, and not which of them allocates.
-fn comes_with(series: &Series, begun: &[u64]) -> bool {
-    // What a request does may come one tick of the clock after it began.
-    let is_with = |at: usize| begun[at] > 0 || at > 0 && begun[at - 1] > 0;
-    let kept = |(_, bucket): (usize, &Bucket)| bucket.unfreed.blocks as f64;
-    let buckets = || series.buckets.iter().enumerate().take(begun.len());
-    let with: f64 = buckets().filter(|(at, _)| is_with(*at)).map(kept).sum();
-    with > 0.0 && with >= WITH_REQUESTS * buckets().map(kept).sum::<f64>()
+fn comes_with(series: &Series, begun: &[u64], window: &Window) -> bool {
+    let (mut with, mut all, mut last) = (0.0, 0.0, None);
+    for (at, (bucket, &begun)) in series.buckets.iter().zip(begun).enumerate() {
+        if begun > 0 {
+            last = Some(at);
+        }
+        let kept = bucket.unfreed.blocks as f64;
+        all += kept;
+        let is_with =
+            last.is_some_and(|last| last == at || window.end_ms(last) > window.begin_ms(at) - LATER_MS);
+        with += if is_with { kept } else { 0.0 };
+    }
+    with > 0.0 && with >= WITH_REQUESTS * all
 }
 
 impl Judging {
+    /// The stacks of a site beneath a function that works on requests, if nearly all that the site keeps is of these; else all.
+    fn within_requests(&self, process: usize, stacks: &[usize]) -> Vec<usize> {
+        let kept = |stacks: &[usize]| -> u64 {
+            stacks.iter().map(|&stack| self.parts[process].unfreed(stack).blocks).sum()
+        };
+        let within: Vec<usize> =
+            stacks.iter().copied().filter(|&stack| self.calls[process].is_known(stack)).collect();
+        match kept(&within) as f64 >= WITH_REQUESTS * kept(stacks) as f64 {
+            true => within,
+            false => stacks.to_vec(),
+        }
+    }
+
     /// What leads to a site in a process: the requests in which it allocated, or all of them if it allocates where there
     /// are some, or the work of the code that calls it; and whether these are requests.
     pub fn calls(
@@ -59,7 +81,9 @@ impl Judging {
         });
         // Calls one right after the other, with nothing allocated in between, are counted as one, which lasts.
         let reached = reached
-            .filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS && comes_with(series, reached));
+            .filter(|reached| reached.iter().sum::<u64>() >= LEAST_REQUESTS)
+            .filter(|reached| comes_with(series, reached, &self.parts[process].window));
+        let stacks = self.within_requests(process, stacks);
         let work = self.calls[process].of(stacks.iter().copied());
         let Some(reached) = reached else { return Some((work?, false)) };
         let count: u64 = reached.iter().sum();

@@ -16,6 +16,7 @@ mod led_to;
 mod names;
 mod requests;
 mod run;
+mod scale;
 mod startup;
 mod units;
 mod watch;

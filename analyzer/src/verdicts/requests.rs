@@ -3,10 +3,11 @@
 //!
 //! A request begins where a thread's stacks come to be beneath a function that begins one, see [`crate::servers`]. What
 //! the thread allocates until its stacks leave the function that works on it is the request's. Between two calls of a function that
-//! the user named nothing may be allocated: then the second begins where the first place in that function is reached again.
+//! the user named nothing may be allocated: then the second begins where the first place in that function is reached again, or the stack that came first.
 use recording::{Event, StackId};
 
 use super::cells::Cells;
+use super::scale::{Pace, Walk, allocates};
 use crate::fast_map::FastMap;
 use crate::reader::{Recording, Step, Writer};
 use crate::replay::{Birth, BornIn};
@@ -62,6 +63,8 @@ pub struct Counting<'a> {
     pub span: &'a BornIn,
     /// Its cells.
     pub cells: &'a Cells,
+    /// How time goes on in it.
+    pub pace: &'a Pace,
 }
 
 impl Counting<'_> {
@@ -80,25 +83,25 @@ impl Counting<'_> {
         };
         let mut kinds: Vec<Requests> = (0..self.kinds).map(kind).collect();
         let mut seen = Seen { next: 0, busy: 0, last: vec![0; self.sites * self.kinds] };
-        for chunks in recording.writers.values() {
-            self.count_writer(Writer::new(recording, &reader, chunks), &mut kinds, &mut seen);
+        for (number, chunks) in recording.writers.values().enumerate() {
+            self.count_writer(number, Writer::new(recording, &reader, chunks), &mut kinds, &mut seen);
         }
         kinds
     }
 
-    fn count_writer(&self, mut writer: Writer, kinds: &mut [Requests], seen: &mut Seen) {
-        let (mut clock_ms, mut epoch, mut thread) = (0, 0, 0);
+    fn count_writer(&self, number: usize, mut writer: Writer, kinds: &mut [Requests], seen: &mut Seen) {
+        let (mut clock_ms, mut epoch, mut thread, mut walk) = (0, 0, 0, Walk::default());
         let mut states = vec![State::default(); kinds.len()];
         seen.last.fill(0);
         seen.busy = 0;
         writer.run(|step| {
             let stack = match step {
                 Step::End => return true,
-                Step::Chunk { thread: number, clock_ms: clock, epoch: said, .. } => {
+                Step::Chunk { thread: other, clock_ms: clock, epoch: said, .. } => {
                     clock_ms = clock.max(clock_ms);
                     epoch = said.max(epoch);
-                    if number != thread {
-                        thread = number;
+                    if other != thread {
+                        thread = other;
                         states.fill(State::default());
                     }
                     return true;
@@ -107,23 +110,27 @@ impl Counting<'_> {
                     clock_ms = clock;
                     return true;
                 }
-                Step::Event(Event::Thread { number, .. }) => {
-                    if number != thread {
-                        thread = number;
+                Step::Event(Event::Thread { number: other, .. }) => {
+                    if other != thread {
+                        thread = other;
                         states.fill(State::default());
                     }
                     return true;
                 }
-                Step::Event(Event::Mark(number)) => {
-                    if let Some(begun) = number.checked_sub(recording::mark::EPOCH) {
+                Step::Event(Event::Mark(mark)) => {
+                    if let Some(begun) = mark.checked_sub(recording::mark::EPOCH) {
                         epoch = u32::try_from(begun).unwrap_or(u32::MAX);
                     }
                     return true;
                 }
-                Step::Event(Event::Alloc { stack, .. } | Event::ReallocEnd { stack, .. }) => stack,
-                Step::Event(_) => return true,
+                Step::Event(event) => match allocates(&event) {
+                    Some(stack) => stack,
+                    None => return true,
+                },
             };
-            self.allocation(stack, clock_ms, epoch, &mut states, kinds, seen);
+            let tick = self.pace.allocated(number, &mut walk, clock_ms);
+            let moment = (Birth::new(epoch, clock_ms), tick);
+            self.allocation(stack, moment, &mut states, kinds, seen);
             true
         });
     }
@@ -132,8 +139,7 @@ impl Counting<'_> {
     fn allocation(
         &self,
         stack: StackId,
-        clock_ms: u64,
-        epoch: u32,
+        (birth, tick): (Birth, u64),
         states: &mut [State],
         kinds: &mut [Requests],
         seen: &mut Seen,
@@ -144,8 +150,8 @@ impl Counting<'_> {
         if concerned == 0 {
             return;
         }
-        let is_inside = self.span.contains(Birth::new(epoch, clock_ms));
-        let cell = self.cells.at(clock_ms);
+        let is_inside = self.span.contains(birth);
+        let cell = self.cells.at(tick);
         while concerned != 0 {
             let kind = concerned.trailing_zeros() as usize;
             concerned &= concerned - 1;
@@ -157,11 +163,11 @@ impl Counting<'_> {
                 continue;
             }
             seen.busy |= 1 << kind;
-            if begins && (!state.begins || state.calls_again(progress)) {
+            let calls = if begins { state.calls(progress, stack) } else { 0 };
+            if calls > 0 {
                 seen.next += 1;
                 state.request = seen.next;
-                (state.first, state.is_further) = (progress, false);
-                kinds[kind].begun[cell] += u64::from(is_inside);
+                kinds[kind].begun[cell] += if is_inside { calls } else { 0 };
             }
             state.begins = begins;
             kinds[kind].has_extent |= works;
@@ -169,7 +175,7 @@ impl Counting<'_> {
             let last = &mut seen.last[site as usize * kinds.len() + kind];
             if *last != state.request {
                 *last = state.request;
-                kinds[kind].sites[site as usize][cell] += 1;
+                kinds[kind].sites[site as usize][cell] += calls.max(1);
             }
         }
     }
@@ -182,21 +188,50 @@ struct State {
     begins: bool,
     /// The request's number, from 1; 0: none.
     request: u64,
-    /// Where the function was that begins it when it first allocated.
-    first: Option<Progress>,
-    /// It has been further since.
-    is_further: bool,
+    /// Where the function was that begins it when it first allocated, and the whole stack.
+    first: Option<(Progress, StackId)>,
+    since: Since,
+}
+
+/// What the function that begins a request allocated since it first did.
+#[derive(Clone, Copy, Default)]
+enum Since {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The same once more: the same call, or the next.
+    Again,
+    /// The same again and again: calls.
+    Calls,
+    /// Something else in the same place.
+    Other,
+    /// It was further.
+    Further,
 }
 
 impl State {
-    /// Whether the function that begins the request, which is here now, was called once more. No `for` leads back to where it first
-    /// allocated: its iterator is made before.
-    fn calls_again(&mut self, now: Option<Progress>) -> bool {
-        let (Some(first), Some(now)) = (self.first, now) else { return false };
-        let is_further = now.code == first.code && now.instruction > first.instruction;
-        let is_first = now == first && !self.is_further;
-        self.is_further |= is_further;
-        !is_further && !is_first
+    /// How many calls of the function that begins requests, which is here now with this stack, have begun since the last that is known of. No
+    /// `for` leads back to where a call first allocated: its iterator is made before.
+    fn calls(&mut self, now: Option<Progress>, stack: StackId) -> u64 {
+        let (calls, since) = match (self.first, now) {
+            _ if !self.begins => (1, Since::Nothing),
+            (Some((first, first_stack)), Some(now)) => match self.since {
+                _ if now.code == first.code && now.instruction > first.instruction => (0, Since::Further),
+                Since::Further => (1, Since::Nothing),
+                _ if now != first => (1, Since::Nothing),
+                _ if stack != first_stack => (0, Since::Other),
+                Since::Other => (1, Since::Nothing),
+                Since::Nothing => (0, Since::Again),
+                Since::Again => (2, Since::Calls),
+                Since::Calls => (1, Since::Calls),
+            },
+            _ => (0, self.since),
+        };
+        if calls > 0 {
+            self.first = now.map(|place| (place, stack));
+        }
+        self.since = since;
+        calls
     }
 }
 

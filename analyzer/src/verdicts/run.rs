@@ -10,10 +10,11 @@ use super::descriptors::{self, Opened, Sorted};
 use super::handed_on;
 use super::judged::{Asked, Verdicts};
 use super::judging::Judging;
+use super::scale::Scale;
 use super::watch::Watch;
 use crate::aggregate::{Grouped, Loaded, in_parallel};
 use crate::reader::{Definitions, Recording, Run};
-use crate::replay::{self, Moment, Reading, Replayed, Source};
+use crate::replay::{self, Moment, Reading, Replayed, Resources, Source};
 
 /// One process, watched.
 struct Watched {
@@ -32,21 +33,30 @@ pub fn verdicts(
     let options =
         replay::Options { until: asked.selection.at, from: Source::Best, ..replay::Options::default() };
     let indices: Vec<usize> = (0..run.recordings.len()).collect();
-    let watched = in_parallel(&indices, |&index| {
-        let recording = &run.recordings[index];
-        let (replayed, watched) = watch(recording, asked, options, origin_ms, progress);
-        let open = asked.open.get(index).and_then(Option::as_ref);
-        let opened = descriptors::watch(recording, asked, &options, origin_ms, !watched.only_unfreed, open);
-        (replayed, Definitions::read(recording), watched, opened)
+    let watch_all = |scale, progress: &(dyn Fn(u64) + Sync)| {
+        in_parallel(&indices, |&index| {
+            watch(&run.recordings[index], asked, options, scale, origin_ms, progress)
+        })
+    };
+    let mut watched = watch_all(Scale::CLOCK, progress);
+    let scale = scale(run, &watched, origin_ms);
+    if scale != Scale::CLOCK {
+        watched = watch_all(scale, &|_| {});
+    }
+    let opened = in_parallel(&indices, |&index| {
+        let (recording, open) = (&run.recordings[index], asked.open.get(index).and_then(Option::as_ref));
+        let (_, Watched { only_unfreed, .. }) = &watched[index];
+        let opened = descriptors::watch(recording, asked, &options, origin_ms, !only_unfreed, open);
+        (Definitions::read(recording), opened)
     });
-    let (mut replayed, mut watches, mut opened) = (Vec::new(), Vec::new(), Vec::new());
-    for (one, definitions, watched, descriptors) in watched {
+    let (mut replayed, mut watches, mut descriptors) = (Vec::new(), Vec::new(), Vec::new());
+    for ((one, watched), (definitions, opened)) in watched.into_iter().zip(opened) {
         replayed.push((one, definitions));
         watches.push(watched);
-        opened.push(descriptors);
+        descriptors.push(opened);
     }
     let only_unfreed: Vec<bool> = watches.iter().map(|watched| watched.only_unfreed).collect();
-    let mut opened = descriptors::sorted(run, asked, options, opened);
+    let mut opened = descriptors::sorted(run, asked, options, descriptors);
     let grouped = Loaded::of(run, replayed, options).grouped(run, &asked.selection, done);
     let Grouped { report, processes } = grouped;
     let ends = report.processes.iter().map(|process| process.window_ns.1 / 1_000_000);
@@ -62,7 +72,7 @@ pub fn verdicts(
             return Vec::new();
         };
         let from_birth = asked.from.is_none() || begins[index] >= origin_ms;
-        let life = Life { end_ms: ends[index], from_birth, only_unfreed };
+        let life = Life { scale, end_ms: ends[index], from_birth, only_unfreed };
         let (replayed, members) = &processes[index];
         let has_ended = asked.selection.at == Moment::BeforeExit && !run.recordings[index].is_running();
         let mut all = vec![Looked { watch, replayed, members, has_ended }];
@@ -96,15 +106,37 @@ pub fn verdicts(
     Verdicts { descriptors, ..divided(blocks, sites) }
 }
 
+/// Work is told finely if no process did more of it, ms; in a longer time buckets are hardly shorter than a step of the clock; and with more
+/// events it would take long.
+const SHORT_MS: u64 = 1_000;
+const SHORT_RUN_MS: u64 = 30_000;
+const FEW_EVENTS: u64 = 1 << 22;
+
+/// How the time of a run is told. That of descriptors and of live tables is known by the clock alone.
+fn scale(run: &Run, watched: &[(Replayed, Watched)], origin_ms: u64) -> Scale {
+    let is_known = |(replayed, one): &(Replayed, Watched)| {
+        let is_few = replayed.events <= FEW_EVENTS && one.watch.worked_ms() <= SHORT_MS;
+        !one.only_unfreed && is_few && replayed.last_clock_ms.saturating_sub(origin_ms) <= SHORT_RUN_MS
+    };
+    let begun = run.recordings.iter().map(|recording| recording.header.monotonic_ns / 1_000_000);
+    let has_descriptors = run.recordings.iter().any(|recording| Resources::Descriptors.are_in(recording));
+    match !has_descriptors && watched.iter().all(is_known) {
+        // The clock of the first events is behind the precise one of the beginning.
+        true => Scale::fine(begun.min().unwrap_or(0).min(origin_ms).saturating_sub(SHORT_MS)),
+        false => Scale::CLOCK,
+    }
+}
+
 /// Replays a process and watches it.
 fn watch(
     recording: &Recording,
     asked: &Asked,
     options: replay::Options,
+    scale: Scale,
     origin_ms: u64,
     progress: &dyn Fn(u64),
 ) -> (Replayed, Watched) {
-    let mut watch = Watch::new(recording, asked.from.map(|(edge, _)| edge), origin_ms);
+    let mut watch = Watch::told_by(scale, recording, asked.from.map(|(edge, _)| edge), origin_ms);
     let held_ms = recording.held.as_ref().map_or(0, |held| held.monotonic_ns.div_ceil(1_000_000));
     let has_events = !recording.has(flag::NO_EVENTS) && (held_ms <= origin_ms || recording.has_all_events());
     if has_events || !recording.has_table() {

@@ -1,7 +1,9 @@
 //! What growth is divided by: minutes, marks or requests.
 use super::buckets::Part;
-use super::led_to::LEAST_REQUESTS;
+use super::led_to::{LATER_MS, LEAST_REQUESTS};
 use super::requests::Requests;
+use std::ops::Range;
+
 use crate::growth::{Amount, Estimate, Growth, Judgement};
 
 /// What growth is divided by.
@@ -91,7 +93,7 @@ impl Units<'_> {
                 told.map(|rate| self.sure(rate, &each, growing, unfreed))
             }
         };
-        let minutes = union(times()) as f64 / 60_000.0;
+        let minutes = union(times()) / 60_000.0;
         found.or_else(|| rate(Unit::Minute, minutes, minutes))
     }
 
@@ -109,8 +111,20 @@ impl Units<'_> {
             let counted = growing.and_then(|number| requests.sites.get(number));
             let counted = counted.filter(|_| requests.has_extent).unwrap_or(&requests.begun);
             let stays = unfreed(*process);
-            let within = growth.part.clone().filter(|&at| at < counted.len() && at < stays.len());
-            pairs.extend(within.map(|at| (counted[at] as f64, stays[at])));
+            let window = &self.parts[*process].window;
+            let begin_ms = |at| window.begin_ms(at);
+            // What a request keeps may come a while after it began.
+            let piece_ms = ((begin_ms(growth.part.end) - begin_ms(growth.part.start)) / PIECES).min(LATER_MS);
+            let mut from_ms = f64::NEG_INFINITY;
+            for at in growth.part.clone().filter(|&at| at < counted.len() && at < stays.len()) {
+                if begin_ms(at) >= from_ms + piece_ms {
+                    from_ms = begin_ms(at);
+                    pairs.push((0.0, Amount::default()));
+                }
+                let Some(pair) = pairs.last_mut() else { continue };
+                pair.0 += counted[at] as f64;
+                pair.1 += stays[at];
+            }
         }
         let of = |estimate: Estimate, amount: fn(&Amount) -> u64| {
             ratio(estimate, pairs.iter().map(|(requests, stays)| (*requests, amount(stays) as f64)))
@@ -145,7 +159,7 @@ impl Units<'_> {
     }
 
     /// Of all that was allocated in the windows of all processes, what was in these buckets of one.
-    fn share(&self, buckets: &std::ops::Range<usize>, process: usize) -> f64 {
+    fn share(&self, buckets: &Range<usize>, process: usize) -> f64 {
         let all: u64 = self.parts.iter().flat_map(|part| &part.window.allocations).sum();
         let within = self.parts[process].window.allocations.get(buckets.clone()).unwrap_or_default();
         within.iter().sum::<u64>() as f64 / all.max(1) as f64
@@ -158,7 +172,7 @@ impl Units<'_> {
             let (mut within, mut all) = (0, 0);
             for (growth, process) in each {
                 let Part { cells, window, .. } = &self.parts[*process];
-                let (from, to) = (cells.at(marks[0]), cells.at(marks[1]));
+                let (from, to) = (cells.at_ms(marks[0]), cells.at_ms(marks[1]));
                 let work = |from: usize, to: usize| -> u64 {
                     window.allocations.get(from..to).map_or(0, |work| work.iter().sum())
                 };
@@ -185,22 +199,25 @@ fn ratio(estimate: Estimate, pairs: impl Iterator<Item = (f64, f64)> + Clone) ->
     Estimate { value: estimate.value, low: estimate.value - margin, high: estimate.value + margin }
 }
 
+/// Into so many pieces a short time is cut at least, to see how evenly growth came with requests.
+const PIECES: f64 = 40.0;
+
 /// Of less there is no rate: a fraction of a mark, a minute of no length.
 const LEAST_UNITS: f64 = 1e-6;
 
 /// How long it was in any of these times.
-fn union(times: Vec<(u64, u64)>) -> u64 {
-    merged(times).iter().map(|(begin, end)| end - begin).sum()
+fn union(times: Vec<Range<f64>>) -> f64 {
+    merged(times).iter().map(|time| time.end - time.start).sum()
 }
 
 /// The same times, none in two of them.
-fn merged(mut times: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    times.sort_unstable();
-    let mut merged: Vec<(u64, u64)> = Vec::new();
-    for (begin, end) in times {
-        match merged.last_mut().filter(|(_, last)| begin <= *last) {
-            Some((_, last)) => *last = end.max(*last),
-            None => merged.push((begin, end.max(begin))),
+fn merged(mut times: Vec<Range<f64>>) -> Vec<Range<f64>> {
+    times.sort_by(|a, b| a.start.total_cmp(&b.start));
+    let mut merged: Vec<Range<f64>> = Vec::new();
+    for time in times {
+        match merged.last_mut().filter(|last| time.start <= last.end) {
+            Some(last) => last.end = time.end.max(last.end),
+            None => merged.push(time),
         }
     }
     merged
@@ -222,7 +239,7 @@ mod tests {
 
     #[test]
     fn times_of_several_processes() {
-        assert_eq!(union(vec![(5, 10), (0, 3), (8, 12), (9, 9), (20, 20)]), 3 + 7);
-        assert_eq!(union(vec![]), 0);
+        assert_eq!(union(vec![5.0..10.0, 0.0..3.0, 8.0..12.0, 9.0..9.0, 20.0..20.0]), 3.0 + 7.0);
+        assert_eq!(union(vec![]), 0.0);
     }
 }

@@ -145,9 +145,11 @@ fn cycles_are_told_from_what_is_in_use() {
 /// starts up till then; or of the first alone, of one that works all the time.
 fn late(first: usize, is_full: bool) -> Judgement {
     let window = Window {
-        bucket_ms: 1,
-        ends_ms: (1..=100).collect(),
+        ticks_per_ms: 1,
+        bucket: 1,
+        ends: (1..=100).collect(),
         allocations: (0..100).map(|at| if at < first && !is_full { 0 } else { 2_000 }).collect(),
+        after_start: Vec::new(),
         from_birth: true,
     };
     let amount = |blocks| Amount { blocks, bytes: blocks * 64 };
@@ -171,5 +173,5 @@ fn what_was_level_for_a_moment_only_is_not_said_to_be_bounded() {
     assert_eq!((young.verdict, young.reason), (Verdict::Plateau, Reason::Young));
     assert_eq!(young.confidence, Confidence::Low(Doubt::ShortWindow));
     let full = late(40, true);
-    assert!(matches!(full.reason, Reason::Bounded { flat_ms: 60, .. }), "{full:?}");
+    assert!(matches!(full.reason, Reason::Bounded { flat_ms: 60.0, .. }), "{full:?}");
 }

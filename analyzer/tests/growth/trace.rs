@@ -78,17 +78,24 @@ impl Process {
     pub fn binned(&self, view: &View) -> Binned {
         let tick = |time: f64| (time / view.clock).floor() * view.clock;
         let begin = view.since.unwrap_or(0.0).max(self.begin);
-        let mut bucket_ms = 1;
-        let bucket = |time: f64, bucket_ms: u64| tick(time) as u64 / bucket_ms;
-        while bucket(self.end, bucket_ms) - bucket(self.begin, bucket_ms) >= view.buckets {
-            bucket_ms *= 2;
+        let mut width = 1;
+        let bucket = |time: f64, width: u64| tick(time) as u64 / width;
+        while bucket(self.end, width) - bucket(self.begin, width) >= view.buckets {
+            width *= 2;
         }
-        let first = bucket(begin, bucket_ms);
-        let count = (bucket(self.end, bucket_ms) - first + 1) as usize;
-        let index = |time: f64| (bucket(time, bucket_ms).max(first) - first) as usize;
-        let ends_ms = (1..=count as u64).map(|end| end * bucket_ms).collect();
+        let first = bucket(begin, width);
+        let count = (bucket(self.end, width) - first + 1) as usize;
+        let index = |time: f64| (bucket(time, width).max(first) - first) as usize;
+        let ends = (1..=count as u64).map(|end| end * width).collect();
         let allocations = vec![0; count];
-        let mut window = Window { bucket_ms, ends_ms, allocations, from_birth: begin == self.begin };
+        let mut window = Window {
+            ticks_per_ms: 1,
+            bucket: width,
+            ends,
+            allocations,
+            after_start: Vec::new(),
+            from_birth: begin == self.begin,
+        };
         let mut series = Series {
             buckets: vec![Bucket::default(); count],
             is_startup: self.is_startup,
@@ -121,10 +128,10 @@ impl Process {
                 if life.is_collected {
                     bucket.collected += size;
                 }
-                let lived_ms = (tick(freed) - tick(life.born)) as u64;
-                lifetimes.add(lived_ms, 1);
-                series.lived_ms.0 += lived_ms;
-                series.lived_ms.1 += if life.is_collected { lived_ms } else { 0 };
+                let lived = (tick(freed) - tick(life.born)) as u64;
+                lifetimes.add(lived, 1);
+                series.lived.0 += lived;
+                series.lived.1 += if life.is_collected { lived } else { 0 };
             }
         }
         for &(time, allocations) in self.others.iter().filter(|other| inside(other.0)) {
@@ -147,7 +154,7 @@ impl Process {
 fn only_unfreed(series: &mut Series) {
     series.only_unfreed = true;
     series.lifetimes = None;
-    series.lived_ms = (0, 0);
+    series.lived = (0, 0);
     series.before = series.before_unfreed;
     for bucket in &mut series.buckets {
         *bucket = Bucket { born: bucket.unfreed, unfreed: bucket.unfreed, ..Bucket::default() };

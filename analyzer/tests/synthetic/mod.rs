@@ -7,6 +7,7 @@ pub mod run;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use recording::layout::{
@@ -17,6 +18,7 @@ use recording::{
     Address, DefinitionEncoder, DefinitionModel, EventModel, FrameKind, LONGEST, Memory, Module, Packed,
     Said, Segment, StackId, Wide, mark, shard_of,
 };
+use serde_json::Value;
 use table::LiveTable;
 
 /// A directory of its own, removed at the end.
@@ -42,6 +44,18 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// What `unfreed growth` says of a recording, as JSON.
+pub fn growth(recorder: &Recorder, arguments: &[&str]) -> Value {
+    let scratch = Scratch::new("growth");
+    recorder.write(&scratch.0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_unfreed"));
+    command.env("UNFREED_CACHE", "");
+    command.args(["growth", "--format", "json"]).args(arguments).arg(&scratch.0);
+    let output = command.output().expect("unfreed starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// A chunk being written.

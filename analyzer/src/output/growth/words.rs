@@ -60,7 +60,7 @@ pub(super) fn why(words: &Words, verdicts: &Verdicts, judged: &Judged) -> String
 fn reason(words: &Words, judged: &Judged) -> String {
     let Words { allocated, freed: gone, unfreed, .. } = words;
     let percent = |freed: f64| (freed * 100.0).floor() as u64;
-    let ago = |ms: u64| duration(ms.saturating_mul(1_000_000));
+    let ago = |ms: f64| duration((ms * 1e6) as u64);
     match judged.judgement.reason {
         Reason::NeverFreed { .. } => format!("never {gone}"),
         Reason::SomeNeverFreed { freed, .. } => format!("{} % is never {gone}", 100 - percent(freed)),
@@ -79,7 +79,9 @@ fn reason(words: &Words, judged: &Judged) -> String {
                 _ => collector,
             }
         }
-        Reason::Bounded { flat_ms: 0, .. } => format!("bounded: as much is {gone} as is {allocated}"),
+        Reason::Bounded { flat_ms, .. } if flat_ms <= 0.0 => {
+            format!("bounded: as much is {gone} as is {allocated}")
+        }
         Reason::Bounded { flat_ms, .. } => {
             format!("bounded for {}: as much is {gone} as is {allocated}", ago(flat_ms))
         }
