@@ -117,7 +117,9 @@ impl Facts {
         let buckets = &process.series.buckets;
         let window = process.window;
         // Of a process that waits for its first request, or after the last, start-up is no part of the waiting.
-        let (ms, bucket_ms) = (window.length_ms(), window.bucket as f64 * window.tick_ms());
+        let ms = window.length_ms();
+        let worked_ms = (0..buckets.len()).map(|bucket| window.worked_ms(bucket)).sum::<f64>();
+        let mut worked_by_ms = 0.0;
         let mut live = process.series.before.blocks as f64;
         let mut floor = f64::INFINITY;
         let mut old: Option<(usize, usize)> = None;
@@ -125,6 +127,8 @@ impl Facts {
         for (index, bucket) in buckets.iter().enumerate() {
             live += bucket.born.blocks as f64 - bucket.freed.blocks as f64;
             levels.push(live);
+            let worked_before_ms = worked_by_ms;
+            worked_by_ms += window.worked_ms(index);
             if index >= buckets.len() / 2 {
                 floor = floor.min(live);
             }
@@ -138,8 +142,7 @@ impl Facts {
             let is_early = process.window.from_birth
                 && (axis.middle(index) <= START
                     || index as f64 <= START * buckets.len() as f64
-                    || index as f64 * bucket_ms
-                        < START_MS.min(SHORT_START * buckets.len() as f64 * bucket_ms));
+                    || worked_before_ms < START_MS.min(SHORT_START * worked_ms));
             self.is_startup &= is_early || process.series.is_startup == Some(true);
         }
         // Of many requests in a short time each is its own: what counts is the work.

@@ -101,7 +101,7 @@ pub(super) struct Profile {
     pub live: Vec<Mass>,
     /// In each tenth of the whole window, the least that was live.
     pub floors: Vec<Mass>,
-    /// In each tenth of the whole window, the blocks that were born per tick.
+    /// In each tenth of the whole window, the blocks that were born per ms of work.
     pub births: Vec<f64>,
 }
 
@@ -197,7 +197,7 @@ impl Profile {
                 floor.bytes = floor.bytes.min(now.bytes);
                 let share = 1.0 / (last - first) as f64;
                 births[tenth].0 += bucket.born.blocks as f64 * share;
-                births[tenth].1 += process.window.bucket as f64 * share;
+                births[tenth].1 += process.window.worked_ms(index) * share;
             }
         }
         live[filled..].fill(now);
@@ -205,10 +205,7 @@ impl Profile {
             unfreed,
             live,
             floors: floors.into_iter().map(|floor| floor.unwrap_or(now)).collect(),
-            births: births
-                .into_iter()
-                .map(|(blocks, ticks)| if ticks > 0.0 { blocks / ticks } else { 0.0 })
-                .collect(),
+            births: births.into_iter().map(|(blocks, ms)| if ms > 0.0 { blocks / ms } else { 0.0 }).collect(),
         }
     }
 

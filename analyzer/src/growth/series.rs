@@ -158,7 +158,7 @@ impl Series {
 pub struct Window {
     /// Ticks in a ms, in which time is counted: 1, or more where the order within a ms of the clock is known.
     pub ticks_per_ms: u64,
-    /// Time in a bucket in which something may have been allocated, ticks; at least 1.
+    /// Time in a bucket in which something may have been allocated, ticks, at most; at least 1.
     pub bucket: u64,
     /// When each bucket ends, ticks after the first one begins: a time in which nothing was allocated is all in one.
     pub ends: Vec<u64>,
@@ -196,6 +196,11 @@ impl Window {
     /// From the first bucket to the last, ms.
     pub fn length_ms(&self) -> f64 {
         self.end_ms(self.ends.len())
+    }
+
+    /// How long it may have worked in a bucket, ms: all of it, unless it idled.
+    pub fn worked_ms(&self, bucket: usize) -> f64 {
+        (self.end_ms(bucket) - self.begin_ms(bucket)).min(self.bucket as f64 * self.tick_ms())
     }
 
     /// What a tick lasts, ms.

@@ -1,7 +1,7 @@
 //! From what was watched in a process to the series that are judged: without gaps, one for each site of the report.
 use recording::{Address, StackId};
 
-use super::cells::Cells;
+use super::cells::{Cells, Did};
 use super::last_frees::LastFree;
 use super::names;
 use super::scale::Scale;
@@ -142,8 +142,14 @@ impl Part {
             }
         }
         let work: Vec<u64> = started.iter().zip(&starting).map(|(run, start)| run + start).collect();
+        let did = started.iter().zip(&starting).map(|blocks| match blocks {
+            (0, 0) => Did::Nothing,
+            (0, _) => Did::Start,
+            _ => Did::Work,
+        });
+        let did: Vec<Did> = did.collect();
         // Of what was freed again nothing is known: where nothing is unfreed there may have been work.
-        let cells = Cells::new(life.scale, axis, first..end + 1, &work, life.only_unfreed);
+        let cells = Cells::new(life.scale, axis, first..end + 1, &did, life.only_unfreed);
         let by_cell = |work: Vec<u64>| {
             let mut sums = vec![0; cells.len()];
             for (bucket, blocks) in work.into_iter().enumerate() {
