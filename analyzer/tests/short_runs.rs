@@ -58,3 +58,26 @@ fn what_is_kept_for_some_calls_does_not() {
     let verdicts = verdicts(|_| Some(50));
     assert!(!verdicts.contains(&"GROWING".to_string()), "{verdicts:?}");
 }
+
+/// Whether anything grows of a program without Python that lives for less than a ms, and keeps as many blocks.
+fn of_a_tool(blocks: u64) -> bool {
+    const TOOL: u64 = 0x5555_0000_0000;
+    let mut r = Recorder::new(71);
+    r.module(0, 1, "/opt/tool", TOOL, 0x1_0000);
+    let (used, kept) = (r.stack(&[TOOL + 0x11, TOOL + 0x31]), r.stack(&[TOOL + 0x21, TOOL + 0x31]));
+    let writer = r.writer();
+    r.clock(writer, 2_000);
+    for number in 0..blocks {
+        r.alloc(writer, 0x6000, 32, used);
+        r.alloc(writer, 0x7f00_0000_0000 + 64 * number, 40, kept);
+        r.free(writer, 0x6000);
+    }
+    let said = growth(&r, &[]);
+    said["sites"].as_array().expect("sites").iter().any(|site| site["verdict"] == "GROWING")
+}
+
+#[test]
+fn what_a_small_tool_allocates_is_its_start() {
+    assert!(!of_a_tool(300));
+    assert!(of_a_tool(6_000));
+}

@@ -101,12 +101,7 @@ impl Looked<'_> {
 impl Part {
     /// Of all that was watched of a process: it has one time, in which all of it is work.
     pub fn of(life: &Life, mut all: Vec<Looked>) -> Vec<Part> {
-        let axes = all.iter().map(|looked| looked.watch.timeline.axis());
-        let mut shift = axes.map(|axis| axis.shift).max().unwrap_or(0);
-        // Where stacks do not tell what belongs to the start of a program, all that a short one does looks like growth.
-        if all.iter().flat_map(|looked| looked.members).all(|member| is_start(member.phase).is_none()) {
-            shift = shift.max(life.scale.per_ms.ilog2());
-        }
+        let mut shift = least_shift(life, &all);
         let (first, last, end) = loop {
             all.iter_mut().for_each(|looked| looked.watch.timeline.coarsen(shift));
             let timelines = || all.iter().map(|looked| &looked.watch.timeline);
@@ -286,6 +281,20 @@ impl Part {
         }
     }
 }
+
+/// How wide the buckets are at least. Where stacks do not tell what belongs to the start of a program, all that a small one does looks
+/// like growth: there the clock tells.
+fn least_shift(life: &Life, all: &[Looked]) -> u32 {
+    let shift = all.iter().map(|looked| looked.watch.timeline.axis().shift).max().unwrap_or(0);
+    let mut members = all.iter().flat_map(|looked| looked.members);
+    let points = all.iter().flat_map(|looked| looked.watch.timeline.all_points());
+    let is_told = members.any(|member| is_start(member.phase).is_some())
+        || points.map(|point| point.born_blocks).sum::<u64>() >= MORE_THAN_START;
+    if is_told { shift } else { shift.max(life.scale.per_ms.ilog2()) }
+}
+
+/// No tool of some milliseconds allocates more blocks as it starts.
+const MORE_THAN_START: u64 = 10_000;
 
 /// A program that does less than this part of its work after its start works while a module is imported: all counts.
 const LEAST_RUN: f64 = 0.02;
