@@ -69,7 +69,9 @@ impl Ages {
     /// Whether of blocks that became so old, ms, as good as none was freed beside these that stay. What a start left behind is
     /// not among them: it says nothing of those that came later.
     pub fn is_never_freed_beside(&self, age: f64, stayed: f64) -> bool {
-        self.nothing_freed() || self.at_least(&self.freed, age) <= RARELY * stayed
+        // A few that stay by chance beside one that was freed say nothing: as many count as there are at least.
+        let least = (stayed - 2.0 * stayed.sqrt()).max(0.0);
+        self.nothing_freed() || self.at_least(&self.freed, age) <= RARELY * least
     }
 
     /// Whether nothing was freed.
