@@ -91,7 +91,7 @@ pub struct Walk {
     now: u64,
 }
 
-/// Whether a writer's event is an allocation that is counted: arenas are no blocks.
+/// The stack of an event that allocates a block: arenas are none.
 pub fn allocates(event: &Event) -> Option<StackId> {
     match *event {
         Event::Alloc { stack, .. } | Event::ReallocEnd { stack, .. } => {

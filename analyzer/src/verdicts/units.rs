@@ -1,9 +1,9 @@
 //! What growth is divided by: minutes, marks or requests.
+use std::ops::Range;
+
 use super::buckets::Part;
 use super::led_to::{LATER_MS, LEAST_REQUESTS};
 use super::requests::Requests;
-use std::ops::Range;
-
 use crate::growth::{Amount, Estimate, Growth, Judgement};
 
 /// What growth is divided by.

@@ -120,9 +120,7 @@ impl Watch {
         }
         births.into_iter().map(|(births, before)| (by_bucket(births), before)).collect()
     }
-}
 
-impl Watch {
     /// When a live block was born, ticks.
     fn birth(&self, address: u64, block: &Block) -> u64 {
         match &self.fine {
